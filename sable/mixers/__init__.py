@@ -1,0 +1,1 @@
+"""Sequence mixers: every file is one idea, all obey the protocol in `base`."""

@@ -1,0 +1,88 @@
+"""Softmax attention over the agents of one timestep, as in the Multi-Agent Transformer (Wen et al., 2022).
+
+    y_i = Σ_j softmax_j(q_i · k_j / √d) v_j          full: over all agents     causal: over agents j ≤ i
+
+It has no memory between timesteps: its carry is `()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, DTypeLike, Float, Int
+
+from sable.mixers.base import TimestepState
+from sable.types import Carry
+
+AttentionForm = Callable[..., Array]
+
+
+def dense(
+    q: Float[Array, "... N H d"], k: Float[Array, "... N H d"], v: Float[Array, "... N H d"], *, causal: bool
+) -> Float[Array, "... N H d"]:
+    """Attention by the whole matrix of scores: O(N²) time and memory."""
+    scores = jnp.einsum("...nhd,...mhd->...hnm", q, k) / jnp.sqrt(q.shape[-1])
+    if causal:
+        agents = jnp.arange(q.shape[-3])
+        scores = jnp.where(agents[:, None] >= agents[None, :], scores, -jnp.inf)
+    return jnp.einsum("...hnm,...mhd->...nhd", jax.nn.softmax(scores, axis=-1), v)
+
+
+class Attention(nnx.Module):
+    """Multi-head attention with biases. Acting keeps the keys and values of earlier agents (a KV cache)."""
+
+    def __init__(
+        self, embed_dim: int, heads: int, *, form: AttentionForm, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        def projection() -> nnx.Linear:
+            init = nnx.initializers.orthogonal(0.01)
+            return nnx.Linear(embed_dim, embed_dim, kernel_init=init, dtype=dtype, rngs=rngs)
+
+        self.heads = heads
+        self.head_dim = embed_dim // heads
+        self.form = form
+        self.causal = causal
+        self.query, self.key, self.value, self.output = projection(), projection(), projection(), projection()
+
+    def init_carry(self, envs: int) -> Carry:
+        """No memory."""
+        return ()
+
+    def __call__(
+        self,
+        query: Float[Array, "B T N E"],
+        key: Float[Array, "B T N E"],
+        resets: Bool[Array, "B T"],
+        carry: Carry,
+    ) -> tuple[Float[Array, "B T N E"], Carry]:
+        """Attention among the N agents of every timestep."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        y = self.form(q, k, v, causal=self.causal)
+        return self.output(y.reshape(query.shape)).astype(jnp.float32), carry
+
+    def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
+        """An empty cache of keys and values, (B, H, N, d) each."""
+        empty = jnp.zeros((reset.shape[0], self.heads, num_agents, self.head_dim))
+        return empty, empty
+
+    def step(
+        self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
+    ) -> tuple[Float[Array, "B E"], TimestepState]:
+        """Cache one agent's key and value, then attend over those cached so far: O(N) work."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        keys = jax.lax.dynamic_update_index_in_dim(state[0], k, agent, axis=2)
+        values = jax.lax.dynamic_update_index_in_dim(state[1], v, agent, axis=2)
+        scores = jnp.einsum("bhd,bhmd->bhm", q, keys) / jnp.sqrt(self.head_dim)
+        scores = jnp.where(jnp.arange(keys.shape[2]) <= agent, scores, -jnp.inf)
+        y = jnp.einsum("bhm,bhmd->bhd", jax.nn.softmax(scores, axis=-1), values)
+        return self.output(y.reshape(query.shape)).astype(jnp.float32), (keys, values)
+
+    def end_timestep(self, state: TimestepState) -> Carry:
+        """Nothing is remembered."""
+        return ()
+
+    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
+        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)

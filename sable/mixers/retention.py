@@ -1,0 +1,267 @@
+"""Retention over the agents of many timesteps, in equal forms (Mahjoub et al., arXiv 2410.01706, section 3).
+
+Per environment and head, with decay κ and a state S of (d, d):
+
+    P_t = κ · (1 − reset_t) · S_{t−1}                  S_t = P_t + Σ_j k_{t,j}ᵀ v_{t,j}
+    full     y_{t,i} = q_{t,i} S_t                     (every agent sees all agents of its timestep)
+    causal   y_{t,i} = q_{t,i} (P_t + Σ_{j≤i} k_{t,j}ᵀ v_{t,j})
+
+The decay is per timestep: agents of one timestep share it. `parallel` is the reference; the other forms return the
+same outputs, gradients and final state, and differ in time and memory only.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, DTypeLike, Float, Int
+
+from sable.mixers.base import TimestepState
+
+Tokens = Float[Array, "B T N H d"]
+State = Float[Array, "B H d d"]
+
+
+class Form(Protocol):
+    """One way to compute retention over a whole sequence.
+
+    `decay` holds one κ per head, `resets` is true at timesteps that start an episode, `state` is S before the first
+    timestep. Returns the outputs and S after the last timestep.
+    """
+
+    def __call__(
+        self,
+        q: Float[Array, "B T N H d"],
+        k: Float[Array, "B T N H d"],
+        v: Float[Array, "B T N H d"],
+        decay: Float[Array, " H"],
+        resets: Bool[Array, "B T"],
+        state: Float[Array, "B H d d"],
+        *,
+        causal: bool,
+    ) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]: ...
+
+
+def head_decays(heads: int, scaling: float) -> Float[Array, " H"]:
+    """κ_h = (1 − exp(linspace(log 1/32, log 1/512, H))) · scaling: the published code's choice, after RetNet's."""
+    return (1.0 - jnp.exp(jnp.linspace(jnp.log(1 / 32), jnp.log(1 / 512), heads))) * scaling
+
+
+def decay_matrix(
+    decay: Float[Array, " H"], resets: Bool[Array, "B T"], elapsed: Int[Array, " T"]
+) -> Float[Array, "B H T T"]:
+    """D[t, s] = κ^(elapsed_t − elapsed_s) where s ≤ t and no episode starts in (s, t], else 0."""
+    gap = elapsed[:, None] - elapsed[None, :]
+    episode = jnp.cumsum(resets, axis=1)
+    seen = (episode[:, :, None] == episode[:, None, :]) & jnp.tril(jnp.ones_like(gap, dtype=bool))
+    powers = decay[:, None, None] ** jnp.maximum(gap, 0)
+    return jnp.where(seen[:, None], powers, 0.0)
+
+
+def _chunk(
+    q: Float[Array, "B T N H d"],
+    k: Float[Array, "B T N H d"],
+    v: Float[Array, "B T N H d"],
+    decay: Float[Array, " H"],
+    resets: Bool[Array, "B T"],
+    state: Float[Array, "B H d d"],
+    elapsed: Int[Array, " T"],
+    *,
+    causal: bool,
+) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    """Retention of one chunk by its whole token-by-token matrix: O((TN)²) time and memory.
+
+    `elapsed` counts the timesteps that passed in the chunk, 1 at its first; padding repeats the count before it.
+    """
+    envs, timesteps, agents, heads, channels = q.shape
+    length = timesteps * agents
+
+    def flat(x: Array) -> Array:
+        return jnp.transpose(x, (0, 3, 1, 2, 4)).reshape(envs, heads, length, channels)
+
+    def per_token(x: Array) -> Array:
+        """(B, H, T) to (B, T, 1, H, 1)."""
+        return jnp.moveaxis(x, 1, 2)[:, :, None, :, None]
+
+    between = decay_matrix(decay, resets, elapsed)
+    weights = jnp.broadcast_to(
+        between[:, :, :, None, :, None], (envs, heads, timesteps, agents, timesteps, agents)
+    ).reshape(envs, heads, length, length)
+    if causal:
+        tokens = jnp.arange(length)
+        weights = jnp.where(tokens[:, None] >= tokens[None, :], weights, 0.0)
+    scores = jnp.einsum("bhld,bhmd->bhlm", flat(q), flat(k)) * weights
+    inner = jnp.einsum("bhlm,bhmd->bhld", scores, flat(v)).reshape(envs, heads, timesteps, agents, channels)
+
+    # What is left of the state at each timestep: nothing once an episode has started in this chunk.
+    untouched = jnp.cumsum(resets, axis=1) == 0
+    remaining = jnp.where(untouched[:, None], decay[:, None] ** elapsed, 0.0)
+    y = jnp.transpose(inner, (0, 2, 3, 1, 4)) + jnp.einsum("btnhd,bhde->btnhe", q, state) * per_token(remaining)
+    added = jnp.einsum("btnhd,btnhe->bhde", k, v * per_token(between[:, :, -1, :]))
+    return y, remaining[:, :, -1, None, None] * state + added
+
+
+def parallel(
+    q: Float[Array, "B T N H d"],
+    k: Float[Array, "B T N H d"],
+    v: Float[Array, "B T N H d"],
+    decay: Float[Array, " H"],
+    resets: Bool[Array, "B T"],
+    state: Float[Array, "B H d d"],
+    *,
+    causal: bool,
+) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    """The reference form: one (TN)×(TN) decay matrix, O(T²N²) memory."""
+    return _chunk(q, k, v, decay, resets, state, jnp.arange(1, q.shape[1] + 1), causal=causal)
+
+
+def chunkwise(
+    q: Float[Array, "B T N H d"],
+    k: Float[Array, "B T N H d"],
+    v: Float[Array, "B T N H d"],
+    decay: Float[Array, " H"],
+    resets: Bool[Array, "B T"],
+    state: Float[Array, "B H d d"],
+    *,
+    causal: bool,
+    chunk: int,
+) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    """Chunks of `chunk` timesteps, the state carried between them: O(c²N²) memory forward.
+
+    The body is rematerialised, so that a gradient holds one chunk's matrices at a time instead of all of them.
+    T need not be a multiple of `chunk`: padding adds no tokens and no time.
+    """
+    timesteps = q.shape[1]
+    chunk = min(chunk, timesteps)
+    count = -(-timesteps // chunk)
+    padding = count * chunk - timesteps
+    elapsed = jnp.minimum(jnp.arange(count * chunk), timesteps - 1) % chunk + 1
+
+    def split(x: Array) -> Array:
+        x = jnp.pad(x, [(0, 0), (0, padding)] + [(0, 0)] * (x.ndim - 2))
+        return jnp.moveaxis(x.reshape(x.shape[0], count, chunk, *x.shape[2:]), 1, 0)
+
+    @jax.checkpoint
+    def body(carry: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+        q_c, k_c, v_c, resets_c, elapsed_c = xs
+        y, carry = _chunk(q_c, k_c, v_c, decay, resets_c, carry, elapsed_c, causal=causal)
+        return carry, y
+
+    xs = (split(q), split(k), split(v), split(resets), elapsed.reshape(count, chunk))
+    state, y = jax.lax.scan(body, state, xs)
+    y = jnp.moveaxis(y, 0, 1).reshape(q.shape[0], count * chunk, *q.shape[2:])
+    return y[:, :timesteps], state
+
+
+def recurrent(
+    q: Float[Array, "B T N H d"],
+    k: Float[Array, "B T N H d"],
+    v: Float[Array, "B T N H d"],
+    decay: Float[Array, " H"],
+    resets: Bool[Array, "B T"],
+    state: Float[Array, "B H d d"],
+    *,
+    causal: bool,
+) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    """One token at a time: N·T sequential steps, O(d²) memory forward; a gradient keeps O(TNd²)."""
+
+    def token(carry: Array, xs: tuple[Array, Array, Array]) -> tuple[Array, Array | None]:
+        q_i, k_i, v_i = xs
+        carry = carry + k_i[..., :, None] * v_i[..., None, :]
+        return carry, jnp.einsum("bhd,bhde->bhe", q_i, carry) if causal else None
+
+    def timestep(carry: Array, xs: tuple[Array, ...]) -> tuple[Array, Array]:
+        q_t, k_t, v_t, reset_t = xs
+        carry = open_timestep(carry, decay, reset_t)
+        carry, y = jax.lax.scan(token, carry, (q_t, k_t, v_t))
+        return carry, jnp.einsum("nbhd,bhde->nbhe", q_t, carry) if y is None else y
+
+    def scan_major(x: Array) -> Array:
+        return jnp.moveaxis(x, 0, 2)
+
+    state, y = jax.lax.scan(timestep, state, (scan_major(q), scan_major(k), scan_major(v), resets.T))
+    return jnp.moveaxis(y, 2, 0), state
+
+
+def open_timestep(
+    state: Float[Array, "B H d d"], decay: Float[Array, " H"], reset: Bool[Array, " B"]
+) -> Float[Array, "B H d d"]:
+    """P_t: the state zeroed where an episode starts, decayed once."""
+    return jnp.where(reset[:, None, None, None], 0.0, decay[:, None, None] * state)
+
+
+class Retention(nnx.Module):
+    """Multi-head retention with a swish gate: y = (swish(key·W_g) ⊙ GroupNorm(retention(q, k, v))) W_o.
+
+    q comes from the query stream, k, v and the gate from the key stream. The norm is per token and head, ε = 1e-6.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        heads: int,
+        *,
+        form: Form,
+        causal: bool,
+        decay_scaling: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        def projection() -> nnx.Linear:
+            init = nnx.initializers.normal(1.0 / embed_dim)
+            return nnx.Linear(embed_dim, embed_dim, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+
+        self.heads = heads
+        self.head_dim = embed_dim // heads
+        self.form = form
+        self.causal = causal
+        self.decay_scaling = decay_scaling
+        self.query, self.key, self.value = projection(), projection(), projection()
+        self.gate, self.output = projection(), projection()
+        self.norm = nnx.GroupNorm(embed_dim, num_groups=heads, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
+
+    def init_carry(self, envs: int) -> Float[Array, "B H d d"]:
+        """A state of zeros."""
+        return jnp.zeros((envs, self.heads, self.head_dim, self.head_dim))
+
+    def __call__(
+        self,
+        query: Float[Array, "B T N E"],
+        key: Float[Array, "B T N E"],
+        resets: Bool[Array, "B T"],
+        carry: Float[Array, "B H d d"],
+    ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
+        """Retention over T timesteps of N agents by this mixer's form."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        y, carry = self.form(q, k, v, self._decay(), resets, carry, causal=self.causal)
+        return self._gated(y, key), carry
+
+    def begin_timestep(self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
+        """The state at the start of a timestep, before its first agent."""
+        return open_timestep(carry, self._decay(), reset)
+
+    def step(
+        self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
+    ) -> tuple[Float[Array, "B E"], TimestepState]:
+        """Add one agent's key and value to the state, then query it."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        state = state + k[..., :, None] * v[..., None, :]
+        return self._gated(jnp.einsum("bhd,bhde->bhe", q, state), key), state
+
+    def end_timestep(self, state: TimestepState) -> Float[Array, "B H d d"]:
+        """After the last agent the running state is the timestep's."""
+        return state
+
+    def _decay(self) -> Float[Array, " H"]:
+        return head_decays(self.heads, self.decay_scaling)
+
+    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
+        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
+
+    def _gated(self, y: Float[Array, "*tokens H d"], key: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
+        flat = y.reshape(-1, self.heads * self.head_dim)
+        normed = self.norm(flat).reshape(key.shape)
+        return self.output(nnx.swish(self.gate(key)) * normed).astype(jnp.float32)

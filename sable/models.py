@@ -1,0 +1,71 @@
+"""The registry of models: name → what it is, its modes and who builds it. Plain data, no jax.
+
+A builder is named as "module:function" and resolved where a model is really built, so that a process which only
+checks options stays light. Adding a model is one row here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from sable.config import ModelConfig
+    from sable.types import Policy, Space
+
+    Builder = Callable[[ModelConfig, Space], Policy]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One registered model.
+
+    `modes` are the equal forms of its training pass (empty: it has no mode axis); `default_modes` those that a sweep
+    takes when only the model is named; `chunked` those that the chunk size applies to.
+    """
+
+    name: str
+    summary: str
+    builder: str
+    modes: tuple[str, ...] = ()
+    default_modes: tuple[str, ...] = ()
+    chunked: tuple[str, ...] = ()
+
+
+MODELS: dict[str, ModelEntry] = {
+    entry.name: entry
+    for entry in (
+        ModelEntry(
+            name="sable",
+            summary="Encoder/decoder with retention, memory across timesteps (Mahjoub et al., arXiv 2410.01706)",
+            builder="sable.policies:build_sable",
+            modes=("chunkwise", "recurrent", "parallel"),
+            default_modes=("chunkwise", "recurrent", "parallel"),
+            chunked=("chunkwise",),
+        ),
+        ModelEntry(
+            name="mat",
+            summary="Multi-Agent Transformer: softmax attention over agents, no memory (Wen et al., arXiv 2205.14953)",
+            builder="sable.policies:build_mat",
+            modes=("dense",),
+            default_modes=("dense",),
+        ),
+    )
+}
+
+
+def build_policy(config: ModelConfig, space: Space) -> Policy:
+    """Build the policy that `config` names for observations and actions of `space`.
+
+    Raises `ValueError` for a model or a mode that is not registered.
+    """
+    entry = MODELS.get(config.model)
+    if entry is None:
+        raise ValueError(f"model is {config.model!r}: it must be one of {', '.join(MODELS)}")
+    if config.mode not in (entry.modes or ("",)):
+        raise ValueError(f"mode is {config.mode!r}: {entry.name} has {', '.join(entry.modes) or 'no modes'}")
+    module, _, function = entry.builder.partition(":")
+    builder = cast("Builder", getattr(importlib.import_module(module), function))
+    return builder(config, space)

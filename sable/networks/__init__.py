@@ -1,0 +1,1 @@
+"""Flax NNX networks: the one encoder/decoder skeleton and the layers it is put together from."""

@@ -1,0 +1,219 @@
+"""The one encoder/decoder skeleton. Sable and the Multi-Agent Transformer are two sets of `Parts` for it.
+
+    encoder   tokens = embed(observation); per block: x = norm1(x + mix(x, x)); x = norm2(x + feed_forward(x)); value = head(x)
+    decoder   tokens = norm(embed(previous actions)); per block: a = norm1(x + mix(x, x));
+              y = norm2(rep + mix(query = rep, key = a)); x = norm3(y + feed_forward(y)); logits = head(x)
+
+`rep` is the encoder's output. Encoder mixers are full over the agents of a timestep, decoder mixers causal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from sable.mixers.base import Mixer, TimestepState
+from sable.networks.layers import (
+    ActionEmbedding,
+    Head,
+    NormFactory,
+    ObservationEmbedding,
+    previous_actions,
+    timestep_encoding,
+)
+from sable.types import Carry, Observation, Space
+
+
+class Parts(NamedTuple):
+    """What tells one encoder/decoder from another."""
+
+    norm: NormFactory
+    feed_forward: Callable[[], nnx.Module]
+    mixer: Callable[[bool], Mixer]
+    """Makes a mixer, given whether it is causal."""
+    observation_bias: bool
+    norm_every_block: bool
+    """Apply the encoder's shared input norm before every block (Sable) or before the first only (MAT)."""
+
+
+class NetworkCarry(NamedTuple):
+    """The memory of every mixer: one entry per block."""
+
+    encoder: tuple[Carry, ...]
+    decoder_self: tuple[Carry, ...]
+    decoder_cross: tuple[Carry, ...]
+
+
+class EncoderBlock(nnx.Module):
+    """Mixing over agents and time, then a feed-forward layer, each with a residual and a norm after it."""
+
+    def __init__(self, embed_dim: int, parts: Parts) -> None:
+        self.mixer = parts.mixer(False)
+        self.feed_forward = parts.feed_forward()
+        self.norm1, self.norm2 = parts.norm(embed_dim), parts.norm(embed_dim)
+
+    def __call__(
+        self, x: Float[Array, "B T N E"], encoding: Float[Array, "..."], resets: Bool[Array, "B T"], carry: Carry
+    ) -> tuple[Float[Array, "B T N E"], Carry]:
+        """Apply the block; `encoding` is added to what the mixer sees."""
+        mixed, carry = self.mixer(x + encoding, x + encoding, resets, carry)
+        x = self.norm1(x + mixed)
+        return self.norm2(x + self.feed_forward(x)), carry
+
+
+class DecoderBlock(nnx.Module):
+    """Mixing over earlier actions, then with the encoder's output as query, then a feed-forward layer."""
+
+    def __init__(self, embed_dim: int, parts: Parts) -> None:
+        self.self_mixer, self.cross_mixer = parts.mixer(True), parts.mixer(True)
+        self.feed_forward = parts.feed_forward()
+        self.norm1, self.norm2, self.norm3 = (parts.norm(embed_dim) for _ in range(3))
+
+    def apply(
+        self,
+        x: Float[Array, "*tokens E"],
+        rep: Float[Array, "*tokens E"],
+        encoding: Float[Array, "..."],
+        mix_self: Callable[[Array, Array], tuple[Array, Carry]],
+        mix_cross: Callable[[Array, Array], tuple[Array, Carry]],
+    ) -> tuple[Float[Array, "*tokens E"], tuple[Carry, Carry]]:
+        """Apply the block with the given ways of mixing: a whole sequence or one agent's step."""
+        mixed, self_carry = mix_self(x + encoding, x + encoding)
+        actions = self.norm1(x + mixed)
+        mixed, cross_carry = mix_cross(rep + encoding, actions + encoding)
+        y = self.norm2(rep + mixed)
+        return self.norm3(y + self.feed_forward(y)), (self_carry, cross_carry)
+
+
+class EncoderDecoder(nnx.Module):
+    """See the module's docstring."""
+
+    def __init__(
+        self, space: Space, embed_dim: int, blocks: int, parts: Parts, *, encode_time: bool, dtype: str, rngs: nnx.Rngs
+    ) -> None:
+        self.embed_dim = embed_dim
+        self.encode_time = encode_time
+        self.norm_every_block = parts.norm_every_block
+        self.observation_embedding = ObservationEmbedding(
+            space.features, embed_dim, norm=parts.norm, bias=parts.observation_bias, dtype=dtype, rngs=rngs
+        )
+        self.encoder_norm = parts.norm(embed_dim)
+        self.encoder_blocks = nnx.List([EncoderBlock(embed_dim, parts) for _ in range(blocks)])
+        self.value_head = Head(embed_dim, 1, norm=parts.norm, dtype=dtype, rngs=rngs)
+        self.action_embedding = ActionEmbedding(space.actions, embed_dim, dtype=dtype, rngs=rngs)
+        self.decoder_norm = parts.norm(embed_dim)
+        self.decoder_blocks = nnx.List([DecoderBlock(embed_dim, parts) for _ in range(blocks)])
+        self.action_head = Head(embed_dim, space.actions, norm=parts.norm, dtype=dtype, rngs=rngs)
+
+    def init_carry(self, envs: int) -> NetworkCarry:
+        """The memory of B environments before their first timestep."""
+        return NetworkCarry(
+            encoder=tuple(block.mixer.init_carry(envs) for block in self.encoder_blocks),
+            decoder_self=tuple(block.self_mixer.init_carry(envs) for block in self.decoder_blocks),
+            decoder_cross=tuple(block.cross_mixer.init_carry(envs) for block in self.decoder_blocks),
+        )
+
+    def encode(
+        self, observation: Observation, resets: Bool[Array, "B T"], carry: tuple[Carry, ...]
+    ) -> tuple[Float[Array, "B T N E"], Float[Array, "B T N"], tuple[Carry, ...]]:
+        """Representations and values of whole sequences, and the encoder's memory after them."""
+        x = self.observation_embedding(observation.features)
+        encoding = self._encoding(observation.step_count)[:, :, None]
+        carries = []
+        for index, block in enumerate(self.encoder_blocks):
+            if index == 0 or self.norm_every_block:
+                x = self.encoder_norm(x)
+            x, block_carry = block(x, encoding, resets, carry[index])
+            carries.append(block_carry)
+        return x, self.value_head(x)[..., 0], tuple(carries)
+
+    def decode(
+        self,
+        rep: Float[Array, "B T N E"],
+        actions: Int[Array, "B T N"],
+        step_count: Int[Array, "B T"],
+        resets: Bool[Array, "B T"],
+        carry: NetworkCarry,
+    ) -> tuple[Float[Array, "B T N A"], NetworkCarry]:
+        """Logits (before the action mask) of whole sequences whose actions are known."""
+        x = self.decoder_norm(self.action_embedding(previous_actions(actions)))
+        encoding = self._encoding(step_count)[:, :, None]
+        carries = []
+        for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True):
+            x, block_carries = block.apply(
+                x,
+                rep,
+                encoding,
+                lambda q, k, mixer=block.self_mixer, c=own: mixer(q, k, resets, c),
+                lambda q, k, mixer=block.cross_mixer, c=cross: mixer(q, k, resets, c),
+            )
+            carries.append(block_carries)
+        own_carries, cross_carries = (tuple(side) for side in zip(*carries, strict=True))
+        return self.action_head(x), NetworkCarry(carry.encoder, own_carries, cross_carries)
+
+    def begin_decoding(self, carry: NetworkCarry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
+        """Open a timestep in every decoder mixer, before its first agent."""
+        return tuple(
+            (
+                block.self_mixer.begin_timestep(own, reset, num_agents),
+                block.cross_mixer.begin_timestep(cross, reset, num_agents),
+            )
+            for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True)
+        )
+
+    def decode_agent(
+        self,
+        rep: Float[Array, "B E"],
+        token: Int[Array, " B"],
+        step_count: Int[Array, " B"],
+        agent: Int[Array, ""],
+        state: TimestepState,
+    ) -> tuple[Float[Array, "B A"], TimestepState]:
+        """Logits (before the action mask) of one agent, given the previous agent's action token."""
+        x = self.decoder_norm(self.action_embedding(token))
+        encoding = self._encoding(step_count)
+        states = []
+        for block, (own, cross) in zip(self.decoder_blocks, state, strict=True):
+            x, block_states = block.apply(
+                x,
+                rep,
+                encoding,
+                lambda q, k, mixer=block.self_mixer, s=own: mixer.step(q, k, agent, s),
+                lambda q, k, mixer=block.cross_mixer, s=cross: mixer.step(q, k, agent, s),
+            )
+            states.append(block_states)
+        return self.action_head(x), tuple(states)
+
+    def end_decoding(self, encoder: tuple[Carry, ...], state: TimestepState) -> NetworkCarry:
+        """Close the timestep: the memory after it."""
+        pairs = [
+            (block.self_mixer.end_timestep(own), block.cross_mixer.end_timestep(cross))
+            for block, (own, cross) in zip(self.decoder_blocks, state, strict=True)
+        ]
+        return NetworkCarry(encoder, tuple(own for own, _ in pairs), tuple(cross for _, cross in pairs))
+
+    def _encoding(self, step_count: Int[Array, "*batch"]) -> Float[Array, "..."]:
+        """What is added to the mixers' inputs: (*batch, E), or a zero that broadcasts to it."""
+        if self.encode_time:
+            return timestep_encoding(step_count, self.embed_dim)
+        return jnp.zeros((1,) * (step_count.ndim + 1))
+
+
+def mask_logits(logits: Float[Array, "*batch A"], mask: Bool[Array, "*batch A"]) -> Float[Array, "*batch A"]:
+    """Give illegal actions the dtype's minimum as logit."""
+    return jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+
+
+def log_prob_and_entropy(
+    logits: Float[Array, "*batch A"], actions: Int[Array, "*batch"]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """log p(action) and −Σ p log p of the categorical distribution of (masked) logits."""
+    log_probs = jax.nn.log_softmax(logits)
+    chosen = jnp.take_along_axis(log_probs, actions[..., None], axis=-1)[..., 0]
+    probs = jnp.exp(log_probs)
+    return chosen, -jnp.sum(jnp.where(probs > 0, probs * log_probs, 0.0), axis=-1)

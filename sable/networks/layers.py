@@ -1,0 +1,103 @@
+"""Layers that Sable and the Multi-Agent Transformer are put together from.
+
+Every layer maps (..., in) to (..., out), computes matrix products in `dtype` and returns float32; parameters are float32.
+GELU is the tanh approximation, norms have ε = 1e-6, as in the published implementation of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, DTypeLike, Float, Int
+
+NormFactory = Callable[[int], nnx.Module]
+
+HIDDEN_INIT = nnx.initializers.orthogonal(2**0.5)
+HEAD_INIT = nnx.initializers.orthogonal(0.01)
+
+
+class SwiGLU(nnx.Module):
+    """(swish(x W_gate) ⊙ x W_linear) W_output, no biases.
+
+    The published code starts all three at zero, which leaves their gradients zero for ever; here they are LeCun normal.
+    """
+
+    def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        def linear() -> nnx.Linear:
+            return nnx.Linear(embed_dim, embed_dim, use_bias=False, dtype=dtype, rngs=rngs)
+
+        self.gate, self.linear, self.output = linear(), linear(), linear()
+
+    def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
+        """Apply the layer to every token."""
+        return self.output(nnx.swish(self.gate(x)) * self.linear(x)).astype(jnp.float32)
+
+
+class MLP(nnx.Module):
+    """GELU(x W_1 + b_1) W_2 + b_2."""
+
+    def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.hidden = nnx.Linear(embed_dim, embed_dim, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.output = nnx.Linear(embed_dim, embed_dim, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
+        """Apply the layer to every token."""
+        return self.output(nnx.gelu(self.hidden(x))).astype(jnp.float32)
+
+
+class ObservationEmbedding(nnx.Module):
+    """GELU(norm(x) W [+ b]): one agent's observation to its token."""
+
+    def __init__(
+        self, features: int, embed_dim: int, *, norm: NormFactory, bias: bool, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        self.norm = norm(features)
+        self.linear = nnx.Linear(
+            features, embed_dim, use_bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, features: Float[Array, "*tokens F"]) -> Float[Array, "*tokens E"]:
+        """Embed every observation."""
+        return nnx.gelu(self.linear(self.norm(features))).astype(jnp.float32)
+
+
+class ActionEmbedding(nnx.Module):
+    """GELU(onehot(a) W) over A + 1 channels, of which channel 0 is the start token and a + 1 is action a."""
+
+    def __init__(self, actions: int, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.channels = actions + 1
+        self.linear = nnx.Linear(
+            self.channels, embed_dim, use_bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, tokens: Int[Array, "*tokens"]) -> Float[Array, "*tokens E"]:
+        """Embed tokens: 0 for the start, action + 1 otherwise."""
+        return nnx.gelu(self.linear(nnx.one_hot(tokens, self.channels))).astype(jnp.float32)
+
+
+class Head(nnx.Module):
+    """norm(GELU(x W_1 + b_1)) W_2 + b_2: a token to a value or to logits."""
+
+    def __init__(self, embed_dim: int, outputs: int, *, norm: NormFactory, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        self.hidden = nnx.Linear(embed_dim, embed_dim, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.norm = norm(embed_dim)
+        self.output = nnx.Linear(embed_dim, outputs, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens out"]:
+        """Apply the head to every token."""
+        return self.output(self.norm(nnx.gelu(self.hidden(x)))).astype(jnp.float32)
+
+
+def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float[Array, "*batch E"]:
+    """pe[2i] = sin(t · 10000^(−2i/E)), pe[2i + 1] = cos(the same) (Vaswani et al., 2017, section 3.5), t = step_count."""
+    frequencies = 10000.0 ** (-jnp.arange(0, embed_dim, 2) / embed_dim)
+    angles = step_count[..., None].astype(jnp.float32) * frequencies
+    return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*step_count.shape, embed_dim)
+
+
+def previous_actions(actions: Int[Array, "*batch N"]) -> Int[Array, "*batch N"]:
+    """The action tokens that agents are given: agent 0 the start token 0, agent i the action of agent i − 1, plus 1."""
+    start = jnp.zeros_like(actions[..., :1])
+    return jnp.concatenate([start, actions[..., :-1] + 1], axis=-1)

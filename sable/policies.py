@@ -1,0 +1,157 @@
+"""Policies: networks behind the contract that the trainer knows (`sable.types.Policy`), and their builders."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from sable import acting
+from sable.config import ModelConfig
+from sable.mixers import attention, retention
+from sable.mixers.base import Mixer
+from sable.networks.encoder_decoder import (
+    EncoderDecoder,
+    NetworkCarry,
+    Parts,
+    log_prob_and_entropy,
+    mask_logits,
+)
+from sable.networks.layers import MLP, SwiGLU
+from sable.types import Action, Evaluation, Observation, Params, Space
+
+NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
+
+
+class EncoderDecoderPolicy:
+    """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
+
+    def __init__(self, build: NetworkBuilder) -> None:
+        self._build = build
+        self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+
+    def init(self, key: PRNGKeyArray) -> Params:
+        """Fresh parameters."""
+        return nnx.state(self._build(nnx.Rngs(key)))
+
+    def init_carry(self, envs: int) -> NetworkCarry:
+        """States of zeros for B environments."""
+        network = nnx.eval_shape(lambda: self._build(nnx.Rngs(0)))
+        return network.init_carry(envs)
+
+    def act(
+        self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, key: PRNGKeyArray
+    ) -> Action:
+        """Encode all agents at once, then decode them one after the other."""
+        network = self.network(params)
+        rep, value, encoder = network.encode(_as_sequence(observation), reset[:, None], carry.encoder)
+        rep, value = rep[:, 0], value[:, 0]
+        state = network.begin_decoding(carry, reset, rep.shape[1])
+        actions, log_prob, state = acting.sample_sequential(
+            network, rep, observation.action_mask, observation.step_count, state, key
+        )
+        return Action(actions, log_prob, value, network.end_decoding(encoder, state))
+
+    def evaluate(
+        self,
+        params: Params,
+        observation: Observation,
+        actions: Int[Array, "B T N"],
+        resets: Bool[Array, "B T"],
+        carry: NetworkCarry,
+    ) -> Evaluation:
+        """Encode and decode whole sequences in parallel."""
+        network = self.network(params)
+        rep, value, _ = network.encode(observation, resets, carry.encoder)
+        logits, _ = network.decode(rep, actions, observation.step_count, resets, carry)
+        log_prob, entropy = log_prob_and_entropy(mask_logits(logits, observation.action_mask), actions)
+        return Evaluation(log_prob, entropy, value)
+
+    def value(
+        self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
+    ) -> Float[Array, "B N"]:
+        """The encoder's value of one timestep."""
+        _, value, _ = self.network(params).encode(_as_sequence(observation), reset[:, None], carry.encoder)
+        return value[:, 0]
+
+    def network(self, params: Params) -> EncoderDecoder:
+        """The network with these parameters in it."""
+        return cast(EncoderDecoder, nnx.merge(self._graph, params))
+
+
+def _as_sequence(observation: Observation) -> Observation:
+    """One timestep as a sequence of length 1."""
+    return Observation(*(jnp.expand_dims(x, 1) for x in observation))
+
+
+def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
+    """Sable: retention, RMSNorm, SwiGLU, no bias in the embeddings."""
+    forms: dict[str, retention.Form] = {
+        "parallel": retention.parallel,
+        "chunkwise": functools.partial(retention.chunkwise, chunk=config.chunk),
+        "recurrent": retention.recurrent,
+    }
+    form = forms[config.mode]
+
+    def build(rngs: nnx.Rngs) -> EncoderDecoder:
+        def mixer(causal: bool) -> Mixer:
+            return retention.Retention(
+                config.embed_dim,
+                config.heads,
+                form=form,
+                causal=causal,
+                decay_scaling=config.decay_scaling,
+                dtype=config.dtype,
+                rngs=rngs,
+            )
+
+        parts = Parts(
+            norm=lambda width: nnx.RMSNorm(width, epsilon=1e-6, dtype=jnp.float32, rngs=rngs),
+            feed_forward=lambda: SwiGLU(config.embed_dim, dtype=config.dtype, rngs=rngs),
+            mixer=mixer,
+            observation_bias=False,
+            norm_every_block=True,
+        )
+        return _encoder_decoder(config, space, parts, rngs)
+
+    return EncoderDecoderPolicy(build)
+
+
+def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
+    """The Multi-Agent Transformer: softmax attention, LayerNorm, two-layer GELU MLP, biases."""
+    forms = {"dense": attention.dense}
+    form = forms[config.mode]
+
+    def build(rngs: nnx.Rngs) -> EncoderDecoder:
+        def mixer(causal: bool) -> Mixer:
+            return attention.Attention(
+                config.embed_dim, config.heads, form=form, causal=causal, dtype=config.dtype, rngs=rngs
+            )
+
+        parts = Parts(
+            norm=lambda width: nnx.LayerNorm(width, epsilon=1e-6, dtype=jnp.float32, rngs=rngs),
+            feed_forward=lambda: MLP(config.embed_dim, dtype=config.dtype, rngs=rngs),
+            mixer=mixer,
+            observation_bias=True,
+            norm_every_block=False,
+        )
+        return _encoder_decoder(config, space, parts, rngs)
+
+    return EncoderDecoderPolicy(build)
+
+
+def _encoder_decoder(config: ModelConfig, space: Space, parts: Parts, rngs: nnx.Rngs) -> EncoderDecoder:
+    return EncoderDecoder(
+        space,
+        config.embed_dim,
+        config.blocks,
+        parts,
+        encode_time=config.timestep_encoding,
+        dtype=config.dtype,
+        rngs=rngs,
+    )

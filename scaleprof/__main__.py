@@ -1,0 +1,6 @@
+"""`python -m scaleprof`."""
+
+from scaleprof.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,185 @@
+"""The command line: text in, frozen options out, an exit code back. Everything heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scaleprof import __version__
+from scaleprof.errors import UserError
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="scaleprof",
+    help="Which sequence model fits my memory, and how fast does it learn at 16, 128, 1024, 4096 agents?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command line; returns the exit code (see the README's table)."""
+    try:
+        result = app(arguments, prog_name="scaleprof", standalone_mode=False)
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except _USAGE_ERROR as error:
+        return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read our output has gone; there is nothing left to flush into
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"scaleprof: {' '.join(message.split())}", err=True)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+Text = str | None
+
+
+def _axis(name: str, text: str, default: str, *, metavar: str = "LIST") -> Any:
+    return typer.Option(name, help=f"{text} [default: {default}]", metavar=metavar, show_default=False)
+
+
+@app.command()
+def sweep(
+    agents: Annotated[Text, _axis("--agents", "Agent counts: 16,128 or 16:4096:x2.", "16,128,1024")] = None,
+    seq_len: Annotated[Text, _axis("--seq-len", "Timesteps of a rollout.", "16")] = None,
+    scenario: Annotated[Text, _axis("--scenario", "Environment, or NAME:TASK.", "neom", metavar="NAME")] = None,
+    reward: Annotated[
+        Text, _axis("--reward", "Team mean (shared) or each agent's own (individual).", "shared", metavar="KIND")
+    ] = None,
+    model: Annotated[Text, _axis("--model", "Models, or pairs such as sable:chunkwise,mat:dense.", "sable,mat")] = None,
+    mode: Annotated[Text, _axis("--mode", "Keep only these modes.", "each model's own")] = None,
+    chunk: Annotated[Text, _axis("--chunk", "Timesteps per chunk, for chunkwise modes.", "1")] = None,
+    envs: Annotated[Text, _axis("--envs", "Environments stepped together.", "4")] = None,
+    embed_dim: Annotated[Text, _axis("--embed-dim", "Embedding width.", "64")] = None,
+    heads: Annotated[Text, _axis("--heads", "Heads.", "4")] = None,
+    blocks: Annotated[Text, _axis("--blocks", "Encoder blocks, and as many decoder blocks.", "1")] = None,
+    dtype: Annotated[Text, _axis("--dtype", "Precision of matrix products: float32, bfloat16.", "float32")] = None,
+    seed: Annotated[Text, _axis("--seed", "Random seeds.", "0")] = None,
+    repeats: Annotated[int | None, _axis("--repeats", "Processes per point.", "1", metavar="N")] = None,
+    epochs: Annotated[int | None, _axis("--epochs", "Passes over each rollout.", "1", metavar="N")] = None,
+    minibatches: Annotated[int | None, _axis("--minibatches", "Groups of environments.", "2", metavar="N")] = None,
+    updates: Annotated[int | None, _axis("--updates", "Updates that are measured.", "2", metavar="N")] = None,
+    warmup_updates: Annotated[
+        int | None, _axis("--warmup-updates", "Updates before, not measured.", "1", metavar="N")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="GROUP.FIELD=VALUE", help="Any other field of the model, ppo or scenario configs."),
+    ] = None,
+    preset: Annotated[
+        Text, typer.Option("--preset", metavar="NAME", help="Ready-made options; those given here win over it.")
+    ] = None,
+    timeout: Annotated[float | None, _axis("--timeout", "Seconds per point.", "120", metavar="SECONDS")] = None,
+    memory_limit: Annotated[
+        Text, _axis("--memory-limit", "Memory per point.", "8GiB, or 60 % of a smaller machine", metavar="SIZE")
+    ] = None,
+    device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
+    out: Annotated[
+        Path | None, _axis("--out", "Folder of this run.", "runs/<time>-<scenario>", metavar="DIR")
+    ] = None,
+    csv: Annotated[
+        Text, typer.Option("--csv", metavar="FILE", help="Also write the results here; - is stdout.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when a point failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the grid and run nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Allow more than 10000 points.")] = False,
+) -> int:
+    """Train every model at every size, each point in a process of its own, and show what it cost.
+
+    Lists (16,128) and ranges (1:10:3, 16:4096:x2; the end included) are multiplied into a grid.
+    """
+    from scaleprof import sweeping
+    from scaleprof.options import DEFAULTS, check_device, plan_sweep
+
+    given = dict(locals())
+    explicit = {name: given[name] for name in DEFAULTS}
+    plan = plan_sweep(explicit, settings or [], preset, yes=yes)
+    if dry_run:
+        return sweeping.show_grid(plan)
+    return sweeping.run(plan, device=check_device(device), out=out, csv=csv, strict=strict)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or its results.csv.")],
+) -> int:
+    """Show a run's summary again, from what is on the disk."""
+    from rich.console import Console
+
+    from reports.terminal import render_summary
+    from scaleprof.store import load_records
+
+    render_summary(load_records(run), Console(highlight=False), title=str(run))
+    return 0
+
+
+class Listed(str, Enum):
+    """What `scaleprof list` can list."""
+
+    models = "models"
+    scenarios = "scenarios"
+
+
+@app.command("list")
+def list_(what: Annotated[Listed, typer.Argument(help="models or scenarios")]) -> int:
+    """List the models with their modes, or the scenarios with their tasks."""
+    from sable.models import MODELS
+    from scenarios import SCENARIOS
+
+    if what is Listed.models:
+        for model in MODELS.values():
+            typer.echo(f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}")
+    else:
+        for scenario in SCENARIOS.values():
+            typer.echo(
+                f"{scenario.name}: {scenario.summary}\n    tasks: {', '.join(scenario.tasks)}\n"
+                f"    agents: {scenario.min_agents} to {scenario.max_agents}"
+            )
+    return 0
+
+
+@app.command()
+def doctor(
+    device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
+) -> int:
+    """Say what is installed, which devices there are, and what can be measured here."""
+    from scaleprof.diagnosis import diagnose
+    from scaleprof.options import check_device
+
+    return diagnose(check_device(device))

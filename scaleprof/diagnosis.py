@@ -1,0 +1,49 @@
+"""`scaleprof doctor`: what is installed, which devices there are, what can be measured here."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from reports.units import format_bytes, format_seconds
+from scaleprof import __version__, environment, options
+from scaleprof.child import child_environment, look_around
+from scaleprof.probes import host
+from scaleprof.probes.device import Nvml, load_nvml
+
+START_TIMEOUT_SECONDS = 120.0
+
+
+def diagnose(device: str | None) -> int:
+    """Print the findings; returns 0 when a sweep can run here."""
+    typer.echo(f"scaleprof {__version__}")
+    for name in environment.PACKAGES:
+        typer.echo(f"  {name} {environment.package_version(name) or 'NOT INSTALLED'}")
+    typer.echo(f"machine: {environment.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}")
+    with tempfile.TemporaryDirectory() as folder:
+        facts = look_around(child_environment(device), Path(folder) / "log", START_TIMEOUT_SECONDS)
+    typer.echo(f"devices: {facts['platform']}: {', '.join(facts['devices'])}")
+    typer.echo(
+        f"a process starts in {format_seconds(facts['import_seconds'])} with {format_bytes(facts['start_rss_bytes'])}"
+    )
+    typer.echo(f"default memory limit: {format_bytes(options.memory_limit(None))} per point")
+    nvml = Nvml(load_nvml())
+    for line in measurable(facts, nvml):
+        typer.echo(line)
+    return 0
+
+
+def measurable(facts: dict[str, Any], nvml: Nvml) -> Iterator[str]:
+    """One line per source of figures: yes, or no and why."""
+    yield "XLA's static memory analysis: yes"
+    reset = facts["peak_can_be_reset"]
+    yield f"host peak memory (VmHWM): {'yes' if reset else 'since process start only: the kernel does not reset it'}"
+    allocator = facts["allocator_statistics"]
+    without = f"no: {facts['platform']} keeps no statistics"
+    yield f"device allocator peak: {'yes' if allocator else without}"
+    names = ", ".join(nvml.device_names())
+    yield f"GPU memory by the driver (NVML): {f'yes: {names}' if nvml.available else f'no: {nvml.reason}'}"

@@ -1,0 +1,273 @@
+"""Points: what a sweep measures, and how axes multiply into a grid of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import scenarios
+from reports.record import Record
+from sable.config import DTYPES, ModelConfig, PPOConfig
+from sable.models import MODELS, ModelEntry
+from scaleprof.errors import UserError
+from scaleprof.parsing import convert_setting, nearest, parse_setting
+
+MAX_POINTS = 10_000
+
+AXIS_OPTIONS = {
+    "model": "--model",
+    "mode": "--mode",
+    "chunk": "--chunk",
+    "embed_dim": "--embed-dim",
+    "heads": "--heads",
+    "blocks": "--blocks",
+    "dtype": "--dtype",
+    "seq_len": "--seq-len",
+    "envs": "--envs",
+    "epochs": "--epochs",
+    "minibatches": "--minibatches",
+    "reward": "--reward",
+}
+"""Config fields that `--set` leaves to an option of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One cell of the grid, in one repeat: everything that a fresh process needs to know to measure it.
+
+    `chunk` is None for a mode that has no chunks. `settings` are further fields of the configs, as
+    ("ppo.clip", "0.1") pairs.
+    """
+
+    scenario: str
+    model: str
+    mode: str
+    agents: int
+    seq_len: int
+    envs: int
+    chunk: int | None
+    embed_dim: int
+    heads: int
+    blocks: int
+    epochs: int
+    minibatches: int
+    dtype: str
+    seed: int
+    repeat: int
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def model_config(self) -> ModelConfig:
+        """The model's options."""
+        chunk = {} if self.chunk is None else {"chunk": self.chunk}
+        return ModelConfig(
+            model=self.model,
+            mode=self.mode,
+            embed_dim=self.embed_dim,
+            heads=self.heads,
+            blocks=self.blocks,
+            dtype=self.dtype,
+            **chunk,
+            **self._group("model", ModelConfig),
+        )
+
+    def ppo_config(self) -> PPOConfig:
+        """The trainer's options."""
+        return PPOConfig(
+            seq_len=self.seq_len,
+            envs=self.envs,
+            epochs=self.epochs,
+            minibatches=self.minibatches,
+            **self._group("ppo", PPOConfig),
+        )
+
+    def scenario_options(self) -> dict[str, Any]:
+        """The scenario's options beside its name and size."""
+        return self._group("scenario", scenarios.SCENARIOS[self.scenario.partition(":")[0]].config)
+
+    def _group(self, group: str, config: type[Any]) -> dict[str, Any]:
+        """This point's settings of one group, typed, by field name."""
+        return {
+            name.partition(".")[2]: convert_setting(name, value, config)
+            for name, value in self.settings
+            if name.startswith(group + ".")
+        }
+
+    @property
+    def variant(self) -> str:
+        """Model and mode: `sable:chunkwise`, or the model alone where it has no mode."""
+        return f"{self.model}:{self.mode}" if self.mode else self.model
+
+    @property
+    def label(self) -> str:
+        """What a person calls this point."""
+        return f"{self.variant} · {self.agents} agents · T {self.seq_len}"
+
+    @property
+    def slug(self) -> str:
+        """A file name for this point, without its number."""
+        return f"{self.variant.replace(':', '-')}-n{self.agents}-t{self.seq_len}-r{self.repeat}"
+
+    def record(self, **fields: Any) -> Record:
+        """A record of this point with the given further fields."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "settings"}
+        return Record(**own, settings=";".join(f"{name}={value}" for name, value in self.settings), **fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """The axes of a grid, each a tuple of values that are all multiplied."""
+
+    scenario: str
+    variants: tuple[tuple[str, str], ...]
+    agents: tuple[int, ...]
+    seq_len: tuple[int, ...]
+    envs: tuple[int, ...]
+    chunk: tuple[int, ...]
+    embed_dim: tuple[int, ...]
+    heads: tuple[int, ...]
+    blocks: tuple[int, ...]
+    dtype: tuple[str, ...]
+    seed: tuple[int, ...]
+    epochs: int
+    minibatches: int
+    repeats: int
+    settings: tuple[tuple[str, str], ...]
+
+    @property
+    def size(self) -> int:
+        """How many points the grid has, repeats included."""
+        chunks = sum(len(self._chunks(model, mode)) for model, mode in self.variants)
+        plain = (self.agents, self.seq_len, self.envs, self.embed_dim, self.heads, self.blocks, self.dtype, self.seed)
+        return self.repeats * chunks * math.prod(len(axis) for axis in plain)
+
+    def points(self) -> list[Point]:
+        """All points, checked; repeats outermost (A B C A B C), then small teams first.
+
+        Raises `UserError` for the first point whose sizes do not fit together.
+        """
+        points = []
+        for repeat, seed, agents, seq_len, envs, embed_dim, heads, blocks, dtype, (model, mode) in itertools.product(
+            range(self.repeats),
+            self.seed,
+            self.agents,
+            self.seq_len,
+            self.envs,
+            self.embed_dim,
+            self.heads,
+            self.blocks,
+            self.dtype,
+            self.variants,
+        ):
+            for chunk in self._chunks(model, mode):
+                point = Point(
+                    scenario=self.scenario,
+                    model=model,
+                    mode=mode,
+                    agents=agents,
+                    seq_len=seq_len,
+                    envs=envs,
+                    chunk=chunk,
+                    embed_dim=embed_dim,
+                    heads=heads,
+                    blocks=blocks,
+                    epochs=self.epochs,
+                    minibatches=self.minibatches,
+                    dtype=dtype,
+                    seed=seed,
+                    repeat=repeat,
+                    settings=self.settings,
+                )
+                check(point)
+                points.append(point)
+        return points
+
+    def _chunks(self, model: str, mode: str) -> tuple[int | None, ...]:
+        return self.chunk if mode in MODELS[model].chunked else (None,)
+
+
+def check(point: Point) -> None:
+    """Raise `UserError` where a point's options do not fit together."""
+    try:
+        point.model_config()
+        point.ppo_config()
+        entry, _ = scenarios.resolve(point.scenario, point.scenario_options())
+    except ValueError as error:
+        raise UserError(_as_option(str(error))) from None
+    if not entry.min_agents <= point.agents <= entry.max_agents:
+        raise UserError(f"--agents: {point.agents} is out of range: {entry.name} takes {entry.min_agents} to {entry.max_agents}")
+
+
+def _as_option(message: str) -> str:
+    """A config's message, with the command-line option in front where its field has one."""
+    field = message.partition(" ")[0]
+    return f"{AXIS_OPTIONS[field]}: {message}" if field in AXIS_OPTIONS else message
+
+
+def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """(model, mode) pairs of `--model` (names or `name:mode` pairs), reduced to `--mode` if that is not empty.
+
+    A model without modes has the empty mode, which `--mode` does not take away.
+    """
+    every_mode = tuple(dict.fromkeys(mode for entry in MODELS.values() for mode in entry.modes))
+    for mode in modes:
+        if mode not in every_mode:
+            raise UserError(f"--mode: there is no mode '{mode}': {nearest(mode, every_mode)}")
+    pairs: list[tuple[str, str]] = []
+    for name in models:
+        model, colon, mode = name.partition(":")
+        if model not in MODELS:
+            raise UserError(f"--model: there is no model '{model}': {nearest(model, MODELS)}")
+        entry = MODELS[model]
+        pairs += [(model, _known_mode(entry, mode))] if colon else [(model, m) for m in _bare_modes(entry, modes)]
+    chosen = tuple(pair for pair in dict.fromkeys(pairs) if not modes or not pair[1] or pair[1] in modes)
+    if not chosen:
+        raise UserError(f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'")
+    return chosen
+
+
+def _bare_modes(entry: ModelEntry, modes: tuple[str, ...]) -> tuple[str, ...]:
+    """The modes that a model's bare name stands for: its defaults, or all of them where `--mode` picks."""
+    return ((entry.modes if modes else entry.default_modes) if entry.modes else ("",))
+
+
+def _known_mode(entry: ModelEntry, mode: str) -> str:
+    if mode in entry.modes:
+        return mode
+    if not entry.modes:
+        raise UserError(f"--model: {entry.name} has no modes: write '{entry.name}'")
+    owners = [other.name for other in MODELS.values() if mode in other.modes]
+    owned = f" ({', '.join(owners)} has it)" if owners else ""
+    raise UserError(f"--model: {entry.name} has no mode '{mode}'{owned}: {nearest(mode, entry.modes)}")
+
+
+def choose_scenario(name: str) -> str:
+    """Check the name of a scenario, `neom` or `neom:task`."""
+    base, colon, task = name.partition(":")
+    if base not in scenarios.SCENARIOS:
+        raise UserError(f"--scenario: there is no scenario '{base}': {nearest(base, scenarios.SCENARIOS)}")
+    tasks = scenarios.SCENARIOS[base].tasks
+    if colon and task not in tasks:
+        raise UserError(f"--scenario: {base} has no task '{task}': {nearest(task, tasks)}")
+    return name
+
+
+def choose_dtypes(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the names of `--dtype`."""
+    for name in names:
+        if name not in DTYPES:
+            raise UserError(f"--dtype: there is no dtype '{name}': {nearest(name, DTYPES)}")
+    return names
+
+
+def choose_settings(texts: list[str], scenario: str, reward: str | None) -> tuple[tuple[str, str], ...]:
+    """All `--set` options and `--reward` as settings, the last of equal names counting."""
+    config = scenarios.SCENARIOS[scenario.partition(":")[0]].config
+    groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": config}
+    settings = dict(parse_setting(text, groups, AXIS_OPTIONS) for text in texts)
+    if reward is not None:
+        settings["scenario.reward"] = reward
+    if ":" in scenario and "scenario.task" in settings:
+        raise UserError(f"--set: scenario.task is already chosen by --scenario {scenario}: give one of the two")
+    return tuple(sorted(settings.items()))

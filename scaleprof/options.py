@@ -1,0 +1,162 @@
+"""From the command line's text to frozen, checked options: explicit options over a preset over the defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from scaleprof.errors import UserError
+from scaleprof.grid import (
+    MAX_POINTS,
+    Axes,
+    Point,
+    choose_dtypes,
+    choose_scenario,
+    choose_settings,
+    choose_variants,
+)
+from scaleprof.parsing import nearest, parse_axis, parse_names, parse_size
+from scaleprof.probes import host
+from scaleprof.runner import SweepOptions
+
+DEFAULTS: dict[str, Any] = {
+    "agents": "16,128,1024",
+    "seq_len": "16",
+    "scenario": "neom",
+    "reward": None,
+    "model": "sable,mat",
+    "mode": "",
+    "chunk": "1",
+    "envs": "4",
+    "embed_dim": "64",
+    "heads": "4",
+    "blocks": "1",
+    "dtype": "float32",
+    "seed": "0",
+    "epochs": 1,
+    "minibatches": 2,
+    "repeats": 1,
+    "updates": 2,
+    "warmup_updates": 1,
+    "timeout": 120.0,
+    "memory_limit": None,
+}
+"""What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
+
+DEFAULT_MEMORY_BYTES = 8 * 2**30
+DEFAULT_MEMORY_SHARE = 0.6
+"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the machine's memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPlan:
+    """A checked sweep: its points, and how they are measured."""
+
+    points: tuple[Point, ...]
+    options: SweepOptions
+    scenario: str
+    manifest: dict[str, Any]
+
+
+def plan_sweep(explicit: dict[str, Any], settings: list[str], preset: str | None, *, yes: bool) -> SweepPlan:
+    """Check everything that can be checked before anything runs; raises `UserError` for the first thing wrong.
+
+    `explicit` holds the options by the names in `DEFAULTS`, None where the user gave none.
+    """
+    chosen = load_preset(preset) if preset else {}
+    values = DEFAULTS | chosen | {name: value for name, value in explicit.items() if value is not None}
+    axes = _axes(values, settings)
+    if axes.size > MAX_POINTS and not yes:
+        raise UserError(f"the grid has {axes.size} points: give fewer values, or --yes for more than {MAX_POINTS}")
+    options = SweepOptions(
+        updates=_at_least(values, "updates", 1),
+        warmup_updates=_at_least(values, "warmup_updates", 0),
+        timeout_seconds=_timeout(values["timeout"]),
+        memory_limit_bytes=memory_limit(values["memory_limit"]),
+    )
+    manifest = {
+        "preset": preset,
+        "options": values | {"memory_limit": options.memory_limit_bytes, "set": list(settings)},
+        "points": axes.size,
+    }
+    return SweepPlan(points=tuple(axes.points()), options=options, scenario=axes.scenario, manifest=manifest)
+
+
+def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
+    def numbers(name: str, minimum: int = 1) -> tuple[int, ...]:
+        return parse_axis(str(values[name]), option_name(name), minimum=minimum)
+
+    scenario = choose_scenario(values["scenario"])
+    modes = parse_names(values["mode"], "--mode") if values["mode"] else ()
+    return Axes(
+        scenario=scenario,
+        variants=choose_variants(parse_names(values["model"], "--model"), modes),
+        agents=numbers("agents"),
+        seq_len=numbers("seq_len"),
+        envs=numbers("envs"),
+        chunk=numbers("chunk"),
+        embed_dim=numbers("embed_dim"),
+        heads=numbers("heads"),
+        blocks=numbers("blocks"),
+        dtype=choose_dtypes(parse_names(values["dtype"], "--dtype")),
+        seed=numbers("seed", minimum=0),
+        epochs=_at_least(values, "epochs", 1),
+        minibatches=_at_least(values, "minibatches", 1),
+        repeats=_at_least(values, "repeats", 1),
+        settings=choose_settings(settings, scenario, values["reward"]),
+    )
+
+
+def option_name(name: str) -> str:
+    """`seq_len` → `--seq-len`."""
+    return "--" + name.replace("_", "-")
+
+
+def _at_least(values: dict[str, Any], name: str, minimum: int) -> int:
+    value = int(values[name])
+    if value < minimum:
+        raise UserError(f"{option_name(name)}: {value} is too small: give a whole number of at least {minimum}")
+    return value
+
+
+def _timeout(value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise UserError(f"--timeout: {value:g} is not a time: give seconds above 0")
+    return float(value)
+
+
+def memory_limit(text: str | None) -> int:
+    """The memory budget of a point in bytes: as given, or the default for this machine."""
+    machine = host.total_memory_bytes()
+    if text is None:
+        return min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * machine))
+    size = parse_size(text, "--memory-limit")
+    if size > machine:
+        raise UserError(f"--memory-limit: {text} is more than the {machine / 2**30:.1f} GiB this machine has: give less")
+    return size
+
+
+def check_device(text: str | None) -> str | None:
+    """Check `--device cpu|gpu[:i]`."""
+    if text is not None:
+        kind, colon, index = text.partition(":")
+        if kind not in ("cpu", "gpu") or (colon and (kind == "cpu" or not index.isdigit())):
+            raise UserError(f"--device: '{text}' is not a device: give cpu, gpu or gpu:0 (the index of a card)")
+    return text
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the project."""
+    folder = files("scenarios") / "presets"
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_preset(name: str) -> dict[str, Any]:
+    """The options of a preset by the names in `DEFAULTS`."""
+    if name not in preset_names():
+        raise UserError(f"--preset: there is no preset '{name}': {nearest(name, preset_names())}")
+    text = (files("scenarios") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return {key.replace("-", "_"): value for key, value in tomllib.loads(text)["sweep"].items()}

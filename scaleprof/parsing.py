@@ -1,0 +1,137 @@
+"""Text of the command line to values, once, with one clear line where it cannot be read."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from scaleprof.errors import UserError
+
+MAX_AXIS_VALUES = 100_000
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
+_UNITS = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+
+
+def parse_axis(text: str, option: str, *, minimum: int = 1) -> tuple[int, ...]:
+    """Read a list of whole numbers and ranges: `16,128`, `1:10:3`, `16:4096:x2`.
+
+    A range is `first:last:step` or `first:last:xfactor` and always includes its last value. Repeated values count once.
+    """
+    values: list[int] = []
+    for part in text.split(","):
+        values += _range(part, option) if ":" in part else [_whole(part, option)]
+    for value in values:
+        if value < minimum:
+            raise UserError(f"{option}: {value} is too small: give whole numbers of at least {minimum}")
+    return tuple(dict.fromkeys(values))
+
+
+def _whole(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        example = "such as 16, 16,128,1024 or 16:4096:x2"
+        raise UserError(f"{option}: '{text.strip()}' is not a whole number: give a list or a range {example}") from None
+
+
+def _range(text: str, option: str) -> list[int]:
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise UserError(f"{option}: range '{text}' needs a step: write first:last:step (1:10:3) or first:last:xfactor (16:4096:x2)")
+    first, last = _whole(parts[0], option), _whole(parts[1], option)
+    factor = parts[2].startswith("x")
+    step = _whole(parts[2].removeprefix("x"), option)
+    if last < first:
+        raise UserError(f"{option}: range '{text}' runs backwards: the last value must be at least the first")
+    if step < (2 if factor else 1) or (factor and first < 1):
+        rule = "start at 1 or more and grow by a factor of at least 2" if factor else "have a step of at least 1"
+        raise UserError(f"{option}: range '{text}' never ends: it must {rule}")
+    values = []
+    value = first
+    while value < last:
+        values.append(value)
+        value = value * step if factor else value + step
+        if len(values) > MAX_AXIS_VALUES:
+            raise UserError(f"{option}: range '{text}' has more than {MAX_AXIS_VALUES} values: use a larger step")
+    return [*values, last]
+
+
+def parse_names(text: str, option: str) -> tuple[str, ...]:
+    """Read a list of names separated by commas."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(names):
+        raise UserError(f"{option}: '{text}' has an empty entry: give names separated by commas")
+    return names
+
+
+def parse_size(text: str, option: str) -> int:
+    """Read an amount of memory with its unit, `8GiB` or `512 MB`, in bytes."""
+    match = _SIZE.match(text)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise UserError(f"{option}: '{text}' is not an amount of memory: give a number and a unit, such as 8GiB or 512MiB")
+    size = int(float(match[1]) * unit)
+    if size < 1:
+        raise UserError(f"{option}: '{text}' is no memory at all: give at least 1 byte")
+    return size
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the end of a message: the known names, the closest first if there is one."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def parse_setting(text: str, groups: dict[str, type[Any]], axes: dict[str, str]) -> tuple[str, str]:
+    """Read `--set group.field=value` against the frozen config classes in `groups`.
+
+    `axes` maps fields that have an option of their own to that option. Returns ("group.field", value as text); the
+    value's type is checked here, its range by the config class.
+    """
+    name, equals, value = text.partition("=")
+    group, dot, field = name.strip().partition(".")
+    if not (equals and dot):
+        raise UserError(f"--set: '{text}' is not of the form group.field=value, such as ppo.clip=0.1")
+    if group not in groups:
+        raise UserError(f"--set: there is no group '{group}': {nearest(group, groups)}")
+    fields = {f.name: f for f in dataclasses.fields(groups[group]) if f.name not in axes}
+    if field in axes:
+        raise UserError(f"--set: {name} has an option of its own: use {axes[field]}")
+    if field not in fields:
+        raise UserError(f"--set: {group} has no field '{field}': {nearest(field, fields)}")
+    convert_setting(f"{group}.{field}", value.strip(), groups[group])
+    return f"{group}.{field}", value.strip()
+
+
+def convert_setting(name: str, text: str, config: type[Any]) -> Any:
+    """The value of a setting in the type of the config's field."""
+    field = name.partition(".")[2]
+    kind = type(next(f.default for f in dataclasses.fields(config) if f.name == field))
+    if kind is bool:
+        words = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+        if text.lower() not in words:
+            raise UserError(f"--set: {name} is '{text}': it must be true or false")
+        return words[text.lower()]
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f"--set: {name} is '{text}': it must be {_KIND_NAMES[kind]}") from None
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number"}

@@ -1,0 +1,145 @@
+"""The live display of a sweep on stderr: a picture on a terminal, one line per finished point elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from reports.record import Record
+from reports.units import format_bytes, format_rate, format_seconds
+from scaleprof.grid import Point
+
+REFRESHES_PER_SECOND = 2
+SHOWN_RESULTS = 8
+
+
+class Estimate:
+    """How long the rest of a sweep takes, from the points that have ended.
+
+    A point is expected to take what points of the same model and mode took, in proportion to its tokens beyond a
+    constant start; without one, what an average point took.
+    """
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = points
+        self._taken: list[tuple[Point, float]] = []
+
+    def add(self, point: Point, seconds: float) -> None:
+        """Note what a point took."""
+        self._taken.append((point, seconds))
+
+    def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
+        """Seconds from now to the end, when point `running` has run for `elapsed_seconds`; None before any ended."""
+        if not self._taken:
+            return None
+        now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
+        return now + sum(self._expected(point) for point in self._points[running + 1 :])
+
+    def _expected(self, point: Point) -> float:
+        alike = [(p, s) for p, s in self._taken if p.variant == point.variant]
+        if not alike:
+            return sum(seconds for _, seconds in self._taken) / len(self._taken)
+        least = min(seconds for _, seconds in alike)
+        nearest, seconds = min(alike, key=lambda taken: abs(_tokens(taken[0]) - _tokens(point)))
+        return least + (seconds - least) * _tokens(point) / _tokens(nearest)
+
+
+def _tokens(point: Point) -> int:
+    return point.agents * point.seq_len * point.envs * point.epochs
+
+
+class Progress:
+    """Implements `scaleprof.runner.Observer`; a context manager around the sweep."""
+
+    def __init__(self, points: Sequence[Point], console: Console) -> None:
+        self._points = points
+        self._console = console
+        self._started = self._point_started = time.monotonic()
+        self._index = 0
+        self._phase = "start"
+        self._updates = 0
+        self._results: list[Record] = []
+        self._estimate = Estimate(points)
+        self._live = Live(
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+        )
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def point_begins(self, index: int, point: Point) -> None:
+        """Show the point as running."""
+        self._index, self._phase, self._updates = index, "start", 0
+        self._point_started = time.monotonic()
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Follow the running point's phase and updates."""
+        if event["event"] == "phase":
+            self._phase = event["name"]
+        elif event["event"] == "sample":
+            self._updates += 1
+
+    def point_ended(self, index: int, record: Record) -> None:
+        """Add the point to the results so far."""
+        seconds = time.monotonic() - self._point_started
+        self._estimate.add(self._points[index], seconds)
+        self._results.append(record)
+        if not self._console.is_terminal:
+            done = f"[{index + 1}/{len(self._points)}]"
+            line = f"{done} {self._points[index].label}: {_outcome(record)} ({format_seconds(seconds)})"
+            self._console.print(Text(line), soft_wrap=True)
+
+    def _picture(self) -> RenderableType:
+        now = time.monotonic()
+        point = self._points[self._index]
+        done = len(self._results)
+        left = self._estimate.remaining_seconds(min(self._index, len(self._points) - 1), now - self._point_started)
+        times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(len(self._points), done, width=24), f"{done}/{len(self._points)}", times)
+        updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
+        running = Text.assemble(
+            (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
+        )
+        return Group(self._recent(), bar, running)
+
+    def _recent(self) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        for record, point in list(zip(self._results, self._points, strict=False))[-SHOWN_RESULTS:]:
+            table.add_row(Text(point.label), Text(_outcome(record), no_wrap=True, overflow="ellipsis"))
+        return table
+
+
+def _outcome(record: Record) -> str:
+    """One line on how a point ended."""
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
+    return (
+        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(memory)}, "
+        f"update {format_seconds(record.update_seconds)}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    """3:07, or 1:02:03 from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

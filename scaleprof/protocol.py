@@ -1,0 +1,45 @@
+"""What the sweep and its child processes say to each other: one task in, a stream of events out, as JSON lines.
+
+Both sides import this module, so it is light: no jax, no rich.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from scaleprof.grid import Point
+
+PHASES = ("start", "compile act", "compile rollout", "compile learn", "warm up", "measure")
+"""The phases of a point, in order; one ends when the next begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a child is asked to do: measure `point`, or only look at its devices when `point` is None."""
+
+    point: Point | None = None
+    updates: int = 0
+    warmup_updates: int = 0
+    memory_limit_bytes: int = 0
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Task:
+        """Read what `to_json` wrote."""
+        fields = json.loads(text)
+        if fields["point"] is not None:
+            settings = tuple((name, value) for name, value in fields["point"].pop("settings"))
+            fields["point"] = Point(**fields["point"], settings=settings)
+        return cls(**fields)
+
+
+def send(stream: TextIO, event: str, **fields: Any) -> None:
+    """Write one event at once, so that it is not lost if the process dies next."""
+    stream.write(json.dumps({"event": event, **fields}) + "\n")
+    stream.flush()

@@ -1,0 +1,141 @@
+"""The sweep loop: one fresh process per repeat of a point, every ending a record, nothing lost when interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Protocol
+
+from reports.record import FIELD_NAMES, Record
+from scaleprof.child import Outcome, run_child
+from scaleprof.grid import Point
+from scaleprof.probes.device import Nvml
+from scaleprof.protocol import Task
+from scaleprof.store import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How every point of a sweep is measured."""
+
+    updates: int
+    warmup_updates: int
+    timeout_seconds: float
+    memory_limit_bytes: int
+
+
+class Observer(Protocol):
+    """Who is told how a sweep goes."""
+
+    def point_begins(self, index: int, point: Point) -> None:
+        """A point's process is about to start."""
+        ...
+
+    def event(self, event: dict[str, Any]) -> None:
+        """The running point's process said something."""
+        ...
+
+    def point_ended(self, index: int, record: Record) -> None:
+        """A point's record is on the disk."""
+        ...
+
+
+class Interrupted(Exception):
+    """The sweep was asked to stop; what was finished is on the disk."""
+
+
+def sweep(
+    points: Sequence[Point],
+    options: SweepOptions,
+    run: RunDirectory,
+    environment: dict[str, str],
+    nvml: Nvml,
+    observer: Observer,
+) -> list[Record]:
+    """Measure every point in its own process and record it; returns all records.
+
+    Raises `Interrupted` after Ctrl-C or SIGTERM, once the interrupted point's record is written and its process gone.
+    """
+    with StopSignals() as stop:
+        for index, point in enumerate(points):
+            observer.point_begins(index, point)
+            name = f"{index:04d}-{point.slug}"
+            task = Task(
+                point=point,
+                updates=options.updates,
+                warmup_updates=options.warmup_updates,
+                memory_limit_bytes=options.memory_limit_bytes,
+            )
+            with stop.raising():
+                outcome = run_child(
+                    task,
+                    environment,
+                    run.log_path(name),
+                    timeout_seconds=options.timeout_seconds,
+                    nvml=nvml,
+                    on_event=observer.event,
+                )
+            record = make_record(point, outcome, run.path.name, options)
+            run.append(record)
+            run.write_samples(name, outcome.samples)
+            observer.point_ended(index, record)
+            if stop.requested:
+                raise Interrupted
+    return run.records
+
+
+def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions) -> Record:
+    """The record of a point that ended: what its process told, and how it ended."""
+    known = {name: value for name, value in outcome.facts.items() if name in FIELD_NAMES}
+    record = point.record(
+        run_id=run_id,
+        timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
+        status=outcome.status,
+        reason_code=outcome.reason_code,
+        reason=outcome.reason,
+        phase="" if outcome.status == "ok" else outcome.phase,
+        memory_limit_bytes=options.memory_limit_bytes,
+        nvml_process_bytes=outcome.nvml_process_bytes,
+    )
+    return dataclasses.replace(record, **known)
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM during a sweep: they end the wait for a child at once, and nothing else.
+
+    Outside `raising()` a signal is only noted in `requested`, so that what is being written is written whole.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._raise = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Within this block the first signal raises KeyboardInterrupt."""
+        self._raise = not self.requested
+        try:
+            yield
+        finally:
+            self._raise = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        if self._raise:
+            self._raise = False  # A second signal must not break into the killing of the child.
+            raise KeyboardInterrupt

@@ -1,0 +1,105 @@
+"""The sweep command, from a checked plan to files, a summary and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from reports.terminal import render_grid, render_summary
+from scaleprof import environment
+from scaleprof.child import child_environment, look_around
+from scaleprof.errors import UserError
+from scaleprof.options import SweepPlan
+from scaleprof.probes.device import Nvml, load_nvml
+from scaleprof.progress import Progress
+from scaleprof.runner import Interrupted, sweep
+from scaleprof.store import RunDirectory, check_free, csv_text
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+
+def show_grid(plan: SweepPlan) -> int:
+    """`--dry-run`: print the points and write nothing."""
+    render_grid([point.record() for point in plan.points], Console(highlight=False))
+    return 0
+
+
+def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | None, strict: bool) -> int:
+    """Measure every point of the plan; returns the exit code.
+
+    Progress goes to stderr, the summary to stdout (to stderr where stdout carries the CSV).
+    """
+    folder = out if out is not None else default_folder(plan.scenario)
+    check_free(folder)
+    check_csv(csv)
+    child_env = child_environment(device)
+    facts = first_child(child_env, plan, device)
+    described = environment.describe(environment.command_line(), child_env, facts)
+    run_directory = RunDirectory.create(folder, plan.manifest, described)
+
+    progress = Console(stderr=True, highlight=False)
+    interrupted = False
+    try:
+        with Progress(plan.points, progress) as observer:
+            sweep(plan.points, plan.options, run_directory, child_env, Nvml(load_nvml()), observer)
+    except Interrupted:
+        interrupted = True
+    records = run_directory.records
+    write_csv(csv, csv_text(records))
+    render_summary(records, progress if csv == "-" else Console(highlight=False), title=f"Run {folder}")
+    progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
+    if interrupted:
+        progress.print(f"Interrupted after {len(records)} of {len(plan.points)} points.", soft_wrap=True)
+        return INTERRUPTED
+    failed = any(record.status != "ok" for record in records)
+    return SOME_FAILED if strict and failed else 0
+
+
+def default_folder(scenario: str) -> Path:
+    """`runs/<time>-<scenario>`, free of characters that file systems or shells mind."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
+    return Path("runs") / f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
+
+
+def check_csv(csv: str | None) -> None:
+    """Raise `UserError` before anything runs if the CSV could not be written at the end."""
+    if csv is None or csv == "-":
+        return
+    path = Path(csv)
+    if path.is_dir():
+        raise UserError(f"--csv: {csv} is a folder: name a file, or - for stdout")
+    if not path.parent.is_dir():
+        raise UserError(f"--csv: there is no folder {path.parent}: make it first, or name another file")
+
+
+def write_csv(csv: str | None, text: str) -> None:
+    """Copy the results to where `--csv` says."""
+    if csv == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    elif csv is not None:
+        try:
+            Path(csv).write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise UserError(f"--csv: cannot write {csv}: {error.strerror}") from None
+
+
+def first_child(child_env: dict[str, str], plan: SweepPlan, device: str | None) -> dict[str, Any]:
+    """Look at the devices from a fresh process, and refuse a memory limit that no process could start under."""
+    with tempfile.TemporaryDirectory() as folder:
+        facts = look_around(child_env, Path(folder) / "log", max(plan.options.timeout_seconds, 60.0))
+    if device is not None and device.startswith("gpu") and facts["platform"] == "cpu":
+        raise UserError(f"--device: jax finds no GPU for {device}: see 'scaleprof doctor'")
+    limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]
+    if facts["platform"] == "cpu" and limit <= start:
+        raise UserError(
+            f"--memory-limit: {limit / 2**20:.0f} MiB is less than a process needs before it does any work "
+            f"({start / 2**20:.0f} MiB): give more"
+        )
+    return facts

@@ -1,0 +1,128 @@
+"""`neom`: a team of N agents must hold a fixed pattern of levels.
+
+Our reconstruction of the scaling task of the Sable paper (arXiv 2410.01706, section 4 and appendix), whose code is not
+public: what follows is what we chose from its description.
+
+Task          agent i's target level is pattern[i mod period]. `simple-sine` has the pattern 0.5, 0.7, 0.8, 0.7, 0.5,
+              0.3, 0.2, 0.3; `quick-flip` 0.5, 0, −0.5, 0; in `half-1-half-(-1)` the first ⌈N/2⌉ agents' target is 1,
+              the others' −1 (its period is N).
+Actions       one discrete action per distinct level of the pattern, all legal.
+Reward        score = 1 − |level − target| / span, span = highest − lowest level; the team's mean score to every agent
+              (`shared`, the paper's) or each agent its own (`individual`, which is learnt far faster at large N).
+Observation   per agent A + 10 numbers: was its last action on target (1), its last action one-hot (A, zeros at the
+              start), timestep / horizon (1), sine and cosine of its index at four wavelengths (8): the pattern's period,
+              32, 512 and 2N. The pattern's own period must be among them: without it a thousand agents could not tell
+              their place in the pattern apart.
+Episode       `horizon` timesteps (128), then a termination (discount 0).
+Scaling rule  none needed: the task of one agent is the same at every N. O(N) time and memory.
+Optimum       1.0 per timestep, known by construction.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from sable.types import Observation, Space
+from scenarios.config import NeomConfig
+from scenarios.wrappers import EnvironmentStep
+
+PATTERNS: dict[str, tuple[float, ...]] = {
+    "simple-sine": (0.5, 0.7, 0.8, 0.7, 0.5, 0.3, 0.2, 0.3),
+    "quick-flip": (0.5, 0.0, -0.5, 0.0),
+}
+POSITIONS = 8
+
+
+class NeomState(NamedTuple):
+    """The state of one environment."""
+
+    step_count: Int[Array, ""]
+    last_action: Int[Array, " N"]
+    """−1 at the start of an episode."""
+
+
+class Neom:
+    """One environment; see the module's docstring for the task."""
+
+    def __init__(self, num_agents: int, config: NeomConfig) -> None:
+        targets, period = _targets(config.task, num_agents)
+        self.levels = np.unique(targets)
+        self.targets = targets
+        self.horizon = config.horizon
+        self.shared = config.reward == "shared"
+        self.space = Space(num_agents, features=len(self.levels) + 2 + POSITIONS, actions=len(self.levels))
+        self._positions = _position_encoding(num_agents, period)
+
+    @property
+    def episode_limit(self) -> int:
+        """Timesteps of an episode."""
+        return self.horizon
+
+    def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[NeomState, Observation]:
+        """Start an episode of which the fraction `elapsed` in [0, 1) has already passed."""
+        start = jnp.floor(elapsed * self.horizon).astype(jnp.int32)
+        state = NeomState(start, jnp.full(self.space.num_agents, -1, dtype=jnp.int32))
+        return state, self._observe(state)
+
+    def step(self, state: NeomState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
+        """Score the chosen levels and let one timestep pass."""
+        state = NeomState(state.step_count + 1, actions.astype(jnp.int32))
+        score = self.score(actions)
+        ended = state.step_count >= self.horizon
+        return EnvironmentStep(
+            state=state,
+            observation=self._observe(state),
+            reward=jnp.full_like(score, score.mean()) if self.shared else score,
+            discount=1.0 - ended.astype(jnp.float32),
+            ended=ended,
+        )
+
+    def score(self, actions: Int[Array, " N"]) -> Float[Array, " N"]:
+        """1 − |level − target| / span of every agent; 1 is best."""
+        levels = jnp.asarray(self.levels, dtype=jnp.float32)
+        # Two levels at least, except for a single agent, which has nothing to choose: its span is 1 by convention.
+        span = float(np.ptp(self.levels)) or 1.0
+        return 1.0 - jnp.abs(levels[actions] - jnp.asarray(self.targets, dtype=jnp.float32)) / span
+
+    def _observe(self, state: NeomState) -> Observation:
+        agents, actions = self.space.num_agents, self.space.actions
+        acted = state.last_action >= 0
+        on_target = acted & (self.score(state.last_action) >= 1.0)
+        elapsed = jnp.full((agents, 1), state.step_count / self.horizon, dtype=jnp.float32)
+        features = [
+            on_target[:, None].astype(jnp.float32),
+            jax.nn.one_hot(state.last_action, actions),
+            elapsed,
+            jnp.asarray(self._positions),
+        ]
+        return Observation(
+            features=jnp.concatenate(features, axis=-1),
+            action_mask=jnp.ones((agents, actions), dtype=bool),
+            step_count=state.step_count,
+        )
+
+
+def make(num_agents: int, config: NeomConfig) -> Neom:
+    """The registry's factory."""
+    return Neom(num_agents, config)
+
+
+def _targets(task: str, num_agents: int) -> tuple[np.ndarray, int]:
+    """Every agent's target level, and the period of the pattern."""
+    if task in PATTERNS:
+        pattern = np.asarray(PATTERNS[task], dtype=np.float32)
+        return pattern[np.arange(num_agents) % len(pattern)], len(pattern)
+    first_half = np.arange(num_agents) < -(-num_agents // 2)
+    return np.where(first_half, 1.0, -1.0).astype(np.float32), num_agents
+
+
+def _position_encoding(num_agents: int, period: int) -> np.ndarray:
+    """Sine and cosine of the agent's index at the wavelengths `period`, 32, 512 and 2N: (N, 8)."""
+    wavelengths = np.asarray([period, 32, 512, 2 * num_agents], dtype=np.float64)
+    angles = 2.0 * np.pi * np.arange(num_agents)[:, None] / wavelengths
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype(np.float32)

@@ -1,0 +1,260 @@
+"""Records survive a CSV file and a mapping bit by bit, and every fault in a file is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports import (
+    FIELD_NAMES,
+    SCHEMA_VERSION,
+    STATUSES,
+    Record,
+    read_records,
+    record_from_mapping,
+    record_to_mapping,
+    write_records,
+)
+from reports.mapping import COLUMNS
+
+TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
+OF_KIND: dict[type, st.SearchStrategy[Any]] = {int: st.integers(-(10**30), 10**30), float: st.floats(), str: TEXTS}
+
+
+def _records() -> st.SearchStrategy[Record]:
+    fields = {
+        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind] for column in COLUMNS
+    }
+    fields["schema_version"] = st.just(SCHEMA_VERSION)
+    fields["status"] = st.sampled_from(STATUSES)
+    return st.builds(Record, **fields)
+
+
+def _text_of(*records: Record) -> str:
+    stream = io.StringIO(newline="")
+    write_records(records, stream)
+    return stream.getvalue()
+
+
+def _read(text: str) -> list[Record]:
+    return read_records(io.StringIO(text, newline=""))
+
+
+def _with_cell(name: str, cell: str) -> str:
+    """A file of one record in which one cell is replaced."""
+    header, row = _text_of(Record()).splitlines()
+    cells = row.split(",")
+    cells[FIELD_NAMES.index(name)] = cell
+    return f"{header}\n{','.join(cells)}\n"
+
+
+def _changed_header(change: Callable[[list[str], list[str]], None]) -> str:
+    header, row = (line.split(",") for line in _text_of(Record()).splitlines())
+    change(header, row)
+    return f"{','.join(header)}\n{','.join(row)}\n"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(_records(), max_size=3))
+def test_csv_round_trip_is_exact(records: list[Record]) -> None:
+    # By repr, in which nan equals nan and -0.0 differs from 0.0.
+    assert repr(_read(_text_of(*records))) == repr(records)
+
+
+@settings(max_examples=20, deadline=None)
+@given(_records())
+def test_json_round_trip_is_exact(record: Record) -> None:
+    line = json.dumps(record_to_mapping(record))
+    assert repr(record_from_mapping(json.loads(line))) == repr(record)
+
+
+def test_columns_are_the_fields_in_order_and_unknown_is_empty() -> None:
+    header, row = _text_of(Record(agents=16, update_seconds=0.1, device_peak_bytes=None)).splitlines()
+    cells = dict(zip(header.split(","), row.split(","), strict=True))
+    assert tuple(cells) == FIELD_NAMES
+    assert (cells["agents"], cells["update_seconds"], cells["device_peak_bytes"]) == ("16", "0.1", "")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'"])
+def test_text_that_a_spreadsheet_would_run_is_guarded(start: str) -> None:
+    record = Record(reason=f"{start}1+2")
+    assert f"'{start}1+2" in _text_of(record)
+    assert _read(_text_of(record)) == [record]
+
+
+def test_an_apostrophe_that_guards_nothing_stays() -> None:
+    assert _read(_with_cell("reason", "'tis"))[0].reason == "'tis"
+
+
+def test_negative_numbers_are_not_guarded() -> None:
+    assert ",-0.5," in _text_of(Record(policy_loss=-0.5))
+
+
+def test_reads_a_path_with_byte_order_mark_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    record = Record(model="sable", agents=3)
+    path.write_bytes(b"\xef\xbb\xbf" + _text_of(record).replace("\n", "\r\n").encode() + b"\r\n")
+    assert read_records(path) == read_records(str(path)) == [record]
+
+
+def test_a_file_with_a_header_only_holds_no_records() -> None:
+    assert _read(_text_of()) == []
+
+
+def test_columns_of_others_are_ignored() -> None:
+    def add(header: list[str], row: list[str]) -> None:
+        header.append("my note")
+        row.append("looks fine")
+
+    assert _read(_changed_header(add)) == [Record()]
+
+
+def test_an_older_schema_may_lack_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reports.mapping.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    assert _read("schema_version,agents\n1,16\n") == [Record(schema_version=1, agents=16)]
+
+
+def _drop_agents(header: list[str], row: list[str]) -> None:
+    del row[header.index("agents")]
+    header.remove("agents")
+
+
+def _repeat_agents(header: list[str], row: list[str]) -> None:
+    header.append("agents")
+    row.append("1")
+
+
+FAULTS = {
+    "empty file": ("", "the input: the file is empty; a results file starts with a row of column names"),
+    "foreign file": (
+        "a,b\n1,2\n",
+        "the input, row 1: no column 'schema_version', so this is not a scaleprof results file; "
+        "check which file was given",
+    ),
+    "semicolons": (
+        "schema_version;agents\n1;2\n",
+        "the input, row 1: cells are separated by ';'; save the file with commas",
+    ),
+    "column twice": (
+        _changed_header(_repeat_agents),
+        "the input, row 1, column 'agents': stands there twice; remove one of the two",
+    ),
+    "column missing": (
+        _changed_header(_drop_agents),
+        f"the input, row 2: 'agents' is missing; every field of schema {SCHEMA_VERSION} must be there, "
+        "so use the file as the sweep wrote it",
+    ),
+    "newer schema": (
+        _with_cell("schema_version", str(SCHEMA_VERSION + 1)).replace("planned", "3"),
+        f"the input, row 2: 'schema_version' is {SCHEMA_VERSION + 1}, this scaleprof reads up to {SCHEMA_VERSION}; "
+        "update scaleprof to read it",
+    ),
+    "schema zero": (
+        _with_cell("schema_version", "0"),
+        "the input, row 2: 'schema_version' is 0; it must be a whole number from 1 on",
+    ),
+    "text for a whole number": (
+        _with_cell("agents", "many"),
+        "the input, row 2, column 'agents': 'many'; a whole number belongs here, so correct the cell",
+    ),
+    "fraction for a whole number": (
+        _with_cell("agents", "16.0"),
+        "the input, row 2, column 'agents': '16.0'; a whole number belongs here, so correct the cell",
+    ),
+    "nothing for a whole number": (
+        _with_cell("agents", ""),
+        "the input, row 2, column 'agents': empty; a whole number belongs here, so correct the cell",
+    ),
+    "text for a number": (
+        _with_cell("update_seconds", "1_0"),
+        "the input, row 2, column 'update_seconds': '1_0'; a number or an empty cell belongs here, so correct the cell",
+    ),
+    "unknown status": (
+        _with_cell("status", "fine"),
+        f"the input, row 2: status 'fine' is none of {', '.join(STATUSES)}; correct the value or remove this record",
+    ),
+    "row cut off": (
+        _text_of(Record()) + "1,run,2026\n",
+        f"the input, row 3: has 3 cells where the header has {len(FIELD_NAMES)}; "
+        "the row is cut off or was edited, so delete or correct it",
+    ),
+    "open quote": (
+        _text_of(Record()) + '1,"run',
+        "the input, row 3: not valid CSV (unexpected end of data); correct or delete this row",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_named_with_file_row_column_and_remedy(fault: str) -> None:
+    text, message = FAULTS[fault]
+    with pytest.raises(ValueError, match=r"^the input") as caught:
+        _read(text)
+    assert str(caught.value) == message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.csv"
+    with pytest.raises(ValueError, match=r"nowhere\.csv: cannot be read \(No such file or directory\); check the path"):
+        read_records(path)
+
+
+def test_text_that_is_not_utf8_is_named_in_files_and_streams(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes(_text_of(Record(reason="x")).encode() + b"\xe9\n")
+    with pytest.raises(ValueError, match=r"latin\.csv, row 3: not UTF-8 text; save the file as CSV in UTF-8"):
+        read_records(path)
+    with path.open(encoding="utf-8", newline="") as stream, pytest.raises(ValueError, match=r"latin\.csv, row \d: not"):
+        read_records(stream)
+
+
+WRONG_VALUES: list[tuple[str, object, str]] = [
+    ("agents", "16", "line 3: 'agents' is '16'; a whole number belongs here, so correct the value"),
+    ("agents", 16.0, "line 3: 'agents' is 16.0; a whole number belongs here, so correct the value"),
+    ("agents", True, "line 3: 'agents' is True; a whole number belongs here, so correct the value"),
+    ("agents", None, "line 3: 'agents' is None; a whole number belongs here, so correct the value"),
+    ("model", 3, "line 3: 'model' is 3; a text belongs here, so correct the value"),
+    (
+        "act_seconds",
+        "fast",
+        "line 3: 'act_seconds' is 'fast'; a number (or null if it is not known) belongs here, so correct the value",
+    ),
+    ("schema_version", "1", "line 3: 'schema_version' is '1'; it must be a whole number from 1 on"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_VALUES)
+def test_mappings_are_checked_as_strictly(name: str, value: object, message: str) -> None:
+    mapping: dict[str, object] = dict(record_to_mapping(Record()))
+    mapping[name] = value
+    with pytest.raises(ValueError, match=r"^line 3") as caught:
+        record_from_mapping(mapping, source="line 3")
+    assert str(caught.value) == message
+
+
+def test_a_mapping_without_schema_is_no_record() -> None:
+    with pytest.raises(ValueError, match="no 'schema_version', so this is no"):
+        record_from_mapping({"agents": 1})
+
+
+def test_a_whole_number_is_a_number_and_unknown_names_are_ignored() -> None:
+    mapping = {**record_to_mapping(Record()), "act_seconds": 2, "note": [1]}
+    record = record_from_mapping(mapping)
+    assert record == dataclasses.replace(Record(), act_seconds=2.0)
+    assert isinstance(record.act_seconds, float)
+
+
+def test_importing_reports_is_light() -> None:
+    code = "import sys, reports; print(*{'jax', 'rich', 'numpy', 'sable', 'scenarios', 'scaleprof'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

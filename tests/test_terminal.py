@@ -1,0 +1,208 @@
+"""Whole tables as they are printed, without colour, against the files in tests/snapshots."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from reports.pivot import best_cells, make_pivot, memory_of, rate_of, varying_axes
+from reports.record import Record
+from reports.terminal import render_grid, render_summary
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+MIB = 2**20
+GIB = 2**30
+
+
+def _record(model: str, mode: str, agents: int, **fields: Any) -> Record:
+    usual: dict[str, Any] = {
+        "scenario": "neom",
+        "seq_len": 128,
+        "envs": 4,
+        "embed_dim": 64,
+        "heads": 4,
+        "blocks": 2,
+        "epochs": 4,
+        "minibatches": 2,
+        "dtype": "float32",
+        "status": "ok",
+        "platform": "cpu",
+        "device": "cpu (8 cores)",
+    }
+    return Record(model=model, mode=mode, agents=agents, **(usual | fields))
+
+
+def _sweep() -> list[Record]:
+    """Four models and modes at three agent counts; one point too large to run, one that took too long."""
+    records = []
+    for agents, mebibytes, rate in ((16, 312, 12_300.0), (128, 790, 9820.0), (1024, 5210, 4410.0)):
+        rows = (("sable", "chunkwise", 1.0, 1.0), ("sable", "recurrent", 0.8, 0.2), ("sable", "parallel", 3.0, 0.9))
+        for model, mode, memory, speed in (*rows, ("mat", "dense", 2.0, 1.4)):
+            cost = {"host_rss_peak_bytes": int(mebibytes * memory) * MIB, "agent_steps_per_second": rate * speed}
+            chunk = 16 if mode == "chunkwise" else None
+            records.append(_record(model, mode, agents, chunk=chunk, **cost))
+    return [_too_large(record) if record.mode == "parallel" else _too_slow(record) for record in records]
+
+
+def _too_large(record: Record) -> Record:
+    if record.agents < 1024:
+        return record
+    return _failed(
+        record,
+        "oom",
+        "predicted",
+        "the compiled update needs 34.2 GiB and 7.5 GiB are free; use --mode chunkwise or fewer environments",
+        xla_peak_bytes=int(34.2 * GIB),
+    )
+
+
+def _too_slow(record: Record) -> Record:
+    if record.model != "mat" or record.agents < 1024:
+        return record
+    return _failed(record, "timeout", "point_timeout", "no update ended within 600 s; raise --timeout")
+
+
+def _failed(record: Record, status: str, code: str, reason: str, **fields: Any) -> Record:
+    nothing = {"host_rss_peak_bytes": None, "device_peak_bytes": None, "agent_steps_per_second": None}
+    return dataclasses.replace(record, status=status, reason_code=code, reason=reason, **(nothing | fields))
+
+
+def _printed(show: Any, records: list[Record], width: int, **options: Any) -> str:
+    stream = io.StringIO()
+    show(records, Console(file=stream, width=width, color_system=None), **options)
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def _snapshot(name: str) -> str:
+    return (SNAPSHOTS / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def _varied() -> list[Record]:
+    """The sweep at two sequence lengths, with three repeats of which one crashed at one point."""
+    records = [
+        dataclasses.replace(record, seq_len=length, repeat=repeat)
+        for record in _sweep()
+        if record.agents < 1024
+        for length in (128, 32)
+        for repeat in range(3)
+    ]
+    crashing = next(index for index, record in enumerate(records) if record.repeat == 2)
+    records[crashing] = _failed(records[crashing], "crashed", "signal", "the process ended by signal 11")
+    return records
+
+
+def _many_agents() -> list[Record]:
+    return [
+        _record(
+            "sable", mode, 2**power, host_rss_peak_bytes=(power + add) * 100 * MIB, agent_steps_per_second=1e3 * add
+        )
+        for power in range(13)
+        for mode, add in (("chunkwise", 2), ("recurrent", 1))
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize(
+    ("name", "records"), [("summary", _sweep()), ("varied", _varied()), ("many_agents", _many_agents())]
+)
+def test_summary_looks_as_agreed(name: str, records: list[Record], width: int) -> None:
+    assert _printed(render_summary, records, width, title="scaleprof sweep") == _snapshot(f"{name}_{width}")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_grid_looks_as_agreed(width: int) -> None:
+    planned = [dataclasses.replace(record, status="planned") for record in _varied() if record.agents == 16]
+    assert _printed(render_grid, [*planned, *_sweep()], width) == _snapshot(f"grid_{width}")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+def test_no_line_is_wider_than_the_console_and_no_number_is_lost(width: int) -> None:
+    records = [dataclasses.replace(record, settings="decay_scaling=0.5" * 3) for record in _many_agents()]
+    text = _printed(render_summary, [*records, *_many_agents()], width)
+    assert max(map(len, text.splitlines())) <= width
+    for power in range(13):
+        assert f" {2**power}" in text
+        assert f"{(power + 2) * 100} MiB" in text or power >= 8
+    assert "…" not in text
+
+
+def test_long_labels_are_folded_to_keep_the_agents_side_by_side() -> None:
+    long = [dataclasses.replace(record, settings="decay_scaling=0.5;" * 4) for record in _sweep()]
+    text = _printed(render_summary, [*_sweep(), *long], 80)
+    assert text.count("model  mode       settings") == 2
+    assert "decay_scaling=0.5;d" in text
+
+
+def test_nothing_to_show_is_said() -> None:
+    assert _printed(render_summary, [], 80) == "Summary\nNo records.\n"
+    assert _printed(render_grid, _sweep(), 80) == "No points.\n"
+
+
+def test_bold_marks_the_best_in_a_terminal() -> None:
+    stream = io.StringIO()
+    render_summary(_sweep(), Console(file=stream, width=80, force_terminal=True, color_system="standard"))
+    assert "\x1b[1m*249 MiB\x1b[0m" in stream.getvalue()
+
+
+def test_markup_and_control_characters_of_data_are_only_text() -> None:
+    record = _record("[red]a[/red]", "m[/]", 4, device="[bold]cpu", scenario="s[x]")
+    hostile = _failed(record, "error", "", "bad\n[blink]line\x1b[31m :smile:")
+    text = _printed(render_summary, [hostile], 120, title="[i]t")
+    assert text.startswith("[i]t\n")
+    assert "[red]a[/red] m[/], agents=4: error: bad [blink]line [31m :smile:" in text
+    assert "Scenario: s[x] | Device: [bold]cpu | 1 point: 0 ok, 1 failed (1 error)" in text
+
+
+def test_tables_are_plain_ascii_where_the_stream_is() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    render_summary(_sweep(), Console(file=stream, width=80, color_system=None))
+    stream.flush()
+    assert b"oom: needs 34.2 GiB" in raw.getvalue()
+
+
+def test_memory_of_a_device_is_preferred_and_mixed_sources_are_told_apart() -> None:
+    host = _record("a", "x", 4, host_rss_peak_bytes=MIB)
+    device = _record("b", "x", 4, host_rss_peak_bytes=9 * MIB, device_peak_bytes=2 * MIB)
+    assert "Peak memory, by number of agents: device allocator (* = lowest)" in _printed(render_summary, [device], 80)
+    text = _printed(render_summary, [host, device], 120)
+    assert "device allocator; h = host resident memory" in text
+    assert "*h 1.00 MiB" in text
+    assert "*2.00 MiB" in text
+
+
+def test_an_unknown_figure_of_a_good_point_is_not_a_missing_point() -> None:
+    records = [_record("a", "x", 4), _record("b", "x", 8)]
+    assert "a      x     n/a    -" in _printed(render_summary, records, 80)
+
+
+def test_repeats_are_shown_as_their_median() -> None:
+    records = [_record("a", "x", 4, repeat=n, agent_steps_per_second=rate) for n, rate in enumerate((1.0, 9.0, 2.0))]
+    ((row,),) = (make_pivot(records).rows,)
+    reading = rate_of(row.points[4])
+    assert reading is not None
+    assert reading.value == 2.0
+
+
+def test_best_is_only_told_among_rows_of_the_same_work() -> None:
+    records = [
+        _record(model, "x", 4, envs=envs, host_rss_peak_bytes=size * MIB)
+        for model, envs, size in (("a", 1, 1), ("b", 1, 2), ("a", 8, 9), ("b", 8, 8), ("c", 2, 1))
+    ]
+    pivot = make_pivot(records)
+    best = best_cells(pivot, memory_of, lower_is_better=True)
+    named = {(pivot.rows[index].model, pivot.rows[index].values) for index, _ in best}
+    assert named == {("a", (1,)), ("b", (8,))}
+
+
+def test_an_axis_varies_only_where_it_tells_points_apart() -> None:
+    chunked, whole = _record("a", "x", 4, chunk=16), _record("a", "y", 4, device="")
+    assert varying_axes([chunked, whole]) == ()
+    assert varying_axes([chunked, dataclasses.replace(chunked, chunk=None)]) == ("chunk",)
+    assert varying_axes([chunked, dataclasses.replace(whole, settings="k=1")]) == ("settings",)
+    assert varying_axes([chunked, dataclasses.replace(chunked, device="gpu", seed=1)]) == ("seed", "device")
