@@ -52,7 +52,10 @@ class ModelConfig:
             value = getattr(self, field)
             _require(_whole(value) and value >= 1, field, value, "a whole number of at least 1")
         _require(
-            self.embed_dim % self.heads == 0, "embed_dim", self.embed_dim, f"divisible by the number of heads ({self.heads})"
+            self.embed_dim % self.heads == 0,
+            "embed_dim",
+            self.embed_dim,
+            f"divisible by the number of heads ({self.heads})",
         )
         _require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
         _require(0.0 <= self.decay_scaling <= 1.0, "decay_scaling", self.decay_scaling, "between 0 and 1")

@@ -31,6 +31,6 @@ def clipped_value_loss(
     *,
     clip: float,
 ) -> Float[Array, ""]:
-    """½ E[max((V − G)², (V_old + clip(V − V_old, −ε, ε) − G)²)], as in OpenAI Baselines' ppo2 and the published Sable."""
+    """½ E[max((V − G)², (V_old + clip(V − V_old, −ε, ε) − G)²)], as in OpenAI Baselines' ppo2 and published Sable."""
     clipped = old_value + jnp.clip(value - old_value, -clip, clip)
     return 0.5 * jnp.maximum((value - targets) ** 2, (clipped - targets) ** 2).mean()

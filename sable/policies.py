@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import cast
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -81,7 +79,7 @@ class EncoderDecoderPolicy:
 
     def network(self, params: Params) -> EncoderDecoder:
         """The network with these parameters in it."""
-        return cast(EncoderDecoder, nnx.merge(self._graph, params))
+        return nnx.merge(self._graph, params)
 
 
 def _as_sequence(observation: Observation) -> Observation:

@@ -81,9 +81,7 @@ def rollout(policy: Policy, scenario: Scenario, config: PPOConfig, state: TrainS
     return collect(policy, scenario, state, seq_len=config.seq_len)
 
 
-def learn(
-    policy: Policy, config: PPOConfig, state: TrainState, trajectory: Trajectory
-) -> tuple[TrainState, Metrics]:
+def learn(policy: Policy, config: PPOConfig, state: TrainState, trajectory: Trajectory) -> tuple[TrainState, Metrics]:
     """All epochs and minibatches of gradient steps on one rollout."""
     advantages, targets = trajectory_advantages(trajectory, gamma=config.gamma, gae_lambda=config.gae_lambda)
     steps = trajectory.transitions
@@ -112,7 +110,7 @@ def learn(
             picked = jax.tree.map(lambda x: jnp.take(x, group, axis=0), current)
             grads, parts = jax.grad(loss, argnums=2, has_aux=True)(policy, config, params, picked)
             updates, opt_state = optimiser(config).update(grads, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), (*parts, optax.global_norm(grads))
+            return (optax.apply_updates(params, updates), opt_state), (*parts, optax.tree.norm(grads))
 
         return jax.lax.scan(minibatch, carry, groups)
 
@@ -120,7 +118,8 @@ def learn(
         epoch, (state.params, state.opt_state), jax.random.split(epochs_key, config.epochs)
     )
     mean_reward = steps.reward.mean()
-    metrics = Metrics(*(part.mean() for part in parts), mean_reward, mean_reward * config.seq_len)
+    policy_loss, value_loss, entropy, grad_norm = (part.mean() for part in parts)
+    metrics = Metrics(policy_loss, value_loss, entropy, grad_norm, mean_reward, mean_reward * config.seq_len)
     return state._replace(params=params, opt_state=opt_state, key=key), metrics
 
 

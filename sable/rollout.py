@@ -55,4 +55,5 @@ def _terminal_value(policy: Policy, params: Params, step: Step, carry: Carry) ->
         value = policy.value(params, step.terminal_observation, jnp.zeros_like(step.ended), carry)
         return jnp.where(truncated[:, None], value, 0.0)
 
-    return jax.lax.cond(truncated.any(), evaluate, lambda: jnp.zeros_like(step.reward))
+    value: Array = jax.lax.cond(truncated.any(), evaluate, lambda: jnp.zeros_like(step.reward))
+    return value

@@ -11,14 +11,14 @@ A token is (t, i): agent i at timestep t. Tokens are ordered time-major, agent-m
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-Params = PyTree[Any]
-"""The trainable arrays of a model."""
-Carry = PyTree[Any]
-"""What a model remembers between environment steps, B leading; `()` for a model without memory."""
+Params: TypeAlias = Any
+"""The trainable arrays of a model, as a pytree."""
+Carry: TypeAlias = Any
+"""What a model remembers between environment steps, a pytree with B leading; `()` for a model without memory."""
 
 
 class Space(NamedTuple):
@@ -53,6 +53,7 @@ class Step(NamedTuple):
     """The observation after this step, before any reset."""
 
 
+@runtime_checkable
 class Scenario(Protocol):
     """A batch of B environments of N agents."""
 
@@ -86,6 +87,7 @@ class Evaluation(NamedTuple):
     value: Float[Array, "B T N"]
 
 
+@runtime_checkable
 class Policy(Protocol):
     """All that the trainer knows of a model.
 

@@ -1,8 +1,3 @@
-"""The tool: sweeps agent counts and sequence lengths, one fresh process per repeat of a point, and records what it cost."""
+"""The tool: sweeps agent counts and sequence lengths, a fresh process per point, and records what each cost."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("scaleprof")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__ = "0.1.0"

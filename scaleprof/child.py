@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaleprof.errors import UserError
+from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
 from scaleprof.probes.device import Nvml
 from scaleprof.protocol import Task
@@ -23,6 +24,8 @@ from scaleprof.worker import OOM_SIGNS
 WATCH_SECONDS = 0.05
 """How often the parent looks at a child while it waits for its next event."""
 TAIL_BYTES = 8192
+WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
+"""The child. `-P` keeps the folder that the user is in off its import path: a `reports.py` there is not ours."""
 
 EventHandler = Callable[[dict[str, Any]], None]
 
@@ -66,17 +69,26 @@ def child_environment(device: str | None) -> dict[str, str]:
 
 
 def run_child(
-    task: Task, environment: dict[str, str], log: Path, *, timeout_seconds: float, nvml: Nvml, on_event: EventHandler
+    task: Task,
+    environment: dict[str, str],
+    log: Path,
+    *,
+    timeout_seconds: float,
+    nvml: Nvml,
+    on_event: EventHandler,
+    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext,
+    command: Sequence[str] = WORKER,
 ) -> Outcome:
     """Start a fresh interpreter, hand it the task and follow its events until it ends or must be ended.
 
     Sleeps between events; every `WATCH_SECONDS` it compares the child's resident memory with the task's limit. The
-    child is killed on every way out of this function. A KeyboardInterrupt ends the child and is an outcome too.
+    child is killed on every way out of this function. A KeyboardInterrupt within `interruptible`, which is entered
+    while there is nothing to do but wait, ends the child and is an outcome too.
     """
     outcome = Outcome(status="", phase="start")
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scaleprof.worker"],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -84,15 +96,17 @@ def run_child(
             start_new_session=True,
         )
         try:
-            _Follower(process, task, log, timeout_seconds, nvml, on_event, outcome).follow()
+            with interruptible():
+                _Follower(process, task, log, timeout_seconds, nvml, on_event, outcome).follow()
         except KeyboardInterrupt:
             outcome.fail("interrupted", "signal", "the sweep was stopped")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+            for stream in (process.stdin, process.stdout):
+                assert stream is not None
+                stream.close()
     return outcome
 
 
@@ -111,18 +125,18 @@ class _Follower:
         self.task = task
         self.log = log
         self.timeout_seconds = timeout_seconds
+        self.deadline = time.monotonic() + timeout_seconds
         self.nvml = nvml
         self.on_event = on_event
         self.outcome = outcome
 
     def follow(self) -> None:
         """Read events to the end of the stream; ends the child at a limit."""
-        deadline = time.monotonic() + self.timeout_seconds
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
-            self.process.stdin.write(self.task.to_json().encode() + b"\n")
-            self.process.stdin.close()
+            with self.process.stdin as stdin:
+                stdin.write(self.task.to_json().encode() + b"\n")
         except BrokenPipeError:
             self._ended()
             return
@@ -138,12 +152,12 @@ class _Follower:
                         return
                     *lines, pending = (pending + data).split(b"\n")
                     for line in lines:
-                        self._take(json.loads(line))
+                        if line.startswith(b'{"event"'):  # before the worker runs, anybody's print may come this way
+                            self._take(json.loads(line))
                 else:
                     self._watch()
-                if time.monotonic() > deadline:
-                    limit = f"not finished after {self.timeout_seconds:g} s (--timeout)"
-                    self.outcome.fail("timeout", "timeout", limit)
+                if time.monotonic() > self.deadline:
+                    self._timed_out()
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event.pop("event")
@@ -174,9 +188,16 @@ class _Follower:
             used = f"{resident / 2**30:.1f} GiB resident, the limit is {limit / 2**30:.1f} GiB"
             self.outcome.fail("oom", "limit", f"ended while it had {used}")
 
+    def _timed_out(self) -> None:
+        self.outcome.fail("timeout", "timeout", f"not finished after {self.timeout_seconds:g} s (--timeout)")
+
     def _ended(self) -> None:
         """The stream ended without a last word: the child died."""
-        code = self.process.wait()
+        try:
+            code = self.process.wait(max(self.deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            self._timed_out()
+            return
         with self.log.open("rb") as stream:
             stream.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
             tail = stream.read().decode(errors="replace")
@@ -201,6 +222,9 @@ def look_around(environment: dict[str, str], log: Path, timeout_seconds: float) 
         nvml=Nvml(None),
         on_event=lambda event: None,
     )
+    if outcome.status == "interrupted":
+        raise UserError("interrupted before the first point", INTERRUPTED)
     if outcome.status != "ok":
-        raise UserError(f"a child process could not start: {outcome.reason}")
+        where = " on the GPU of --device" if environment.get("JAX_PLATFORMS") == "cuda" else ""
+        raise UserError(f"a child process could not start{where}: {outcome.reason}")
     return outcome.facts

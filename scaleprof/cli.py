@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +12,9 @@ import typer
 from scaleprof import __version__
 from scaleprof.errors import UserError
 
-INTERRUPTED = 130
-
 app = typer.Typer(
     name="scaleprof",
     help="Which sequence model fits my memory, and how fast does it learn at 16, 128, 1024, 4096 agents?",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -33,17 +30,15 @@ def run() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command line; returns the exit code (see the README's table)."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = app(arguments, prog_name="scaleprof", standalone_mode=False)
+        result = app(given or ["--help"], prog_name="scaleprof", standalone_mode=False)
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        sys.stdout = None  # whoever read our output has gone; there is nothing left to flush into
-        return 0
+    except SystemExit as end:  # Typer and rich end so when whoever read our output has gone
+        return end.code if isinstance(end.code, int) else 1
     return result if isinstance(result, int) else 0
 
 
@@ -100,7 +95,9 @@ def sweep(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="GROUP.FIELD=VALUE", help="Any other field of the model, ppo or scenario configs."),
+        typer.Option(
+            "--set", metavar="GROUP.FIELD=VALUE", help="Any other field of the model, ppo or scenario configs."
+        ),
     ] = None,
     preset: Annotated[
         Text, typer.Option("--preset", metavar="NAME", help="Ready-made options; those given here win over it.")
@@ -110,9 +107,7 @@ def sweep(
         Text, _axis("--memory-limit", "Memory per point.", "8GiB, or 60 % of a smaller machine", metavar="SIZE")
     ] = None,
     device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
-    out: Annotated[
-        Path | None, _axis("--out", "Folder of this run.", "runs/<time>-<scenario>", metavar="DIR")
-    ] = None,
+    out: Annotated[Path | None, _axis("--out", "Folder of this run.", "runs/<time>-<scenario>", metavar="DIR")] = None,
     csv: Annotated[
         Text, typer.Option("--csv", metavar="FILE", help="Also write the results here; - is stdout.")
     ] = None,
@@ -149,7 +144,7 @@ def report(
     return 0
 
 
-class Listed(str, Enum):
+class Listed(StrEnum):
     """What `scaleprof list` can list."""
 
     models = "models"

@@ -34,9 +34,7 @@ def describe(command: list[str], child_env: dict[str, str], devices: dict[str, A
         "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "memory_bytes": host.total_memory_bytes(),
         "variables": {
-            name: value
-            for name, value in sorted(child_env.items())
-            if name in VARIABLES or name.startswith(PREFIXES)
+            name: value for name, value in sorted(child_env.items()) if name in VARIABLES or name.startswith(PREFIXES)
         },
         "git": git_state(Path(__file__).parent),
         **devices,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
 class UserError(Exception):
     """Something the user can put right: one line that says what was wrong, where, and what would be right.
 

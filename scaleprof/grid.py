@@ -60,7 +60,7 @@ class Point:
 
     def model_config(self) -> ModelConfig:
         """The model's options."""
-        chunk = {} if self.chunk is None else {"chunk": self.chunk}
+        chunk: dict[str, Any] = {} if self.chunk is None else {"chunk": self.chunk}
         return ModelConfig(
             model=self.model,
             mode=self.mode,
@@ -196,13 +196,15 @@ def check(point: Point) -> None:
     except ValueError as error:
         raise UserError(_as_option(str(error))) from None
     if not entry.min_agents <= point.agents <= entry.max_agents:
-        raise UserError(f"--agents: {point.agents} is out of range: {entry.name} takes {entry.min_agents} to {entry.max_agents}")
+        raise UserError(
+            f"--agents: {point.agents} is out of range: {entry.name} takes {entry.min_agents} to {entry.max_agents}"
+        )
 
 
 def _as_option(message: str) -> str:
-    """A config's message, with the command-line option in front where its field has one."""
+    """A config's message, with the command-line option that sets its field in front."""
     field = message.partition(" ")[0]
-    return f"{AXIS_OPTIONS[field]}: {message}" if field in AXIS_OPTIONS else message
+    return f"{AXIS_OPTIONS.get(field, '--set')}: {message}"
 
 
 def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -229,7 +231,7 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
 
 def _bare_modes(entry: ModelEntry, modes: tuple[str, ...]) -> tuple[str, ...]:
     """The modes that a model's bare name stands for: its defaults, or all of them where `--mode` picks."""
-    return ((entry.modes if modes else entry.default_modes) if entry.modes else ("",))
+    return (entry.modes if modes else entry.default_modes) if entry.modes else ("",)
 
 
 def _known_mode(entry: ModelEntry, mode: str) -> str:

@@ -46,6 +46,8 @@ DEFAULTS: dict[str, Any] = {
 }
 """What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
 
+MAX_SEED = 2**32 - 1
+"""jax cuts a larger seed to its low 32 bits, so that two seeds would be the same run."""
 DEFAULT_MEMORY_BYTES = 8 * 2**30
 DEFAULT_MEMORY_SHARE = 0.6
 """The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the machine's memory."""
@@ -86,8 +88,8 @@ def plan_sweep(explicit: dict[str, Any], settings: list[str], preset: str | None
 
 
 def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
-    def numbers(name: str, minimum: int = 1) -> tuple[int, ...]:
-        return parse_axis(str(values[name]), option_name(name), minimum=minimum)
+    def numbers(name: str, minimum: int = 1, maximum: int | None = None) -> tuple[int, ...]:
+        return parse_axis(str(values[name]), option_name(name), minimum=minimum, maximum=maximum)
 
     scenario = choose_scenario(values["scenario"])
     modes = parse_names(values["mode"], "--mode") if values["mode"] else ()
@@ -102,7 +104,7 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
         heads=numbers("heads"),
         blocks=numbers("blocks"),
         dtype=choose_dtypes(parse_names(values["dtype"], "--dtype")),
-        seed=numbers("seed", minimum=0),
+        seed=numbers("seed", minimum=0, maximum=MAX_SEED),
         epochs=_at_least(values, "epochs", 1),
         minibatches=_at_least(values, "minibatches", 1),
         repeats=_at_least(values, "repeats", 1),
@@ -135,7 +137,9 @@ def memory_limit(text: str | None) -> int:
         return min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * machine))
     size = parse_size(text, "--memory-limit")
     if size > machine:
-        raise UserError(f"--memory-limit: {text} is more than the {machine / 2**30:.1f} GiB this machine has: give less")
+        raise UserError(
+            f"--memory-limit: {text} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
+        )
     return size
 
 

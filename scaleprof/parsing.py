@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from scaleprof.errors import UserError
@@ -26,7 +27,7 @@ _UNITS = {
 }
 
 
-def parse_axis(text: str, option: str, *, minimum: int = 1) -> tuple[int, ...]:
+def parse_axis(text: str, option: str, *, minimum: int = 1, maximum: int | None = None) -> tuple[int, ...]:
     """Read a list of whole numbers and ranges: `16,128`, `1:10:3`, `16:4096:x2`.
 
     A range is `first:last:step` or `first:last:xfactor` and always includes its last value. Repeated values count once.
@@ -37,6 +38,8 @@ def parse_axis(text: str, option: str, *, minimum: int = 1) -> tuple[int, ...]:
     for value in values:
         if value < minimum:
             raise UserError(f"{option}: {value} is too small: give whole numbers of at least {minimum}")
+        if maximum is not None and value > maximum:
+            raise UserError(f"{option}: {value} is too large: give whole numbers of at most {maximum}")
     return tuple(dict.fromkeys(values))
 
 
@@ -51,7 +54,9 @@ def _whole(text: str, option: str) -> int:
 def _range(text: str, option: str) -> list[int]:
     parts = text.split(":")
     if len(parts) != 3:
-        raise UserError(f"{option}: range '{text}' needs a step: write first:last:step (1:10:3) or first:last:xfactor (16:4096:x2)")
+        raise UserError(
+            f"{option}: range '{text}' needs a step: write first:last:step (1:10:3) or first:last:xfactor (16:4096:x2)"
+        )
     first, last = _whole(parts[0], option), _whole(parts[1], option)
     factor = parts[2].startswith("x")
     step = _whole(parts[2].removeprefix("x"), option)
@@ -83,8 +88,10 @@ def parse_size(text: str, option: str) -> int:
     match = _SIZE.match(text)
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
-        raise UserError(f"{option}: '{text}' is not an amount of memory: give a number and a unit, such as 8GiB or 512MiB")
-    size = int(float(match[1]) * unit)
+        raise UserError(
+            f"{option}: '{text}' is not an amount of memory: give a number and a unit, such as 8GiB or 512MiB"
+        )
+    size = int(Decimal(match[1]) * unit)
     if size < 1:
         raise UserError(f"{option}: '{text}' is no memory at all: give at least 1 byte")
     return size
@@ -122,7 +129,7 @@ def parse_setting(text: str, groups: dict[str, type[Any]], axes: dict[str, str])
 def convert_setting(name: str, text: str, config: type[Any]) -> Any:
     """The value of a setting in the type of the config's field."""
     field = name.partition(".")[2]
-    kind = type(next(f.default for f in dataclasses.fields(config) if f.name == field))
+    kind: type[Any] = type(getattr(config, field))  # a dataclass keeps its defaults as class attributes
     if kind is bool:
         words = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
         if text.lower() not in words:

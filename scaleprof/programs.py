@@ -1,4 +1,4 @@
-"""The compiled programs of one point: the seam between the tool and the library. Imports jax; only children import it."""
+"""The compiled programs of one point: the seam between tool and library. Imports jax; only children import it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Programs:
             "rollout": functools.partial(ppo.rollout, policy, scenario, config),
             "learn": functools.partial(ppo.learn, policy, config),
         }
-        self._compiled: dict[str, Any] = {}
+        self._compiled: dict[str, jax.stages.Compiled] = {}
         self._key = jax.eval_shape(lambda: jax.random.key(0))
         self._state = jax.eval_shape(init, self._key)
 
@@ -55,7 +55,8 @@ class Programs:
 
     def init(self, seed: int) -> TrainState:
         """The state at the start of training, computed."""
-        return jax.block_until_ready(self._compiled["init"](jax.random.key(seed)))
+        state: TrainState = jax.block_until_ready(self._compiled["init"](jax.random.key(seed)))
+        return state
 
     @property
     def act(self) -> Callable[..., Any]:

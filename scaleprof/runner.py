@@ -45,7 +45,7 @@ class Observer(Protocol):
         ...
 
 
-class Interrupted(Exception):
+class SweepInterruptedError(Exception):
     """The sweep was asked to stop; what was finished is on the disk."""
 
 
@@ -59,7 +59,8 @@ def sweep(
 ) -> list[Record]:
     """Measure every point in its own process and record it; returns all records.
 
-    Raises `Interrupted` after Ctrl-C or SIGTERM, once the interrupted point's record is written and its process gone.
+    Raises `SweepInterruptedError` after Ctrl-C or SIGTERM, once the interrupted point's record is written and its
+    process is gone.
     """
     with StopSignals() as stop:
         for index, point in enumerate(points):
@@ -71,21 +72,21 @@ def sweep(
                 warmup_updates=options.warmup_updates,
                 memory_limit_bytes=options.memory_limit_bytes,
             )
-            with stop.raising():
-                outcome = run_child(
-                    task,
-                    environment,
-                    run.log_path(name),
-                    timeout_seconds=options.timeout_seconds,
-                    nvml=nvml,
-                    on_event=observer.event,
-                )
+            outcome = run_child(
+                task,
+                environment,
+                run.log_path(name),
+                timeout_seconds=options.timeout_seconds,
+                nvml=nvml,
+                on_event=observer.event,
+                interruptible=stop.raising,
+            )
             record = make_record(point, outcome, run.path.name, options)
             run.append(record)
             run.write_samples(name, outcome.samples)
             observer.point_ended(index, record)
             if stop.requested:
-                raise Interrupted
+                raise SweepInterruptedError
     return run.records
 
 
@@ -127,9 +128,11 @@ class StopSignals:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Within this block the first signal raises KeyboardInterrupt."""
-        self._raise = not self.requested
+        """Within this block the first signal raises KeyboardInterrupt; one that came before it does so at once."""
+        self._raise = True
         try:
+            if self.requested:
+                raise KeyboardInterrupt
             yield
         finally:
             self._raise = False

@@ -1,11 +1,11 @@
 """A run directory: append-only, fsynced, readable at every instant.
 
-    manifest.json       the grid and the options
-    environment.json    machine, versions, devices
-    records.jsonl       one record per repeat of a point, appended and fsynced when it ended: the truth
-    results.csv         the same as a table, replaced as a whole after every record
-    logs/               stderr of each child
-    samples/            per-update samples of each point, CSV
+manifest.json       the grid and the options
+environment.json    machine, versions, devices
+records.jsonl       one record per repeat of a point, appended and fsynced when it ended: the truth
+results.csv         the same as a table, replaced as a whole after every record
+logs/               stderr of each child
+samples/            per-update samples of each point, CSV
 """
 
 from __future__ import annotations
@@ -108,14 +108,17 @@ def csv_text(records: Iterable[Record]) -> str:
 
 
 def _read_lines(path: Path) -> list[Record]:
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
+    *lines, _ = path.read_bytes().split(b"\n")
     records = []
-    for number, line in enumerate(whole.splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(record_from_mapping(json.loads(line), source=f"{path}, line {number}"))
-        except json.JSONDecodeError:
-            raise UserError(f"{path}, line {number} is not JSON: the file was edited or damaged") from None
+            mapping = json.loads(line)
+        except ValueError:  # not JSON, or not even UTF-8
+            mapping = None
+        if not isinstance(mapping, dict):
+            raise UserError(f"{path}, line {number} is not a JSON object: the file was edited or damaged")
+        try:
+            records.append(record_from_mapping(mapping, source=f"{path}, line {number}"))
         except ValueError as error:
             raise UserError(str(error)) from None
     return records

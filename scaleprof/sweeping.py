@@ -13,15 +13,14 @@ from rich.console import Console
 from reports.terminal import render_grid, render_summary
 from scaleprof import environment
 from scaleprof.child import child_environment, look_around
-from scaleprof.errors import UserError
+from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.options import SweepPlan
 from scaleprof.probes.device import Nvml, load_nvml
 from scaleprof.progress import Progress
-from scaleprof.runner import Interrupted, sweep
+from scaleprof.runner import SweepInterruptedError, sweep
 from scaleprof.store import RunDirectory, check_free, csv_text
 
 SOME_FAILED = 3
-INTERRUPTED = 130
 
 
 def show_grid(plan: SweepPlan) -> int:
@@ -48,7 +47,7 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
     try:
         with Progress(plan.points, progress) as observer:
             sweep(plan.points, plan.options, run_directory, child_env, Nvml(load_nvml()), observer)
-    except Interrupted:
+    except SweepInterruptedError:
         interrupted = True
     records = run_directory.records
     write_csv(csv, csv_text(records))

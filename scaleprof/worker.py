@@ -13,6 +13,7 @@ the process began; anything that libraries print goes to stderr. Events are
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import statistics
@@ -43,7 +44,8 @@ OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc"
 def main() -> int:
     """Read one task from stdin, carry it out and tell of it; returns the exit code."""
     host.die_with_parent(signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which decides what becomes of its children.
+    # Ctrl-C is for the parent, which decides what becomes of its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     task = Task.from_json(sys.stdin.readline())
@@ -52,7 +54,7 @@ def main() -> int:
             send(events, "facts", **look_around())
         else:
             measure(task, events)
-    except PredictedOom as error:
+    except PredictedOomError as error:
         send(events, "oom", reason_code="predicted", reason=str(error))
     except MemoryError:
         send(events, "oom", reason_code="limit", reason="the process ran out of memory (MemoryError)")
@@ -69,7 +71,7 @@ def main() -> int:
     return 0
 
 
-class PredictedOom(Exception):
+class PredictedOomError(Exception):
     """XLA's figure says that the point cannot fit its memory budget."""
 
 
@@ -96,14 +98,8 @@ def look_around() -> dict[str, Any]:
 
 
 def import_libraries() -> None:
-    """Import everything that a measurement needs, jax first."""
-    import jax
-    import optax
-    from flax import nnx
-
-    import scaleprof.programs
-
-    assert jax and nnx and optax and scaleprof.programs
+    """Import everything that a measurement needs: jax and all that stands on it."""
+    importlib.import_module("scaleprof.programs")
 
 
 def measure(task: Task, events: TextIO) -> None:
@@ -189,7 +185,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         send(events, "facts", **facts)
         resident = host.rss_bytes() if device.platform == "cpu" else 0
         if peak_bytes + resident > OVER_BUDGET * budget:
-            raise PredictedOom(
+            raise PredictedOomError(
                 f"the {name} step needs {gib(peak_bytes)} by XLA's analysis"
                 f"{f' beside {gib(resident)} resident' if resident else ''}, the limit is {gib(budget)}"
             )

@@ -1,7 +1,7 @@
 """Environments, one file each, and their registry: name → what it is and who builds it. Plain data, no jax.
 
-A factory is named as "module:function" and resolved where an environment is really built. Adding a scenario is one file,
-its options in `scenarios.config` and one row here.
+A factory is named as "module:function" and resolved where an environment is really built. Adding a scenario is one
+file, its options in `scenarios.config` and one row here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SCENARIOS: dict[str, ScenarioEntry] = {
     for entry in (
         ScenarioEntry(
             name="neom",
-            summary="Every agent holds its level of a fixed pattern (our reconstruction of the Sable paper's scaling task)",
+            summary="Every agent holds its level of a fixed pattern (our reconstruction of the Sable paper's task)",
             factory="scenarios.neom:make",
             config=NeomConfig,
             tasks=NEOM_TASKS,

@@ -10,9 +10,9 @@ Actions       one discrete action per distinct level of the pattern, all legal.
 Reward        score = 1 − |level − target| / span, span = highest − lowest level; the team's mean score to every agent
               (`shared`, the paper's) or each agent its own (`individual`, which is learnt far faster at large N).
 Observation   per agent A + 10 numbers: was its last action on target (1), its last action one-hot (A, zeros at the
-              start), timestep / horizon (1), sine and cosine of its index at four wavelengths (8): the pattern's period,
-              32, 512 and 2N. The pattern's own period must be among them: without it a thousand agents could not tell
-              their place in the pattern apart.
+              start), timestep / horizon (1), sine and cosine of its index at four wavelengths (8): the pattern's
+              period, 32, 512 and 2N. The pattern's own period must be among them: without it a thousand agents could
+              not tell their place in the pattern apart.
 Episode       `horizon` timesteps (128), then a termination (discount 0).
 Scaling rule  none needed: the task of one agent is the same at every N. O(N) time and memory.
 Optimum       1.0 per timestep, known by construction.
@@ -33,8 +33,11 @@ from scenarios.wrappers import EnvironmentStep
 
 PATTERNS: dict[str, tuple[float, ...]] = {
     "simple-sine": (0.5, 0.7, 0.8, 0.7, 0.5, 0.3, 0.2, 0.3),
+    "half-1-half-(-1)": (1.0, -1.0),
     "quick-flip": (0.5, 0.0, -0.5, 0.0),
 }
+"""The levels of each task. Each agent is given one in turn, or (`half-1-half-(-1)`) each half of the team one."""
+HALVES = "half-1-half-(-1)"
 POSITIONS = 8
 
 
@@ -50,13 +53,11 @@ class Neom:
     """One environment; see the module's docstring for the task."""
 
     def __init__(self, num_agents: int, config: NeomConfig) -> None:
-        targets, period = _targets(config.task, num_agents)
-        self.levels = np.unique(targets)
-        self.targets = targets
+        self.task = config.task
+        self.levels = np.unique(np.asarray(PATTERNS[config.task], dtype=np.float32))
         self.horizon = config.horizon
         self.shared = config.reward == "shared"
         self.space = Space(num_agents, features=len(self.levels) + 2 + POSITIONS, actions=len(self.levels))
-        self._positions = _position_encoding(num_agents, period)
 
     @property
     def episode_limit(self) -> int:
@@ -84,10 +85,16 @@ class Neom:
 
     def score(self, actions: Int[Array, " N"]) -> Float[Array, " N"]:
         """1 − |level − target| / span of every agent; 1 is best."""
-        levels = jnp.asarray(self.levels, dtype=jnp.float32)
-        # Two levels at least, except for a single agent, which has nothing to choose: its span is 1 by convention.
-        span = float(np.ptp(self.levels)) or 1.0
-        return 1.0 - jnp.abs(levels[actions] - jnp.asarray(self.targets, dtype=jnp.float32)) / span
+        span = float(np.ptp(self.levels))
+        return 1.0 - jnp.abs(jnp.asarray(self.levels)[actions] - self.targets()) / span
+
+    def targets(self) -> Float[Array, " N"]:
+        """Every agent's target level."""
+        agents = jnp.arange(self.space.num_agents)
+        pattern = jnp.asarray(PATTERNS[self.task], dtype=jnp.float32)
+        if self.task == HALVES:
+            return pattern[(agents >= -(-self.space.num_agents // 2)).astype(jnp.int32)]
+        return pattern[agents % len(pattern)]
 
     def _observe(self, state: NeomState) -> Observation:
         agents, actions = self.space.num_agents, self.space.actions
@@ -98,7 +105,7 @@ class Neom:
             on_target[:, None].astype(jnp.float32),
             jax.nn.one_hot(state.last_action, actions),
             elapsed,
-            jnp.asarray(self._positions),
+            self._positions(),
         ]
         return Observation(
             features=jnp.concatenate(features, axis=-1),
@@ -106,23 +113,18 @@ class Neom:
             step_count=state.step_count,
         )
 
+    def _positions(self) -> Float[Array, "N 8"]:
+        """Sine and cosine of the agent's index at the wavelengths period, 32, 512 and 2N.
+
+        The angle is taken of the index modulo the wavelength, which float32 holds exactly.
+        """
+        agents = self.space.num_agents
+        period = agents if self.task == HALVES else len(PATTERNS[self.task])
+        wavelengths = jnp.asarray([period, 32, 512, 2 * agents])
+        angles = 2.0 * jnp.pi * (jnp.arange(agents)[:, None] % wavelengths) / wavelengths
+        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
 
 def make(num_agents: int, config: NeomConfig) -> Neom:
     """The registry's factory."""
     return Neom(num_agents, config)
-
-
-def _targets(task: str, num_agents: int) -> tuple[np.ndarray, int]:
-    """Every agent's target level, and the period of the pattern."""
-    if task in PATTERNS:
-        pattern = np.asarray(PATTERNS[task], dtype=np.float32)
-        return pattern[np.arange(num_agents) % len(pattern)], len(pattern)
-    first_half = np.arange(num_agents) < -(-num_agents // 2)
-    return np.where(first_half, 1.0, -1.0).astype(np.float32), num_agents
-
-
-def _position_encoding(num_agents: int, period: int) -> np.ndarray:
-    """Sine and cosine of the agent's index at the wavelengths `period`, 32, 512 and 2N: (N, 8)."""
-    wavelengths = np.asarray([period, 32, 512, 2 * num_agents], dtype=np.float64)
-    angles = 2.0 * np.pi * np.arange(num_agents)[:, None] / wavelengths
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""From one environment to the batch that the trainer steps: batching, auto-reset, staggered starts, episode statistics."""
+"""From one environment to the batch that the trainer steps: auto-reset, staggered starts, episode statistics."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ class EnvironmentStep(NamedTuple):
     ended: Bool[Array, "*B"]
 
 
+@runtime_checkable
 class Environment(Protocol):
     """One environment of N agents, without a batch axis and without auto-reset."""
 
@@ -33,7 +34,7 @@ class Environment(Protocol):
         ...
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[PyTree[Any], Observation]:
-        """Start an episode, as if the fraction `elapsed` of its limit had passed, where the task allows a late start."""
+        """Start an episode, as if the fraction `elapsed` of its limit had passed where the task allows a late start."""
         ...
 
     def step(self, state: PyTree[Any], actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:

@@ -109,7 +109,9 @@ def golden_params(policy: EncoderDecoderPolicy, weights: Weights, prefix: str, m
 def named_leaves(params: Params, prefix: str, model: str) -> Weights:
     """Our parameters (or gradients) by their published names."""
     paths, _ = jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(params))
-    return {prefix + published_name(tuple(str(part.key) for part in path), model): np.asarray(leaf) for path, leaf in paths}
+    return {
+        prefix + published_name(tuple(str(part.key) for part in path), model): np.asarray(leaf) for path, leaf in paths
+    }
 
 
 def network_of(policy: EncoderDecoderPolicy, params: Params) -> EncoderDecoder:

@@ -10,16 +10,17 @@ Only a causal mixer can step agent by agent.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
 from sable.types import Carry
 
-TimestepState = PyTree[Any]
-"""What a mixer keeps between the agents of one timestep."""
+TimestepState: TypeAlias = Any
+"""A pytree: what a mixer keeps between the agents of one timestep."""
 
 
+@runtime_checkable
 class Mixer(Protocol):
     """See the module's docstring. `query` and `key` are token streams; values are made from the key stream."""
 

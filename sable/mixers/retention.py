@@ -12,7 +12,7 @@ same outputs, gradients and final state, and differ in time and memory only.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ Tokens = Float[Array, "B T N H d"]
 State = Float[Array, "B H d d"]
 
 
+@runtime_checkable
 class Form(Protocol):
     """One way to compute retention over a whole sequence.
 
@@ -239,7 +240,9 @@ class Retention(nnx.Module):
         y, carry = self.form(q, k, v, self._decay(), resets, carry, causal=self.causal)
         return self._gated(y, key), carry
 
-    def begin_timestep(self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
+    def begin_timestep(
+        self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int
+    ) -> TimestepState:
         """The state at the start of a timestep, before its first agent."""
         return open_timestep(carry, self._decay(), reset)
 
@@ -253,7 +256,8 @@ class Retention(nnx.Module):
 
     def end_timestep(self, state: TimestepState) -> Float[Array, "B H d d"]:
         """After the last agent the running state is the timestep's."""
-        return state
+        carry: Array = state
+        return carry
 
     def _decay(self) -> Float[Array, " H"]:
         return head_decays(self.heads, self.decay_scaling)

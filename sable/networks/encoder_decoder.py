@@ -1,6 +1,7 @@
 """The one encoder/decoder skeleton. Sable and the Multi-Agent Transformer are two sets of `Parts` for it.
 
-    encoder   tokens = embed(observation); per block: x = norm1(x + mix(x, x)); x = norm2(x + feed_forward(x)); value = head(x)
+    encoder   tokens = embed(observation); per block: x = norm1(x + mix(x, x)); x = norm2(x + feed_forward(x));
+              value = head(x)
     decoder   tokens = norm(embed(previous actions)); per block: a = norm1(x + mix(x, x));
               y = norm2(rep + mix(query = rep, key = a)); x = norm3(y + feed_forward(y)); logits = head(x)
 
@@ -10,10 +11,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
@@ -149,8 +152,8 @@ class EncoderDecoder(nnx.Module):
                 x,
                 rep,
                 encoding,
-                lambda q, k, mixer=block.self_mixer, c=own: mixer(q, k, resets, c),
-                lambda q, k, mixer=block.cross_mixer, c=cross: mixer(q, k, resets, c),
+                partial(block.self_mixer, resets=resets, carry=own),
+                partial(block.cross_mixer, resets=resets, carry=cross),
             )
             carries.append(block_carries)
         own_carries, cross_carries = (tuple(side) for side in zip(*carries, strict=True))
@@ -183,8 +186,8 @@ class EncoderDecoder(nnx.Module):
                 x,
                 rep,
                 encoding,
-                lambda q, k, mixer=block.self_mixer, s=own: mixer.step(q, k, agent, s),
-                lambda q, k, mixer=block.cross_mixer, s=cross: mixer.step(q, k, agent, s),
+                partial(block.self_mixer.step, agent=agent, state=own),
+                partial(block.cross_mixer.step, agent=agent, state=cross),
             )
             states.append(block_states)
         return self.action_head(x), tuple(states)
@@ -206,7 +209,7 @@ class EncoderDecoder(nnx.Module):
 
 def mask_logits(logits: Float[Array, "*batch A"], mask: Bool[Array, "*batch A"]) -> Float[Array, "*batch A"]:
     """Give illegal actions the dtype's minimum as logit."""
-    return jnp.where(mask, logits, jnp.finfo(logits.dtype).min)
+    return jnp.where(mask, logits, float(np.finfo(logits.dtype).min))
 
 
 def log_prob_and_entropy(

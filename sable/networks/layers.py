@@ -1,7 +1,7 @@
 """Layers that Sable and the Multi-Agent Transformer are put together from.
 
-Every layer maps (..., in) to (..., out), computes matrix products in `dtype` and returns float32; parameters are float32.
-GELU is the tanh approximation, norms have ε = 1e-6, as in the published implementation of both.
+Every layer maps (..., in) to (..., out), computes matrix products in `dtype` and returns float32; parameters are
+float32. GELU is the tanh approximation, norms have ε = 1e-6, as in the published implementation of both.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class ObservationEmbedding(nnx.Module):
         self, features: int, embed_dim: int, *, norm: NormFactory, bias: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         self.norm = norm(features)
-        self.linear = nnx.Linear(
-            features, embed_dim, use_bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs
-        )
+        self.linear = nnx.Linear(features, embed_dim, use_bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*tokens F"]) -> Float[Array, "*tokens E"]:
         """Embed every observation."""
@@ -91,7 +89,7 @@ class Head(nnx.Module):
 
 
 def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float[Array, "*batch E"]:
-    """pe[2i] = sin(t · 10000^(−2i/E)), pe[2i + 1] = cos(the same) (Vaswani et al., 2017, section 3.5), t = step_count."""
+    """pe[2i] = sin(t · 10000^(−2i/E)), pe[2i + 1] = cos(the same), t = step_count (Vaswani et al., 2017, 3.5)."""
     frequencies = 10000.0 ** (-jnp.arange(0, embed_dim, 2) / embed_dim)
     angles = step_count[..., None].astype(jnp.float32) * frequencies
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*step_count.shape, embed_dim)

@@ -66,4 +66,3 @@ def die_with_parent(signal_number: int) -> None:
     """Ask Linux to send this process a signal when its parent dies, however it dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
-

@@ -1,0 +1,265 @@
+"""The command line: what it says, how it ends, and that bad input costs one line and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaleprof import __version__
+from scaleprof.child import Outcome
+from scaleprof.cli import main
+from scaleprof.options import DEFAULTS, option_name
+
+SWEEP_OPTIONS = [
+    *(option_name(name) for name in DEFAULTS),
+    *("--set", "--preset", "--device", "--out", "--csv", "--strict", "--dry-run", "--yes"),
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every command runs in an empty folder, before a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "scaleprof", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "contents"),
+    [
+        ([], ["sweep", "report", "list", "doctor", "--version", "--install-completion", "--show-completion", "--help"]),
+        (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
+        (["report"], ["RUN", "A run directory, or its results.csv."]),
+        (["list"], ["models", "scenarios"]),
+        (["doctor"], ["--device"]),
+    ],
+    ids=lambda value: " ".join(value) or "scaleprof" if isinstance(value, list) else str(value),
+)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(capsys: pytest.CaptureFixture[str], command: list[str], contents: list[str], flag: str) -> None:
+    assert main([*command, flag]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    lines = captured.out.splitlines()
+    assert lines[0].startswith(" ".join(["Usage: scaleprof", *command]) + " ")
+    assert max(map(len, lines)) <= 80
+    words = set(re.split(r"[\s,]+", captured.out))
+    for content in contents:
+        assert content in words or content in " ".join(captured.out.split())
+
+
+@pytest.mark.parametrize("name", [name for name, value in DEFAULTS.items() if value and name != "mode"])
+def test_help_names_the_defaults_that_hold(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    main(["sweep", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    default = f"{DEFAULTS[name]:g}" if isinstance(DEFAULTS[name], float) else DEFAULTS[name]
+    assert re.search(rf"{option_name(name)} [A-Z]+ [^\[]*\[default: {default}\]", text)
+
+
+def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("Usage: scaleprof ")
+    assert captured.err == ""
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
+
+
+def test_the_module_is_the_command() -> None:
+    done = shell("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+    script = shutil.which("scaleprof", path=Path(sys.executable).parent)
+    assert script is not None
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_completion_is_offered() -> None:
+    script = shutil.which("scaleprof", path=Path(sys.executable).parent)
+    assert script is not None
+    environment = {
+        **os.environ,
+        "_SCALEPROF_COMPLETE": "complete_bash",
+        "COMP_WORDS": "scaleprof sw",
+        "COMP_CWORD": "1",
+    }
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["sweep"]
+
+
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[::2]] == ["sable", "mat"]
+    assert lines[1::2] == ["    modes: chunkwise, recurrent, parallel", "    modes: dense"]
+
+
+def test_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "scenarios"]) == 0
+    name, tasks, agents = capsys.readouterr().out.splitlines()
+    assert name.startswith("neom: ")
+    assert "our reconstruction" in name
+    assert tasks == "    tasks: simple-sine, half-1-half-(-1), quick-flip"
+    assert agents == "    agents: 1 to 1048576"
+
+
+def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert main(["doctor", "--device", "cpu"]) == 0
+    captured = capfd.readouterr()
+    assert captured.err == ""
+    text = captured.out
+    assert text.startswith(f"scaleprof {__version__}\n")
+    for line in (
+        r"  jax \d+\.\d+\.\d+",
+        r"machine: .+, .+iB",
+        r"devices: cpu: cpu",
+        r"a process starts in .+s with .+ MiB",
+        r"default memory limit: .+ GiB per point",
+        r"XLA's static memory analysis: yes",
+        r"host peak memory \(VmHWM\): .+",
+        r"device allocator peak: no: cpu keeps no statistics",
+        r"GPU memory by the driver \(NVML\): no: the package nvidia-ml-py is not installed",
+    ):
+        assert re.search(f"^{line}$", text, re.MULTILINE), line
+
+
+def test_a_dry_run_shows_the_grid_and_writes_nothing(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    arguments = ["--agents", "2:8:x2", "--model", "sable:chunkwise,mat", "--chunk", "1,4", "--repeats", "2"]
+    assert main(["sweep", *arguments, "--out", "run", "--csv", "results.csv", "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    rows = [line.split() for line in captured.out.splitlines() if re.match(r"\s*\d+\s", line)]
+    assert rows[:-1] == [
+        [str(number), *cells]
+        for number, cells in enumerate(
+            (
+                cells
+                for agents in ("2", "4", "8")
+                for cells in (
+                    ["sable", "chunkwise", agents, "1"],
+                    ["sable", "chunkwise", agents, "4"],
+                    ["mat", "dense", agents, "-"],
+                )
+            ),
+            start=1,
+        )
+    ]
+    assert captured.out.splitlines()[-1] == "9 points, 18 repeats"
+    assert list(folder.iterdir()) == []
+
+
+BAD_INPUT = [
+    ("sweep --model sabel", "--model: there is no model 'sabel': did you mean 'sable'?"),
+    ("sweep --model sable:chunkwize", "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
+    ("sweep --model sable:dense", "--model: sable has no mode 'dense' (mat has it)"),
+    ("sweep --mode paralel", "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
+    ("sweep --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),
+    ("sweep --scenario neom:sine", "--scenario: neom has no task 'sine': did you mean 'simple-sine'?"),
+    ("sweep --agents 0", "--agents: 0 is too small: give whole numbers of at least 1"),
+    ("sweep --agents abc", "--agents: 'abc' is not a whole number: give a list or a range such as 16"),
+    ("sweep --agents 1:2", "--agents: range '1:2' needs a step: write first:last:step (1:10:3)"),
+    ("sweep --agents 1:99999:1", "the grid has 399996 points: give fewer values, or --yes for more than 10000"),
+    ("sweep --agents 1:1000000000000:1", "--agents: range '1:1000000000000:1' has more than 100000 values"),
+    ("sweep --agents 1:99999:1 --seed 0:99999:1 --repeats 1000000000", "the grid has 39999600000000000000 points"),
+    ("sweep --envs 3", "--envs: envs is 3: it must be divisible by the number of minibatches (2)"),
+    ("sweep --embed-dim 10", "--embed-dim: embed_dim is 10: it must be divisible by the number of heads (4)"),
+    ("sweep --set ppo.clap=1", "--set: ppo has no field 'clap': did you mean 'clip'?"),
+    ("sweep --set ppo.clip=-1", "--set: clip is -1.0: it must be a number above 0"),
+    ("sweep --set clip", "--set: 'clip' is not of the form group.field=value, such as ppo.clip=0.1"),
+    ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper'?"),
+    ("sweep --device tpu", "--device: 'tpu' is not a device: give cpu, gpu or gpu:0 (the index of a card)"),
+    ("sweep --timeout 0", "--timeout: 0 is not a time: give seconds above 0"),
+    ("sweep --memory-limit 8", "--memory-limit: '8' is not an amount of memory: give a number and a unit"),
+    ("sweep --memory-limit 999999999GiB", "--memory-limit: 999999999GiB is more than the"),
+    ("sweep --csv missing/results.csv", "--csv: there is no folder missing: make it first, or name another file"),
+    ("sweep --csv .", "--csv: . is a folder: name a file, or - for stdout"),
+    ("sweep --epochs many", "Invalid value for '--epochs'"),
+    ("sweep --agens 3", "No such option: --agens (Possible options: --agents"),
+    ("sweep 16", "Got unexpected extra argument"),
+    ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
+    ("list", "Missing argument 'what'. Choose from: models, scenarios"),
+    ("list tasks", "Invalid value for 'what'"),
+    ("report", "Missing argument 'RUN'"),
+    ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
+    ("report .", ". is not a run: it has no records.jsonl"),
+    ("doctor --device cpu:1", "--device: 'cpu:1' is not a device"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), BAD_INPUT, ids=[command for command, _ in BAD_INPUT])
+def test_bad_input(capfd: pytest.CaptureFixture[str], folder: Path, command: str, said: str) -> None:
+    assert main(command.split()) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"scaleprof: {said}")
+    assert captured.err.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_the_exit_code_reaches_the_shell(folder: Path) -> None:
+    done = shell("sweep", "--agents", "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "scaleprof: --agents: 0 is too small: give whole numbers of at least 1\n"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["manifest.json", "records.jsonl", "notes.txt"])
+def test_a_folder_that_is_in_use(capsys: pytest.CaptureFixture[str], folder: Path, content: str) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / content).write_text("before")
+    assert main(["sweep", "--agents", "2", "--out", "run"]) == 2
+    what = "is not empty: name a new or an empty folder" if content == "notes.txt" else "already holds a run"
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"scaleprof: --out: run {what}")
+    assert captured.err.count("\n") == 1
+    assert [path.name for path in (folder / "run").iterdir()] == [content]
+    assert (folder / "run" / content).read_text() == "before"
+
+
+def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["sweep", "--memory-limit", "32MiB", "--device", "cpu"]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    message = r"scaleprof: --memory-limit: 32 MiB is less than a process needs before it does any work \(\d+ MiB\)"
+    assert re.fullmatch(rf"{message}: give more\n", captured.err)
+    assert list(folder.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_made(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "file").write_text("before")
+    assert main(["sweep", "--agents", "2", "--out", "file/run", "--device", "cpu"]) == 2
+    assert capfd.readouterr().err == "scaleprof: --out: cannot write to file/run: Not a directory\n"
+    assert [path.name for path in folder.iterdir()] == ["file"]
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    command = f"{sys.executable} -m scaleprof sweep --agents 1:500:1 --dry-run | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("For all:")
+
+
+def test_an_interrupt_before_the_first_point(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setattr("scaleprof.child.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
+    assert main(["sweep"]) == 130
+    assert capsys.readouterr().err == "scaleprof: interrupted before the first point\n"
+    assert list(folder.iterdir()) == []

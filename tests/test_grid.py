@@ -1,0 +1,261 @@
+"""Points and how axes multiply into a grid of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.record import POINT_FIELDS
+from sable.config import ModelConfig, PPOConfig
+from sable.models import MODELS
+from scaleprof.errors import UserError
+from scaleprof.grid import (
+    Axes,
+    Point,
+    check,
+    choose_dtypes,
+    choose_scenario,
+    choose_settings,
+    choose_variants,
+)
+
+POINT = Point(
+    scenario="neom",
+    model="sable",
+    mode="chunkwise",
+    agents=16,
+    seq_len=8,
+    envs=4,
+    chunk=2,
+    embed_dim=32,
+    heads=4,
+    blocks=1,
+    epochs=1,
+    minibatches=2,
+    dtype="float32",
+    seed=3,
+    repeat=1,
+    settings=(("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual")),
+)
+
+AXES = Axes(
+    scenario="neom",
+    variants=(("sable", "chunkwise"), ("sable", "parallel"), ("mat", "dense")),
+    agents=(2, 4),
+    seq_len=(8,),
+    envs=(4,),
+    chunk=(1, 2, 4),
+    embed_dim=(16,),
+    heads=(2,),
+    blocks=(1,),
+    dtype=("float32",),
+    seed=(0,),
+    epochs=1,
+    minibatches=2,
+    repeats=1,
+    settings=(),
+)
+
+short = st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+@given(
+    variants=st.lists(st.sampled_from(AXES.variants), min_size=1, max_size=3, unique=True).map(tuple),
+    agents=short,
+    seq_len=short,
+    chunk=short,
+    blocks=short,
+    seed=short,
+    repeats=st.integers(1, 3),
+)
+def test_the_size_is_the_number_of_points(**axes: Any) -> None:
+    grid = dataclasses.replace(AXES, **axes)
+    points = grid.points()
+    assert grid.size == len(points)
+    assert len(set(points)) == len(points)
+
+
+def test_the_size_needs_no_points() -> None:
+    many = tuple(range(1, 100_001))
+    grid = dataclasses.replace(AXES, agents=many, seq_len=many, seed=many, repeats=10**9)
+    assert grid.size == 10**9 * 10**15 * 5
+
+
+def test_chunk_multiplies_chunkwise_modes_only() -> None:
+    chunks = [(point.variant, point.chunk) for point in dataclasses.replace(AXES, agents=(2,)).points()]
+    assert chunks == [
+        ("sable:chunkwise", 1),
+        ("sable:chunkwise", 2),
+        ("sable:chunkwise", 4),
+        ("sable:parallel", None),
+        ("mat:dense", None),
+    ]
+
+
+def test_repeats_are_outermost_and_small_teams_first() -> None:
+    grid = dataclasses.replace(AXES, chunk=(1,), repeats=2, seed=(0, 1))
+    order = [(point.repeat, point.seed, point.agents, point.model, point.mode) for point in grid.points()]
+    variants = [("sable", "chunkwise"), ("sable", "parallel"), ("mat", "dense")]
+    assert order == [
+        (repeat, seed, agents, *variant)
+        for repeat in (0, 1)
+        for seed in (0, 1)
+        for agents in (2, 4)
+        for variant in variants
+    ]
+
+
+def test_every_axis_reaches_the_points() -> None:
+    axes: dict[str, Any] = {
+        "agents": (3, 5),
+        "seq_len": (2, 6),
+        "envs": (2, 8),
+        "embed_dim": (16, 32),
+        "heads": (1, 2),
+        "blocks": (1, 2),
+        "dtype": ("float32", "bfloat16"),
+        "seed": (0, 7),
+    }
+    points = dataclasses.replace(AXES, chunk=(1,), **axes).points()
+    for name, values in axes.items():
+        assert {getattr(point, name) for point in points} == set(values)
+    assert len(points) == 3 * 2 ** len(axes)
+
+
+def test_configs_of_a_point() -> None:
+    assert POINT.model_config() == ModelConfig(
+        model="sable", mode="chunkwise", embed_dim=32, heads=4, blocks=1, chunk=2, decay_scaling=0.5
+    )
+    assert POINT.ppo_config() == PPOConfig(seq_len=8, envs=4, epochs=1, minibatches=2, clip=0.1)
+    assert POINT.scenario_options() == {"reward": "individual"}
+
+
+def test_names_of_a_point() -> None:
+    assert POINT.variant == "sable:chunkwise"
+    assert POINT.label == "sable:chunkwise · 16 agents · T 8"
+    assert POINT.slug == "sable-chunkwise-n16-t8-r1"
+    assert dataclasses.replace(POINT, mode="").variant == "sable"
+
+
+def test_record_of_a_point() -> None:
+    record = POINT.record(status="ok", update_seconds=2.0)
+    for name in POINT_FIELDS:
+        if name != "settings":
+            assert getattr(record, name) == getattr(POINT, name)
+    assert record.repeat == 1
+    assert record.settings == "model.decay_scaling=0.5;ppo.clip=0.1;scenario.reward=individual"
+    assert (record.status, record.update_seconds) == ("ok", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"envs": 3}, "--envs: envs is 3: it must be divisible by the number of minibatches (2)"),
+        ({"embed_dim": 30}, "--embed-dim: embed_dim is 30: it must be divisible by the number of heads (4)"),
+        ({"embed_dim": 5, "heads": 5}, "--embed-dim: embed_dim is 5: it must be even"),
+        ({"agents": 2_000_000}, "--agents: 2000000 is out of range: neom takes 1 to 1048576"),
+        ({"settings": (("ppo.clip", "-1"),)}, "--set: clip is -1.0: it must be a number above 0"),
+        ({"settings": (("model.decay_scaling", "2"),)}, "--set: decay_scaling is 2.0: it must be between 0 and 1"),
+        ({"settings": (("scenario.horizon", "0"),)}, "--set: horizon is 0: it must be a whole number of at least 1"),
+        ({"settings": (("scenario.reward", "none"),)}, "--reward: reward is 'none': it must be one of shared"),
+    ],
+)
+def test_sizes_that_do_not_fit_together(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as raised:
+        check(dataclasses.replace(POINT, **changes))
+    assert str(raised.value).startswith(said)
+
+
+def test_a_grid_checks_its_points() -> None:
+    with pytest.raises(UserError, match="--envs: envs is 7"):
+        dataclasses.replace(AXES, envs=(4, 7)).points()
+
+
+SABLE = [("sable", mode) for mode in MODELS["sable"].default_modes]
+
+
+@pytest.mark.parametrize(
+    ("models", "modes", "variants"),
+    [
+        (("sable", "mat"), (), [*SABLE, ("mat", "dense")]),
+        (("mat", "sable"), (), [("mat", "dense"), *SABLE]),
+        (("sable:chunkwise", "mat:dense"), (), [("sable", "chunkwise"), ("mat", "dense")]),
+        (("sable:parallel", "sable:chunkwise"), (), [("sable", "parallel"), ("sable", "chunkwise")]),
+        (("sable", "sable:parallel"), (), SABLE),
+        (("sable", "mat"), ("recurrent",), [("sable", "recurrent")]),
+        (("sable", "mat"), ("dense", "parallel"), [("sable", "parallel"), ("mat", "dense")]),
+        (("sable:chunkwise", "mat"), ("dense",), [("mat", "dense")]),
+    ],
+)
+def test_variants(models: tuple[str, ...], modes: tuple[str, ...], variants: list[tuple[str, str]]) -> None:
+    assert choose_variants(models, modes) == tuple(variants)
+
+
+def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = dataclasses.replace(MODELS["mat"], name="plain", modes=(), default_modes=())
+    monkeypatch.setitem(MODELS, "plain", plain)
+    assert choose_variants(("plain",), ()) == (("plain", ""),)
+    assert choose_variants(("plain", "sable"), ("recurrent",)) == (("plain", ""), ("sable", "recurrent"))
+    assert [p.chunk for p in dataclasses.replace(AXES, variants=(("plain", ""),)).points()] == [None, None]
+    with pytest.raises(UserError, match=r"^--model: plain has no modes: write 'plain'$"):
+        choose_variants(("plain:dense",), ())
+
+
+@pytest.mark.parametrize(
+    ("models", "modes", "said"),
+    [
+        (("sabel",), (), "--model: there is no model 'sabel': did you mean 'sable'? known: sable, mat"),
+        (("sabel:chunkwise",), (), "--model: there is no model 'sabel': did you mean 'sable'?"),
+        (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
+        (("sable:dense",), (), "--model: sable has no mode 'dense' (mat has it): known: chunkwise"),
+        (("sable:",), (), "--model: sable has no mode ''"),
+        (("sable",), ("paralel",), "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
+        (("sable",), ("dense",), "--mode: none of sable has mode dense: see 'scaleprof list models'"),
+    ],
+)
+def test_variants_that_are_not_there(models: tuple[str, ...], modes: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UserError) as raised:
+        choose_variants(models, modes)
+    assert str(raised.value).startswith(said)
+
+
+def test_scenarios() -> None:
+    assert choose_scenario("neom") == "neom"
+    assert choose_scenario("neom:half-1-half-(-1)") == "neom:half-1-half-(-1)"
+    with pytest.raises(UserError, match=r"--scenario: there is no scenario 'noem': did you mean 'neom'\?"):
+        choose_scenario("noem")
+    with pytest.raises(UserError, match=r"--scenario: neom has no task 'quick': did you mean 'quick-flip'\?"):
+        choose_scenario("neom:quick")
+    with pytest.raises(UserError, match="neom has no task ''"):
+        choose_scenario("neom:")
+
+
+def test_dtypes() -> None:
+    assert choose_dtypes(("bfloat16", "float32")) == ("bfloat16", "float32")
+    with pytest.raises(UserError, match=r"--dtype: there is no dtype 'float16': did you mean"):
+        choose_dtypes(("float16",))
+
+
+def test_the_last_of_equal_settings_counts() -> None:
+    texts = ["ppo.clip=0.3", "model.decay_scaling=0.5", "ppo.clip=0.1"]
+    expected = (("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual"))
+    assert choose_settings(texts, "neom", "individual") == expected
+
+
+def test_a_task_is_chosen_once() -> None:
+    with pytest.raises(UserError, match=r"scenario\.task is already chosen by --scenario neom:quick-flip"):
+        choose_settings(["scenario.task=simple-sine"], "neom:quick-flip", None)
+    assert choose_settings(["scenario.task=quick-flip"], "neom", None) == (("scenario.task", "quick-flip"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [("ppo.envs=8", "--envs"), ("model.chunk=2", "--chunk"), ("scenario.reward=shared", "--reward")],
+)
+def test_settings_leave_axes_to_their_options(text: str, option: str) -> None:
+    with pytest.raises(UserError, match=f"has an option of its own: use {option}"):
+        choose_settings([text], "neom", None)

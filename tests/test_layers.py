@@ -1,0 +1,170 @@
+"""Which package may import which, and that jax stays out of the process that people wait for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("sable", "scenarios", "scaleprof", "reports")
+MAY_IMPORT = {
+    "sable": (),
+    "reports": (),
+    "scenarios": ("sable.types",),
+    "scaleprof": ("sable", "scenarios", "reports"),
+}
+HEAVY = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy")
+ALGORITHMS = ("flax", "optax", "jumanji")
+CHILD_ONLY = ("scaleprof.programs",)
+"""Modules of the tool that are imported in a child process only, and so may import jax at their top."""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(node: ast.Import | ast.ImportFrom, path: Path) -> list[str]:
+    """The full names that one statement imports: modules, and module.name for each name of `from`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    module = node.module or ""
+    if node.level:
+        package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
+        module = resolve_name("." * node.level + module, package)
+    return [f"{module}.{alias.name}" for alias in node.names]
+
+
+def imports(path: Path) -> list[str]:
+    """Everything that a file imports anywhere, and the modules of "module:function" texts that it resolves later."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += imported(node, path)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module, colon, function = node.value.partition(":")
+            if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+                names.append(module)
+    return names
+
+
+def imports_when_loaded(path: Path) -> list[str]:
+    """What a file imports when it is imported itself: not in functions, not for type checkers."""
+
+    def walk(nodes: Iterable[ast.AST]) -> Iterator[str]:
+        for node in nodes:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                yield from imported(node, path)
+            elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+                yield from walk(node.orelse)
+            elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                yield from walk(ast.iter_child_nodes(node))
+
+    return list(walk(ast.parse(path.read_text(encoding="utf-8")).body))
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_packages_import_only_what_lies_below(package: str) -> None:
+    assert modules(package)
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules(package)
+        for name in imports(path)
+        if within(name, OURS) and not within(name, (package, *MAY_IMPORT[package]))
+    ]
+    assert not wrong
+
+
+def test_reports_never_imports_what_computes() -> None:
+    wrong = [f"{dotted(path)}: {name}" for path in modules("reports") for name in imports(path) if within(name, HEAVY)]
+    assert not wrong
+
+
+def test_the_tool_imports_no_algorithm_library() -> None:
+    wrong = [
+        f"{dotted(path)}: {name}" for path in modules("scaleprof") for name in imports(path) if within(name, ALGORITHMS)
+    ]
+    assert not wrong
+
+
+def test_the_tool_imports_jax_only_where_the_child_runs() -> None:
+    wrong = [
+        f"{dotted(path)}: {name}"
+        for path in modules("scaleprof")
+        if dotted(path) not in CHILD_ONLY
+        for name in imports_when_loaded(path)
+        if within(name, (*HEAVY, *CHILD_ONLY))
+    ]
+    assert not wrong
+
+
+def test_only_probes_read_clocks_of_what_is_measured() -> None:
+    wrong = [
+        f"{dotted(path)}: {name}"
+        for package in ("sable", "scenarios")
+        for path in modules(package)
+        for name in imports(path)
+        if within(name, ("time", "timeit", "psutil", "resource", "memory_profiler", "typer", "rich", "csv", "logging"))
+    ]
+    assert not wrong
+
+
+def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
+    path = ROOT / "scaleprof" / "probes" / "example.py"
+    code = "import a.b as c\nfrom d import e\nfrom . import f\nfrom ..g import h\n"
+    nodes = [node for node in ast.parse(code).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert [name for node in nodes for name in imported(node, path)] == [
+        "a.b",
+        "d.e",
+        "scaleprof.probes.f",
+        "scaleprof.g.h",
+    ]
+    file = tmp_path / "example.py"
+    file.write_text("if TYPE_CHECKING:\n    import a\nelse:\n    import b\ndef f():\n    import c\nx = 'd.e:f'\n")
+    assert imports_when_loaded(file) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import reports, reports.terminal",
+        "import sable.config, sable.models, scenarios, scenarios.config",
+        "import scaleprof.cli",
+        "import scaleprof.sweeping, scaleprof.diagnosis, scaleprof.worker",
+        "from scaleprof.cli import main; assert main(['--help']) == 0",
+        "from scaleprof.cli import main; assert main(['sweep', '--help']) == 0",
+        "from scaleprof.cli import main; assert main(['sweep', '--dry-run']) == 0",
+        "from scaleprof.cli import main; assert main(['sweep', '--preset', 'paper', '--dry-run']) == 0",
+        "from scaleprof.cli import main; assert main(['list', 'models']) == main(['list', 'scenarios']) == 0",
+        "from scaleprof.cli import main; assert main(['sweep', '--envs', '3']) == 2",
+        "from scaleprof.cli import main; assert main(['report', 'nowhere']) == 2",
+    ],
+)
+def test_jax_is_not_imported(code: str) -> None:
+    heavy = [name for name in HEAVY if name != "numpy"]
+    check = f"{code}\nimport sys\nprint('loaded:', *[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_help_loads_little() -> None:
+    code = (
+        "from scaleprof.cli import main; main(['--help'])\n"
+        "import sys\nprint('loaded:', *[name for name in ('numpy', 'psutil', 'rich', 'sable') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"

@@ -1,0 +1,64 @@
+"""The parts of the PPO loss against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sable.losses import clipped_policy_loss, clipped_value_loss, normalise
+from sable.networks.encoder_decoder import log_prob_and_entropy, mask_logits
+from sable.networks.layers import previous_actions, timestep_encoding
+
+
+def test_policy_loss_clips_only_where_the_ratio_gained() -> None:
+    old = jnp.zeros(4)
+    log_prob = jnp.log(jnp.array([1.5, 1.5, 0.5, 0.5]))
+    advantages = jnp.array([1.0, -1.0, 1.0, -1.0])
+    # min(r·A, clip(r)·A): 1.2, −1.5, 0.5, −0.8
+    assert clipped_policy_loss(log_prob, old, advantages, clip=0.2) == pytest.approx(-(1.2 - 1.5 + 0.5 - 0.8) / 4)
+
+
+def test_policy_loss_has_no_gradient_beyond_the_clip() -> None:
+    def loss(log_prob: jax.Array) -> jax.Array:
+        return clipped_policy_loss(log_prob, jnp.zeros(2), jnp.array([1.0, -1.0]), clip=0.2)
+
+    gradient = jax.grad(loss)(jnp.log(jnp.array([1.5, 1.5])))
+    assert gradient[0] == 0.0
+    assert gradient[1] == pytest.approx(0.75)
+
+
+def test_value_loss_takes_the_worse_of_clipped_and_free() -> None:
+    value, old, targets = jnp.array([1.0, 0.1]), jnp.zeros(2), jnp.array([1.0, 1.0])
+    # free errors 0 and 0.81; clipped values 0.2 and 0.1 give 0.64 and 0.81
+    assert clipped_value_loss(value, old, targets, clip=0.2) == pytest.approx(0.5 * (0.64 + 0.81) / 2)
+
+
+def test_normalised_advantages() -> None:
+    normalised = normalise(jnp.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(normalised, np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5), rtol=1e-6)
+
+
+def test_illegal_actions_have_no_probability_and_leave_the_entropy_finite() -> None:
+    logits = mask_logits(jnp.array([[0.0, 0.0, 5.0]]), jnp.array([[True, True, False]]))
+    log_prob, entropy = log_prob_and_entropy(logits, jnp.array([1]))
+    assert log_prob[0] == pytest.approx(np.log(0.5))
+    assert entropy[0] == pytest.approx(np.log(2.0))
+
+
+def test_gradient_through_a_masked_entropy_is_finite() -> None:
+    def entropy(logits: jax.Array) -> jax.Array:
+        masked = mask_logits(logits, jnp.array([True, True, False]))
+        return log_prob_and_entropy(masked, jnp.array(0))[1]
+
+    assert jnp.all(jnp.isfinite(jax.grad(entropy)(jnp.array([1.0, -1.0, 3.0]))))
+
+
+def test_every_agent_is_given_the_action_before_its_own() -> None:
+    np.testing.assert_array_equal(previous_actions(jnp.array([[2, 0, 1]])), [[0, 3, 1]])
+
+
+def test_timestep_encoding_is_the_transformers() -> None:
+    encoding = timestep_encoding(jnp.array([0, 3]), 4)
+    np.testing.assert_allclose(encoding, [[0, 1, 0, 1], [np.sin(3), np.cos(3), np.sin(0.03), np.cos(0.03)]], atol=1e-6)

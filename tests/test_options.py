@@ -1,0 +1,160 @@
+"""Explicit options over a preset over the defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import scaleprof.probes.host
+from scaleprof.errors import UserError
+from scaleprof.options import (
+    DEFAULTS,
+    check_device,
+    load_preset,
+    memory_limit,
+    option_name,
+    plan_sweep,
+    preset_names,
+)
+from scaleprof.runner import SweepOptions
+
+GIB = 2**30
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine with 24 GiB."""
+    monkeypatch.setattr(scaleprof.probes.host, "total_memory_bytes", lambda: 24 * GIB)
+    return monkeypatch
+
+
+@pytest.mark.usefixtures("machine")
+def test_defaults() -> None:
+    plan = plan_sweep({}, [], None, yes=False)
+    assert plan.options == SweepOptions(updates=2, warmup_updates=1, timeout_seconds=120.0, memory_limit_bytes=8 * GIB)
+    assert plan.scenario == "neom"
+    assert [(point.agents, point.model, point.mode, point.chunk) for point in plan.points] == [
+        (agents, *variant)
+        for agents in (16, 128, 1024)
+        for variant in (
+            ("sable", "chunkwise", 1),
+            ("sable", "recurrent", None),
+            ("sable", "parallel", None),
+            ("mat", "dense", None),
+        )
+    ]
+    same = ("scenario", "seq_len", "envs", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed")
+    assert {tuple(getattr(point, name) for name in same) for point in plan.points} == {
+        ("neom", 16, 4, 64, 4, 1, 1, 2, "float32", 0)
+    }
+    assert {(point.repeat, point.settings) for point in plan.points} == {(0, ())}
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_manifest_says_what_is_run() -> None:
+    manifest = plan_sweep({"agents": "2", "model": "mat"}, ["ppo.clip=0.1"], "paper", yes=False).manifest
+    assert manifest["preset"] == "paper"
+    assert manifest["points"] == 1
+    assert manifest["options"]["agents"] == "2"
+    assert manifest["options"]["envs"] == "16"
+    assert manifest["options"]["set"] == ["ppo.clip=0.1"]
+    assert manifest["options"]["memory_limit"] == 8 * GIB
+    assert set(manifest["options"]) == {*DEFAULTS, "set"}
+
+
+def test_explicit_over_preset_over_defaults() -> None:
+    plan = plan_sweep({"agents": "3", "epochs": 2, "model": None}, [], "paper", yes=False)
+    assert {point.agents for point in plan.points} == {3}  # explicit over the preset's 32, 512, 1024
+    assert {point.epochs for point in plan.points} == {2}
+    assert {point.seq_len for point in plan.points} == {128}  # the preset's
+    assert {point.embed_dim for point in plan.points} == {64}  # the default
+    assert plan.options.warmup_updates == 4
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_hold_options_that_exist(name: str) -> None:
+    assert set(load_preset(name)) <= set(DEFAULTS)
+    assert plan_sweep({}, [], name, yes=False).points
+
+
+def test_presets_are_found() -> None:
+    assert "paper" in preset_names()
+    with pytest.raises(UserError, match=r"^--preset: there is no preset 'papr': did you mean 'paper'\?"):
+        plan_sweep({}, [], "papr", yes=False)
+    with pytest.raises(UserError, match=r"there is no preset '\.\./presets/paper'"):
+        load_preset("../presets/paper")
+
+
+@pytest.mark.parametrize(
+    ("machine_bytes", "limit"), [(24 * GIB, 8 * GIB), (10 * GIB, 6 * GIB), (8 * GIB // 2, 4 * GIB * 6 // 10)]
+)
+def test_default_memory_limit(machine: pytest.MonkeyPatch, machine_bytes: int, limit: int) -> None:
+    machine.setattr(scaleprof.probes.host, "total_memory_bytes", lambda: machine_bytes)
+    assert memory_limit(None) == limit
+
+
+@pytest.mark.usefixtures("machine")
+def test_memory_limit() -> None:
+    assert memory_limit("12 GiB") == 12 * GIB
+    assert memory_limit("24GiB") == 24 * GIB
+    with pytest.raises(UserError, match=r"^--memory-limit: 25GiB is more than the 24.0 GiB this machine has"):
+        memory_limit("25GiB")
+
+
+@pytest.mark.parametrize(
+    ("explicit", "said"),
+    [
+        ({"agents": "0"}, "--agents: 0 is too small"),
+        ({"seq_len": "abc"}, "--seq-len: 'abc' is not a whole number"),
+        ({"envs": "1:2"}, "--envs: range '1:2' needs a step"),
+        ({"chunk": "0"}, "--chunk: 0 is too small"),
+        ({"embed_dim": "6"}, "--embed-dim: embed_dim is 6"),
+        ({"seed": "-1"}, "--seed: -1 is too small"),
+        ({"seed": "4294967296"}, "--seed: 4294967296 is too large: give whole numbers of at most 4294967295"),
+        ({"repeats": 0}, "--repeats: 0 is too small: give a whole number of at least 1"),
+        ({"epochs": 0}, "--epochs: 0 is too small"),
+        ({"minibatches": -2}, "--minibatches: -2 is too small"),
+        ({"minibatches": 3}, "--envs: envs is 4: it must be divisible by the number of minibatches (3)"),
+        ({"updates": 0}, "--updates: 0 is too small"),
+        ({"warmup_updates": -1}, "--warmup-updates: -1 is too small: give a whole number of at least 0"),
+        ({"timeout": 0.0}, "--timeout: 0 is not a time: give seconds above 0"),
+        ({"timeout": float("nan")}, "--timeout: nan is not a time"),
+        ({"timeout": float("inf")}, "--timeout: inf is not a time"),
+        ({"memory_limit": "lots"}, "--memory-limit: 'lots' is not an amount of memory"),
+        ({"model": "sabel"}, "--model: there is no model 'sabel'"),
+        ({"mode": "dens"}, "--mode: there is no mode 'dens'"),
+        ({"scenario": "noem"}, "--scenario: there is no scenario 'noem'"),
+        ({"dtype": "int8"}, "--dtype: there is no dtype 'int8'"),
+        ({"reward": "team"}, "--reward: reward is 'team'"),
+    ],
+)
+def test_refusals(explicit: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError) as raised:
+        plan_sweep(explicit, [], None, yes=False)
+    assert str(raised.value).startswith(said)
+    assert raised.value.exit_code == 2
+
+
+def test_a_large_grid_needs_a_yes() -> None:
+    with pytest.raises(
+        UserError, match=r"^the grid has 10004 points: give fewer values, or --yes for more than 10000$"
+    ):
+        plan_sweep({"agents": "1:2501:1"}, [], None, yes=False)
+    assert len(plan_sweep({"agents": "1:2500:1"}, [], None, yes=False).points) == 10_000
+    assert len(plan_sweep({"agents": "1:2501:1"}, [], None, yes=True).points) == 10_004
+
+
+@pytest.mark.parametrize("device", [None, "cpu", "gpu", "gpu:0", "gpu:12"])
+def test_devices(device: str | None) -> None:
+    assert check_device(device) == device
+
+
+@pytest.mark.parametrize("device", ["", "tpu", "gpu:", "gpu:a", "gpu:-1", "cpu:0", "cpu:", "GPU"])
+def test_devices_that_are_none(device: str) -> None:
+    with pytest.raises(UserError, match=r"^--device: '.*' is not a device: give cpu, gpu or gpu:0"):
+        check_device(device)
+
+
+def test_option_name() -> None:
+    assert option_name("warmup_updates") == "--warmup-updates"

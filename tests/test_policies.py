@@ -1,0 +1,135 @@
+"""Policies behind their contract: acting and evaluating are the same function, and the graph is flat in N and T."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from worlds import MODES, Counter, neom, tiny_policy, tiny_ppo
+
+from sable import ppo
+from sable.types import Evaluation, Observation, Space, Transition
+from scenarios.wrappers import Batched
+
+
+def sharpened(params: Any) -> Any:
+    """Parameters that are far from the small initial ones, so that a difference anywhere shows."""
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(7), len(leaves))
+    return jax.tree.unflatten(
+        tree, [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    )
+
+
+@functools.cache
+def acted_and_evaluated(model: str, mode: str, **options: Any) -> tuple[Transition, Evaluation]:
+    """A second rollout (its carry is not zero) with resets in it, and the evaluation of its actions."""
+    scenario = Batched(Counter(3, limit=5), 4)
+    policy, config = tiny_policy(model, mode, scenario.space, **options), tiny_ppo(seq_len=7)
+    state = jax.jit(functools.partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(3))
+    state = state._replace(params=sharpened(state.params))
+    rollout = jax.jit(functools.partial(ppo.rollout, policy, scenario, config))
+    state, _ = rollout(state)
+    _, (steps, carry, _) = rollout(state)
+    return steps, jax.jit(policy.evaluate)(state.params, steps.observation, steps.actions, steps.reset, carry)
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES)
+def test_evaluating_gives_what_acting_gave(model: str, mode: str) -> None:
+    check_agreement(*acted_and_evaluated(model, mode))
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+def test_evaluating_gives_what_acting_gave_with_more_blocks_and_encoded_time(model: str, mode: str) -> None:
+    check_agreement(*acted_and_evaluated(model, mode, blocks=2, timestep_encoding=True))
+
+
+def check_agreement(steps: Transition, evaluation: Evaluation) -> None:
+    assert bool(steps.reset.any()), "the rollout must hold a reset"
+    np.testing.assert_allclose(evaluation.log_prob, steps.log_prob, atol=1e-5)
+    np.testing.assert_allclose(evaluation.value, steps.value, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "options"), [("chunkwise", {"chunk": 3}), ("recurrent", {}), ("parallel", {})])
+def test_neither_chunk_nor_form_changes_the_function(mode: str, options: dict[str, Any]) -> None:
+    _, reference = acted_and_evaluated("sable", "chunkwise")
+    _, other = acted_and_evaluated("sable", mode, **options)
+    for ours, theirs in zip(other, reference, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+def test_illegal_actions_are_never_chosen(model: str, mode: str) -> None:
+    steps, _ = acted_and_evaluated(model, mode)
+    assert not bool((steps.actions[:, :, 0] == 2).any())
+    assert bool((steps.actions[:, :, 1:] == 2).any())
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+def test_only_earlier_actions_matter(model: str, mode: str) -> None:
+    space = Space(4, 3, 5)
+    policy = tiny_policy(model, mode, space)
+    params = sharpened(policy.init(jax.random.key(0)))
+    observation = random_observation(space)
+    resets = jnp.zeros((1, 1), dtype=bool)
+
+    @jax.jit
+    def log_probs(actions: jax.Array) -> jax.Array:
+        return policy.evaluate(params, observation, actions, resets, policy.init_carry(1)).log_prob[0, 0]
+
+    before, after = log_probs(jnp.array([[[0, 1, 2, 3]]])), log_probs(jnp.array([[[0, 1, 4, 3]]]))
+    np.testing.assert_allclose(before[:2], after[:2], atol=1e-6)
+    assert abs(float(before[3] - after[3])) > 1e-4
+
+
+def random_observation(space: Space) -> Observation:
+    features = jax.random.normal(jax.random.key(1), (1, 1, space.num_agents, space.features))
+    mask = jnp.ones((1, 1, space.num_agents, space.actions), dtype=bool)
+    return Observation(features, mask, jnp.zeros((1, 1), dtype=jnp.int32))
+
+
+def operations(function: Any, *arguments: Any) -> int:
+    """How many operations the lowered program has."""
+    return sum(" = " in line for line in jax.jit(function).lower(*arguments).as_text().splitlines())
+
+
+def graph_sizes(model: str, mode: str, agents: int, seq_len: int) -> list[int]:
+    """Operations of act, rollout and learn."""
+    scenario = neom(agents, 2)
+    policy = tiny_policy(model, mode, scenario.space)
+    config = tiny_ppo(seq_len=seq_len, envs=2)
+    state = jax.eval_shape(lambda key: ppo.init_train_state(policy, scenario, config, key), jax.random.key(0))
+    _, trajectory = jax.eval_shape(lambda s: ppo.rollout(policy, scenario, config, s), state)
+    return [
+        operations(lambda s: ppo.act(policy, s), state),
+        operations(lambda s: ppo.rollout(policy, scenario, config, s), state),
+        operations(lambda s, t: ppo.learn(policy, config, s, t), state, trajectory),
+    ]
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES)
+def test_graph_is_flat_in_agents_and_timesteps(model: str, mode: str) -> None:
+    for small, large in zip(graph_sizes(model, mode, 4, 6), graph_sizes(model, mode, 64, 24), strict=True):
+        assert abs(large - small) <= 0.02 * small
+
+
+def test_bfloat16_stays_close_to_float32() -> None:
+    steps, exact = acted_and_evaluated("sable", "chunkwise")
+    scenario = Batched(Counter(3, limit=5), 4)
+    policy = tiny_policy("sable", "chunkwise", scenario.space, dtype="bfloat16")
+    fresh = policy.init(jax.random.key(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
+    exact_policy = tiny_policy("sable", "chunkwise", scenario.space)
+    carry = policy.init_carry(4)
+    ours, theirs = (
+        jax.jit(p.evaluate)(fresh, steps.observation, steps.actions, steps.reset, carry) for p in (policy, exact_policy)
+    )
+    for rough, close in zip(ours, theirs, strict=True):
+        assert rough.dtype == jnp.float32
+        assert not np.array_equal(rough, close), "the option must change the arithmetic"
+        np.testing.assert_allclose(rough, close, atol=2e-2)
+    assert exact.value.dtype == jnp.float32

@@ -1,0 +1,197 @@
+"""The trainer: what one update does, and what it must not do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from worlds import MODES, Counter, neom, tiny_policy, tiny_ppo
+
+from sable import ppo
+from sable.advantages import trajectory_advantages
+from sable.config import PPOConfig
+from sable.types import Action, Evaluation, Observation, Policy, TrainState, Trajectory, Transition
+from scenarios.wrappers import Batched
+
+
+def started(policy: Policy, scenario: Batched, config: PPOConfig) -> tuple[TrainState, Trajectory]:
+    """A state after one rollout, and that rollout."""
+
+    @jax.jit
+    def run(key: jax.Array) -> tuple[TrainState, Trajectory]:
+        state = ppo.init_train_state(policy, scenario, config, key)
+        return ppo.rollout(policy, scenario, config, state)
+
+    state, trajectory = run(jax.random.key(0))
+    return state, trajectory
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES)
+def test_every_parameter_moves_in_one_update(model: str, mode: str) -> None:
+    """From the default initialisation no parameter is dead, except softmax key biases, whose gradient is zero."""
+    scenario = neom(3, 4, reward="individual")
+    policy, config = tiny_policy(model, mode, scenario.space), tiny_ppo(max_grad_norm=1e9)
+    state, trajectory = started(policy, scenario, config)
+    batch = batch_of(trajectory, config)
+    grads = jax.jit(jax.grad(partial(ppo.loss, policy, config), has_aux=True))(state.params, batch)[0]
+    for path, gradient in jax.tree_util.tree_flatten_with_path(grads)[0]:
+        name = jax.tree_util.keystr(path)
+        largest = float(jnp.max(jnp.abs(gradient)))
+        if model == "mat" and "key" in name and "bias" in name:
+            assert largest < 1e-6, name
+        else:
+            assert largest > 0, name
+
+
+def batch_of(trajectory: Trajectory, config: PPOConfig) -> ppo.Batch:
+    """The whole rollout as one batch with arbitrary advantages."""
+    steps = trajectory.transitions
+    return ppo.Batch(
+        observation=steps.observation,
+        actions=steps.actions,
+        resets=steps.reset,
+        old_log_prob=steps.log_prob,
+        old_value=steps.value,
+        advantages=jax.random.normal(jax.random.key(5), steps.value.shape),
+        targets=steps.value + 1.0,
+        carry=trajectory.carry,
+    )
+
+
+def test_first_ratio_is_one() -> None:
+    """Before any step the loss's ratio is 1: the policy loss of raw advantages is minus their mean."""
+    scenario = Batched(Counter(3, limit=4), 4)
+    config = tiny_ppo(normalise_advantages=False)
+    policy = tiny_policy("sable", "chunkwise", scenario.space)
+    state, trajectory = started(policy, scenario, config)
+    batch = batch_of(trajectory, config)
+    _, (policy_loss, value_loss, entropy) = jax.jit(partial(ppo.loss, policy, config))(state.params, batch)
+    assert policy_loss == pytest.approx(-float(batch.advantages.mean()), abs=1e-5)
+    assert value_loss == pytest.approx(0.5, abs=1e-5)
+    assert 0 < entropy <= np.log(3) + 1e-6
+
+
+def test_learn_is_one_gradient_step_per_minibatch() -> None:
+    """One epoch of one minibatch equals the gradient step written out."""
+    scenario = neom(3, 4)
+    policy = tiny_policy("sable", "recurrent", scenario.space)
+    config = tiny_ppo(minibatches=1)
+    state, trajectory = started(policy, scenario, config)
+    learned, metrics = jax.jit(partial(ppo.learn, policy, config))(state, trajectory)
+
+    advantages, targets = trajectory_advantages(trajectory, gamma=config.gamma, gae_lambda=config.gae_lambda)
+    batch = batch_of(trajectory, config)._replace(advantages=advantages, targets=targets)
+    grads, parts = jax.jit(jax.grad(partial(ppo.loss, policy, config), has_aux=True))(state.params, batch)
+    updates, _ = ppo.optimiser(config).update(grads, state.opt_state, state.params)
+    expected = optax.apply_updates(state.params, updates)
+    for ours, theirs in zip(jax.tree.leaves(learned.params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    assert metrics.policy_loss == pytest.approx(float(parts[0]), abs=1e-5)
+    assert metrics.grad_norm == pytest.approx(float(optax.tree.norm(grads)), rel=1e-4)
+    assert metrics.mean_return == pytest.approx(float(metrics.mean_reward) * config.seq_len)
+
+
+class Recorder:
+    """A policy whose evaluation says how far an environment's observation is from the carry it is given."""
+
+    def init(self, key: jax.Array) -> Any:
+        return {"w": jnp.ones(())}
+
+    def init_carry(self, envs: int) -> Any:
+        return jnp.arange(envs, dtype=jnp.float32)
+
+    def act(self, params: Any, observation: Any, reset: Any, carry: Any, key: jax.Array) -> Any:
+        ids = observation.features[:, :, 0]
+        return Action(jnp.zeros(ids.shape, dtype=jnp.int32), jnp.zeros_like(ids), jnp.zeros_like(ids), carry)
+
+    def value(self, params: Any, observation: Any, reset: Any, carry: Any) -> Any:
+        return jnp.zeros_like(observation.features[:, :, 0])
+
+    def evaluate(self, params: Any, observation: Any, actions: Any, resets: Any, carry: Any) -> Any:
+        ids = observation.features[:, :, :, 0]
+        mismatch = jnp.abs(ids - carry[:, None, None])
+        return Evaluation(params["w"] * mismatch, mismatch, params["w"] * mismatch)
+
+
+def test_carries_stay_with_their_environments_in_every_epoch() -> None:
+    envs, seq_len, agents = 6, 3, 2
+    shape = (envs, seq_len, agents)
+    config = PPOConfig(envs=envs, seq_len=seq_len, epochs=4, minibatches=3, normalise_advantages=False)
+    policy = Recorder()
+    ids = jnp.broadcast_to(jnp.arange(envs, dtype=jnp.float32)[:, None, None], shape)
+    observation = Observation(ids[..., None], jnp.ones((*shape, 1), dtype=bool), jnp.zeros(shape[:2], dtype=jnp.int32))
+    zeros, flags = jnp.zeros(shape), jnp.zeros(shape[:2], dtype=bool)
+    steps = Transition(observation, zeros.astype(jnp.int32), zeros, zeros, zeros, flags * 1.0, flags, flags, zeros)
+    trajectory = Trajectory(steps, policy.init_carry(envs), zeros[:, 0])
+    params = policy.init(jax.random.key(0))
+    state = TrainState(params, ppo.optimiser(config).init(params), (), observation, flags[:, 0], (), jax.random.key(1))
+    _, metrics = ppo.learn(policy, config, state, trajectory)
+    assert metrics.entropy == 0.0
+
+
+def test_permuted_agents_are_evaluated_again() -> None:
+    """In a new agent order the ratio is 1 again before the first step, for a model that is causal over agents."""
+    scenario = Batched(Counter(4, limit=4), 4)
+    policy, config = tiny_policy("mat", "dense", scenario.space), tiny_ppo(normalise_advantages=False)
+    state, trajectory = started(policy, scenario, config)
+    params = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape), state.params)
+    batch = batch_of(trajectory, config)
+    permuted = jax.jit(partial(ppo.permute_agents, policy))(params, batch, jax.random.key(2))
+    order = jax.random.permutation(jax.random.key(2), 4)
+    assert not np.array_equal(order, np.arange(4))
+    np.testing.assert_array_equal(permuted.actions, batch.actions[:, :, order])
+    np.testing.assert_array_equal(permuted.old_value, batch.old_value[:, :, order])
+    _, (policy_loss, _, _) = jax.jit(partial(ppo.loss, policy, config))(params, permuted)
+    assert policy_loss == pytest.approx(-float(batch.advantages.mean()), abs=1e-5)
+
+
+def test_learning_with_permuted_agents_runs() -> None:
+    scenario = neom(4, 4)
+    policy, config = tiny_policy("sable", "chunkwise", scenario.space), tiny_ppo(permute_agents=True, epochs=2)
+    state, trajectory = started(policy, scenario, config)
+    learned, metrics = jax.jit(partial(ppo.learn, policy, config))(state, trajectory)
+    assert np.isfinite(float(metrics.policy_loss))
+    assert not np.array_equal(jax.tree.leaves(learned.params)[0], jax.tree.leaves(state.params)[0])
+
+
+def test_a_truncated_episode_bootstraps_from_its_terminal_observation() -> None:
+    scenario = Batched(Counter(2, limit=4), 4)
+    policy, config = tiny_policy("sable", "chunkwise", scenario.space), tiny_ppo()
+    state = jax.jit(partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(0))
+    state = state._replace(params=jax.tree.map(lambda x: x + 0.1, state.params))
+    _, trajectory = jax.jit(partial(ppo.rollout, policy, scenario, config))(state)
+    steps = trajectory.transitions
+    np.testing.assert_array_equal(steps.ended[0], [False, False, False, True, False])
+    np.testing.assert_array_equal(steps.reset[0], [True, False, False, False, True])
+    assert (steps.discount == 1).all()
+    assert (steps.terminal_value[:, :3] == 0).all()
+    # The value of the fifth observation of the same episode, had it gone on.
+    features = steps.observation.features[:, :4]
+    last = features[:, 3:].at[..., 0].set(0.4)
+    longer = steps.observation._replace(
+        features=jnp.concatenate([features, last], axis=1), step_count=jnp.broadcast_to(jnp.arange(5), (4, 5))
+    )
+    resets = steps.reset.at[:, 4].set(False)
+    evaluation = jax.jit(policy.evaluate)(state.params, longer, steps.actions, resets, trajectory.carry)
+    np.testing.assert_allclose(steps.terminal_value[:, 3], evaluation.value[:, 4], atol=1e-5)
+
+
+def test_update_traces_once() -> None:
+    scenario = neom(3, 4)
+    policy, config = tiny_policy("sable", "chunkwise", scenario.space), tiny_ppo()
+    traces = []
+
+    @jax.jit
+    def update(state: TrainState) -> Any:
+        traces.append(1)
+        return ppo.update(policy, scenario, config, state)
+
+    state = jax.jit(partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(0))
+    for _ in range(3):
+        state, _ = update(state)
+    assert len(traces) == 1

@@ -1,0 +1,311 @@
+"""Clocks and memory: each probe against something whose size or order is known, and without what it reads from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import psutil
+import pytest
+
+from scaleprof.probes import device, host, timing, watch, xla
+from scaleprof.probes.device import Nvml
+
+MIB = 2**20
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# Host memory.
+
+
+def test_peak_of_this_process() -> None:
+    if not host.reset_peak():
+        pytest.skip("this kernel does not reset peaks")
+    base = host.rss_bytes()
+    block = b"x" * (96 * MIB)
+    peak = host.peak_rss_bytes()
+    assert peak is not None
+    assert 90 * MIB < peak - base < 140 * MIB
+    del block
+    assert abs((host.peak_rss_bytes() or 0) - peak) < MIB  # the kernel counts in batches per thread
+    host.release_free_memory()
+    assert host.reset_peak()
+    after = host.peak_rss_bytes()
+    assert after is not None
+    assert after < peak - 60 * MIB
+    assert abs(after - host.rss_bytes()) < 30 * MIB
+
+
+def test_a_child_does_not_inherit_its_parents_peak() -> None:
+    block = b"x" * (300 * MIB)
+    printed = python("from scaleprof.probes import host; print(host.peak_rss_bytes())")
+    assert MIB < int(printed) < len(block) / 2
+
+
+def test_a_kernel_that_keeps_no_peak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(host, "_STATUS", tmp_path / "status")
+    monkeypatch.setattr(host, "_CLEAR_REFS", tmp_path / "no" / "clear_refs")
+    assert host.peak_rss_bytes() is None
+    assert not host.reset_peak()
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t  100 kB\n")
+    assert host.peak_rss_bytes() is None
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  123 kB\n")
+    assert host.peak_rss_bytes() == 123 * 1024
+
+
+def test_memory_of_the_machine() -> None:
+    assert host.rss_bytes() < host.total_memory_bytes() == psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize("hard_limit", [None, 256 * MIB])
+def test_allocations_fail_beyond_the_limit(hard_limit: int | None) -> None:
+    printed = python(
+        f"""
+        import resource
+        from scaleprof.probes import host
+        if {hard_limit}:
+            resource.setrlimit(resource.RLIMIT_DATA, ({hard_limit}, {hard_limit}))
+        host.limit_data(512 * 2**20)
+        held = b"x" * (128 * 2**20)
+        try:
+            more = b"x" * (512 * 2**20)
+        except MemoryError:
+            print("refused", resource.getrlimit(resource.RLIMIT_DATA)[0])
+        """
+    )
+    assert printed.split() == ["refused", str(hard_limit or 512 * MIB)]
+
+
+# Another process.
+
+
+@pytest.fixture
+def holder() -> Iterator[subprocess.Popen[str]]:
+    """A process that holds at least 64 MiB until its stdin closes."""
+    code = "import sys; held = b'x' * (64 * 2**20); print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_memory_of_another_process(holder: subprocess.Popen[str]) -> None:
+    seen = watch.rss_bytes(holder.pid)
+    assert seen is not None
+    assert 64 * MIB < seen < 120 * MIB
+    assert abs(seen - psutil.Process(holder.pid).memory_info().rss) <= MIB
+
+
+def test_a_process_that_is_gone(holder: subprocess.Popen[str]) -> None:
+    holder.communicate()
+    assert watch.rss_bytes(holder.pid) is None
+
+
+def test_a_process_that_nobody_took_notice_of(holder: subprocess.Popen[str]) -> None:
+    other = psutil.Process(holder.pid)
+    holder.kill()
+    while other.status() != psutil.STATUS_ZOMBIE:
+        pass
+    assert watch.rss_bytes(holder.pid) is None
+
+
+# XLA.
+
+
+def test_memory_of_a_program() -> None:
+    def step(state: jax.Array, data: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return state + jnp.sort(data @ data.T, axis=0).sum(), data[:8, 0]
+
+    shapes = (jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((256, 32), jnp.float32))
+    compiled = jax.jit(step, donate_argnums=0).lower(*shapes).compile()
+    memory = xla.program_memory(compiled)
+    assert memory is not None
+    state_bytes, data_bytes = 64 * 64 * 4, 256 * 32 * 4
+    assert memory.argument_bytes == state_bytes + data_bytes
+    assert memory.output_bytes >= state_bytes + 8 * 4
+    assert memory.alias_bytes == state_bytes
+    assert memory.temp_bytes >= 256 * 256 * 4
+    assert memory.peak_bytes == (memory.argument_bytes + memory.output_bytes - memory.alias_bytes + memory.temp_bytes)
+
+
+def test_a_backend_without_analysis() -> None:
+    assert xla.program_memory(SimpleNamespace(memory_analysis=lambda: None)) is None
+
+
+# Clocks.
+
+
+class Pending:
+    """A result that is computed when somebody waits for it."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+
+    def block_until_ready(self) -> Pending:
+        self.order.append("ready")
+        return self
+
+
+def test_the_clock_stops_when_the_result_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    walls, cpus = iter([10.0, 13.0]), iter([1.0, 6.0])
+
+    def clock(name: str, times: Iterator[float]) -> Any:
+        def read() -> float:
+            order.append(name)
+            return next(times)
+
+        return read
+
+    def call(left: int, right: int) -> dict[str, Any]:
+        order.append("called")
+        return {"sum": left + right, "later": [Pending(order)]}
+
+    monkeypatch.setattr("scaleprof.probes.timing.time.perf_counter", clock("wall", walls))
+    monkeypatch.setattr("scaleprof.probes.timing.time.process_time", clock("cpu", cpus))
+    timed = timing.timed(call, 1, 2)
+    monkeypatch.undo()
+    assert order == ["cpu", "wall", "called", "ready", "wall", "cpu"]
+    assert (timed.seconds, timed.cpu_seconds) == (3.0, 5.0)
+    assert timed.result["sum"] == 3
+
+
+def test_timing_of_a_real_program() -> None:
+    timed = timing.timed(jax.jit(lambda x: (x @ x).sum()), jnp.ones((64, 64)))
+    assert timed.result.is_ready()
+    assert float(timed.result) == 64.0**3
+    assert timed.seconds > 0.0
+
+
+def test_timing_of_host_work() -> None:
+    timed = timing.timed_host(sorted, [2, 1])
+    assert timed.result == [1, 2]
+    assert timed.seconds >= 0.0
+    assert timed.cpu_seconds >= 0.0
+
+
+# The device's allocator.
+
+
+def test_a_cpu_keeps_no_statistics() -> None:
+    cpu = jax.devices("cpu")[0]
+    assert device.allocator_peak_bytes(cpu) is None
+    assert device.allocator_limit_bytes(cpu) is None
+
+
+@pytest.mark.parametrize(
+    ("statistics", "peak", "limit"),
+    [
+        ({"peak_bytes_in_use": 7, "bytes_limit": 9}, 7, 9),
+        ({"peak_bytes_in_use": 0}, 0, None),
+        ({}, None, None),
+        (None, None, None),
+    ],
+)
+def test_allocator_statistics(statistics: dict[str, int] | None, peak: int | None, limit: int | None) -> None:
+    fake = SimpleNamespace(memory_stats=lambda: statistics)
+    assert device.allocator_peak_bytes(fake) == peak
+    assert device.allocator_limit_bytes(fake) == limit
+
+
+# The driver.
+
+
+class FakeNvmlError(Exception):
+    pass
+
+
+class FakeDriver:
+    """NVML's binding with the given processes (pid, bytes) on each card; an error in place of a card's list."""
+
+    NVMLError = FakeNvmlError
+
+    def __init__(self, *cards: list[tuple[int, int | None]] | FakeNvmlError, broken: str = "") -> None:
+        self.cards = cards
+        self.broken = broken
+
+    def nvmlInit(self) -> None:  # noqa: N802
+        if self.broken:
+            raise FakeNvmlError(self.broken)
+
+    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
+        return len(self.cards)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+        return index
+
+    def nvmlDeviceGetName(self, handle: int) -> str | bytes:  # noqa: N802
+        return b"Old Card" if handle else "New Card"
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
+        card = self.cards[handle]
+        if isinstance(card, FakeNvmlError):
+            raise card
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in card]
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        (None, "the package nvidia-ml-py is not installed"),
+        (FakeDriver([], broken="Driver Not Loaded"), "Driver Not Loaded"),
+        (FakeDriver(), "the driver reports no GPU"),
+    ],
+    ids=["no package", "no driver", "no card"],
+)
+def test_nothing_to_ask(module: Any, reason: str) -> None:
+    nvml = Nvml(module)
+    assert not nvml.available
+    assert nvml.reason == reason
+    assert nvml.process_bytes(1) is None
+    assert nvml.device_names() == []
+
+
+LOST = FakeNvmlError("GPU is lost")
+
+
+@pytest.mark.parametrize(
+    ("cards", "used"),
+    [
+        ([[(5, 70), (6, 1000)]], 70),
+        ([[(6, 1000)]], None),
+        ([[]], None),
+        ([[(5, None)]], None),
+        ([[(5, 0)]], None),
+        ([[(5, 70)], [(5, 30), (6, 1000)]], 100),
+        ([[(5, None)], [(5, 30)]], 30),
+        ([[(5, 70), (5, 7)]], 77),
+        ([LOST], None),
+        ([LOST, [(5, 30)]], 30),
+    ],
+)
+def test_memory_of_a_process_on_the_cards(cards: list[Any], used: int | None) -> None:
+    nvml = Nvml(FakeDriver(*cards))
+    assert nvml.available
+    assert nvml.process_bytes(5) == used
+
+
+def test_names_of_cards() -> None:
+    assert Nvml(FakeDriver([], [])).device_names() == ["New Card", "Old Card"]
+
+
+def test_the_binding_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(device.load_nvml(), ModuleType)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert device.load_nvml() is None

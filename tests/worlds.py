@@ -1,0 +1,75 @@
+"""Tiny scenarios and trainers for tests."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from sable.config import ModelConfig, PPOConfig
+from sable.models import build_policy
+from sable.types import Observation, Policy, Space
+from scenarios import make_environment
+from scenarios.wrappers import Batched, EnvironmentStep
+
+MODES = [("sable", "chunkwise"), ("sable", "recurrent"), ("sable", "parallel"), ("mat", "dense")]
+TINY = {"embed_dim": 8, "heads": 2}
+
+
+class CounterState(NamedTuple):
+    """Timestep of the episode, and a number that tells episodes apart."""
+
+    step_count: Int[Array, ""]
+    episode: Float[Array, ""]
+
+
+class Counter:
+    """Episodes of `limit` timesteps whose observation is the timestep; ends by a time limit (truncation).
+
+    Action 0 earns 1, action 1 nothing, and action 2 is illegal for agent 0.
+    """
+
+    def __init__(self, num_agents: int, limit: int) -> None:
+        self.space = Space(num_agents, features=2, actions=3)
+        self.limit = limit
+
+    @property
+    def episode_limit(self) -> int:
+        return self.limit
+
+    def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[CounterState, Observation]:
+        state = CounterState(jnp.zeros((), dtype=jnp.int32), jax.random.uniform(key))
+        return state, self._observe(state)
+
+    def step(self, state: CounterState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
+        state = state._replace(step_count=state.step_count + 1)
+        return EnvironmentStep(
+            state=state,
+            observation=self._observe(state),
+            reward=(actions == 0).astype(jnp.float32),
+            discount=jnp.ones(()),
+            ended=state.step_count >= self.limit,
+        )
+
+    def _observe(self, state: CounterState) -> Observation:
+        agents = self.space.num_agents
+        features = jnp.stack([state.step_count / 10.0, state.episode])
+        mask = jnp.ones((agents, 3), dtype=bool).at[0, 2].set(False)
+        return Observation(jnp.broadcast_to(features, (agents, 2)), mask, state.step_count)
+
+
+def neom(num_agents: int, envs: int, **options: object) -> Batched:
+    """A batch of `neom` environments."""
+    return Batched(make_environment("neom", num_agents, dict(options)), envs)
+
+
+def tiny_policy(model: str, mode: str, space: Space, **options: object) -> Policy:
+    """A small policy."""
+    return build_policy(ModelConfig(model=model, mode=mode, **TINY | options), space)  # type: ignore[arg-type]
+
+
+def tiny_ppo(**options: object) -> PPOConfig:
+    """A small trainer: 5 timesteps of 4 environments."""
+    return PPOConfig(**{"seq_len": 5, "envs": 4} | options)  # type: ignore[arg-type]
