@@ -140,7 +140,7 @@ def report(
     from reports.terminal import render_summary
     from scaleprof.store import load_records
 
-    render_summary(load_records(run), Console(highlight=False), title=str(run))
+    render_summary(load_records(run), Console(highlight=False), title=f"Run {run}")
     return 0
 
 

@@ -45,7 +45,8 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
     progress = Console(stderr=True, highlight=False)
     interrupted = False
     try:
-        with Progress(plan.points, progress) as observer:
+        updates = plan.options.warmup_updates + plan.options.updates
+        with Progress(plan.points, updates, progress) as observer:
             sweep(plan.points, plan.options, run_directory, child_env, Nvml(load_nvml()), observer)
     except SweepInterruptedError:
         interrupted = True

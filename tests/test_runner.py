@@ -262,7 +262,7 @@ def test_signals_are_noted_and_raised_where_it_is_safe() -> None:
 
 def test_stopping_the_first_look_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
-    with pytest.raises(UserError, match="^interrupted before the first point$") as raised:
+    with pytest.raises(UserError, match=r"^interrupted before the first point$") as raised:
         look_around({}, tmp_path / "log", 60.0)
     assert raised.value.exit_code == 130
 

@@ -1,0 +1,323 @@
+"""Real sweeps through the command line: one that measures and meets points that cannot fit, and some that are stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from reports import FIELD_NAMES, Record, read_records
+from reports.units import format_bytes
+from scaleprof import __version__
+from scaleprof.store import load_records
+
+pytestmark = pytest.mark.xdist_group("sweep")
+
+COLUMNS = ["schema_version", "run_id", "timestamp", "scenario", "model", "mode", "agents", "seq_len", "envs", "chunk", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed", "repeat", "status", "reason_code", "reason", "platform", "device", "parameters", "xla_act_temp_bytes", "xla_rollout_temp_bytes", "xla_learn_temp_bytes", "xla_learn_argument_bytes", "xla_learn_output_bytes", "device_peak_bytes", "nvml_process_bytes", "host_rss_start_bytes", "host_rss_peak_bytes", "host_peak_rise_bytes", "import_seconds", "compile_act_seconds", "compile_learn_seconds", "act_seconds", "rollout_seconds", "learn_seconds", "update_seconds", "update_min_seconds", "update_p90_seconds", "update_cpu_seconds", "env_steps_per_second", "agent_steps_per_second", "policy_loss", "value_loss", "entropy", "grad_norm", "mean_return", "parameters_moved"]
+"""What a results file holds at least."""
+
+TINY = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2", "--warmup-updates", "1", "--memory-limit", "2GiB", "--device", "cpu"]
+GRID = ["--agents", "2,3,16384", "--model", "sable:chunkwise,mat:dense", "--updates", "2", "--set", "ppo.clip=0.3"]
+QUICK_COMPILER = "--xla_backend_optimization_level=0"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep: its folder, and what it printed."""
+
+    path: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def records(self) -> list[Record]:
+        return load_records(self.path)
+
+    @property
+    def ok(self) -> list[Record]:
+        return [record for record in self.records if record.status == "ok"]
+
+    def json(self, name: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((self.path / name).read_text())
+        return content
+
+
+def scaleprof(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command, run in `folder`."""
+    environment = {**os.environ, "XLA_FLAGS": QUICK_COMPILER, "COLUMNS": "80", **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "scaleprof", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """Two models at three sizes, the last of which needs more memory than it may have."""
+    folder = tmp_path_factory.mktemp("sweep")
+    done = scaleprof(folder, "sweep", *GRID, *TINY, "--out", "run", "--csv", "-", "--strict")
+    return Sweep(folder / "run", done)
+
+
+def test_points_and_how_they_ended(sweep: Sweep) -> None:
+    assert [(record.model, record.mode, record.agents, record.status) for record in sweep.records] == [
+        (model, mode, agents, status)
+        for agents, status in ((2, "ok"), (3, "ok"), (16384, "oom"))
+        for model, mode in (("sable", "chunkwise"), ("mat", "dense"))
+    ], sweep.done.stderr
+
+
+def test_strict_tells_of_failed_points(sweep: Sweep) -> None:
+    assert sweep.done.returncode == 3
+
+
+def test_stdout_is_the_csv_and_nothing_else(sweep: Sweep) -> None:
+    assert sweep.done.stdout == (sweep.path / "results.csv").read_text()
+    assert read_records(io.StringIO(sweep.done.stdout, newline="")) == sweep.records
+
+
+def test_columns(sweep: Sweep) -> None:
+    header, *rows = csv.reader(io.StringIO(sweep.done.stdout))
+    assert set(COLUMNS) <= set(header)
+    assert header == list(FIELD_NAMES)
+    assert len(rows) == 6
+
+
+def test_what_was_measured(sweep: Sweep) -> None:
+    empty_on_a_cpu = {"device_peak_bytes", "nvml_process_bytes"}
+    empty_when_well = {"reason_code", "reason"}
+    resets = sweep.json("environment.json")["peak_can_be_reset"]
+    for record in sweep.ok:
+        empty = {name for name in COLUMNS if getattr(record, name) in (None, "")}
+        assert empty == (
+            empty_on_a_cpu
+            | empty_when_well
+            | ({"chunk"} if record.model == "mat" else set())
+            | (set() if resets else {"host_peak_rise_bytes"})
+        )
+        assert record.phase == ""
+        assert record.settings == "ppo.clip=0.3"
+        assert (record.seq_len, record.envs, record.embed_dim, record.heads) == (2, 2, 8, 2)
+        assert (record.warmup_updates, record.measured_updates) == (1, 2)
+        assert record.memory_limit_bytes == 2 * 2**30
+        assert (record.platform, record.run_id) == ("cpu", "run")
+
+
+def test_every_figure_is_above_nothing(sweep: Sweep) -> None:
+    may_be_zero = {"seed", "repeat", "policy_loss", "mean_return", "xla_act_temp_bytes", "host_peak_rise_bytes"}
+    for record in sweep.ok:
+        for name in COLUMNS:
+            value = getattr(record, name)
+            if isinstance(value, (int, float)) and name not in may_be_zero:
+                assert value > 0, name
+
+
+def test_throughput_follows_from_the_time_of_an_update(sweep: Sweep) -> None:
+    for record in sweep.ok:
+        assert record.update_seconds is not None
+        assert record.update_min_seconds is not None
+        assert record.update_p90_seconds is not None
+        assert record.env_steps_per_second == pytest.approx(record.envs * record.seq_len / record.update_seconds)
+        assert record.agent_steps_per_second == pytest.approx(
+            record.agents * record.envs * record.seq_len / record.update_seconds
+        )
+        assert record.update_min_seconds <= record.update_seconds <= record.update_p90_seconds
+
+
+def test_larger_teams_and_equal_models(sweep: Sweep) -> None:
+    for model in ("sable", "mat"):
+        two, three = (record for record in sweep.ok if record.model == model)
+        assert (two.xla_learn_argument_bytes or 0) < (three.xla_learn_argument_bytes or 0)
+        assert two.parameters != three.parameters  # three agents see other levels of the pattern
+        assert two.device == three.device
+
+
+def test_points_that_cannot_fit_are_not_run(sweep: Sweep) -> None:
+    for record in sweep.records[4:]:
+        assert record.reason_code == "predicted"
+        assert record.phase == "compile act"
+        assert record.xla_peak_bytes is not None
+        assert record.xla_peak_bytes > 2 * 2**30
+        assert "by XLA's analysis" in record.reason
+        assert "the limit is 2.0 GiB [compile act]" in record.reason
+        assert record.parameters is not None
+        assert record.compile_act_seconds is not None
+        assert record.update_seconds is None
+        assert record.agent_steps_per_second is None
+
+
+def test_samples(sweep: Sweep) -> None:
+    names = [f"000{2 * i + j}-{model}-n{i + 2}-t2-r0" for i in (0, 1) for j, model in enumerate(MODEL_SLUGS)]
+    assert sorted(path.name for path in (sweep.path / "samples").iterdir()) == [f"{name}.csv" for name in names]
+    for name, record in zip(names, sweep.ok, strict=True):
+        with (sweep.path / "samples" / f"{name}.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert [(row["update"], row["phase"]) for row in rows] == [("0", "warm up"), ("0", "measure"), ("1", "measure")]
+        for row in rows:
+            assert float(row["update_seconds"]) == pytest.approx(
+                float(row["rollout_seconds"]) + float(row["learn_seconds"])
+            )
+        seconds = [float(row["update_seconds"]) for row in rows[1:]]
+        assert record.update_seconds == pytest.approx(sum(seconds) / 2)
+        assert record.update_min_seconds == min(seconds)
+        for metric in ("policy_loss", "value_loss", "entropy", "grad_norm", "mean_return"):
+            assert getattr(record, metric) == float(rows[-1][metric])
+
+
+MODEL_SLUGS = ("sable-chunkwise", "mat-dense")
+
+
+def test_files_of_a_run(sweep: Sweep) -> None:
+    assert sorted(path.name for path in sweep.path.iterdir()) == [
+        "environment.json",
+        "logs",
+        "manifest.json",
+        "records.jsonl",
+        "results.csv",
+        "samples",
+    ]
+    assert sorted(path.name for path in (sweep.path / "logs").iterdir()) == [
+        f"000{2 * i + j}-{model}-n{agents}-t2-r0.log"
+        for i, agents in enumerate((2, 3, 16384))
+        for j, model in enumerate(MODEL_SLUGS)
+    ]
+    assert (sweep.path / "records.jsonl").read_text().count("\n") == 6
+
+
+def test_manifest(sweep: Sweep) -> None:
+    manifest = sweep.json("manifest.json")
+    assert manifest["points"] == 6
+    assert manifest["options"]["agents"] == "2,3,16384"
+    assert manifest["options"]["memory_limit"] == 2 * 2**30
+    assert manifest["options"]["set"] == ["ppo.clip=0.3"]
+
+
+def test_environment(sweep: Sweep) -> None:
+    environment = sweep.json("environment.json")
+    assert environment["scaleprof"] == __version__
+    assert environment["command"][1:] == ["sweep", *GRID, *TINY, "--out", "run", "--csv", "-", "--strict"]
+    assert environment["packages"]["jax"]
+    assert (environment["platform"], environment["allocator_statistics"]) == ("cpu", False)
+    assert environment["variables"]["XLA_FLAGS"] == QUICK_COMPILER
+    assert environment["variables"]["JAX_PLATFORMS"] == "cpu"
+    assert environment["variables"]["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert environment["memory_bytes"] == psutil.virtual_memory().total
+    assert {"python", "os", "cpu", "cores", "affinity", "git", "start_rss_bytes"} <= set(environment)
+
+
+def test_progress_without_a_terminal(sweep: Sweep) -> None:
+    lines = sweep.done.stderr.splitlines()
+    assert [line.partition(" ")[0] for line in lines[:6]] == [f"[{number}/6]" for number in range(1, 7)]
+    assert lines[0].startswith("[1/6] sable:chunkwise · 2 agents · T 2: ")
+    assert " agent-steps/s, " in lines[0]
+    assert lines[4].startswith("[5/6] sable:chunkwise · 16384 agents · T 2: oom: the act step needs ")
+    assert lines[-1] == "Written to run"
+
+
+@pytest.mark.parametrize("what", ["run", "run/results.csv"])
+def test_report_shows_the_summary_again(sweep: Sweep, what: str) -> None:
+    done = scaleprof(sweep.path.parent, "report", what)
+    assert (done.returncode, done.stderr) == (0, "")
+    title, _, summary = done.stdout.partition("\n")
+    assert title == f"Run {what}"
+    assert f"Run run\n{summary}" in sweep.done.stderr
+    for record in sweep.ok:
+        assert format_bytes(record.host_rss_peak_bytes) in summary
+    assert "oom: needs " in summary
+    assert "6 points: 4 ok, 2 failed (2 oom)" in summary
+
+
+def test_the_folder_is_taken_now(sweep: Sweep) -> None:
+    before = (sweep.path / "records.jsonl").read_bytes()
+    done = scaleprof(sweep.path.parent, "sweep", *GRID, *TINY, "--out", "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "scaleprof: --out: run already holds a run: name another folder\n"
+    assert (sweep.path / "records.jsonl").read_bytes() == before
+
+
+# Real processes with a model that fails at 2 agents and never ends at 3, so that nothing is compiled.
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> dict[str, str]:
+    """Variables that put such a model into every worker."""
+    code = """
+        import sys, time, types
+        def programs(point):
+            if point.agents == 2:
+                raise ValueError("two are not a team")
+            time.sleep(600)
+        fake = types.ModuleType("scaleprof.programs")
+        fake.Programs = programs
+        sys.modules["scaleprof.programs"] = fake
+        """
+    (tmp_path / "injected").mkdir()
+    (tmp_path / "injected" / "sitecustomize.py").write_text(textwrap.dedent(code))
+    return {"PYTHONPATH": str(tmp_path / "injected")}
+
+
+def test_failures_and_timeouts_are_rows(tmp_path: Path, stuck: dict[str, str]) -> None:
+    arguments = ["--agents", "2,3", "--model", "mat", "--timeout", "3", "--scenario", "neom:quick-flip"]
+    done = scaleprof(tmp_path, "sweep", *arguments, *TINY, "--csv", "copy.csv", **stuck)
+    assert done.returncode == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.endswith("-neom-quick-flip")
+    records = load_records(run)
+    assert [(record.status, record.reason_code, record.reason) for record in records] == [
+        ("error", "exception", "ValueError: two are not a team [start]"),
+        ("timeout", "timeout", "not finished after 3 s (--timeout) [start]"),
+    ]
+    assert (tmp_path / "copy.csv").read_bytes() == (run / "results.csv").read_bytes()
+    assert "2 points: 0 ok, 2 failed (1 timeout, 1 error)" in done.stdout
+    assert done.stderr.splitlines()[-1] == f"Written to runs/{run.name}"
+    assert "Traceback" in next((run / "logs").glob("0000-*")).read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle(tmp_path: Path, stuck: dict[str, str], number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "scaleprof", "sweep", "--agents", "2,3,4", "--model", "mat", *TINY]
+    with subprocess.Popen(
+        [*command, "--out", "run"],
+        cwd=tmp_path,
+        env={**os.environ, **stuck},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120.0
+        while not list(tmp_path.glob("run/logs/0001-*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert [record.status for record in load_records(tmp_path / "run")] == ["error"]
+        children = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, number)  # as a terminal does: everybody in the foreground gets it
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not [child for child in children if child.is_running()]
+    records = load_records(tmp_path / "run")
+    assert [(record.agents, record.status, record.reason_code) for record in records] == [
+        (2, "error", "exception"),
+        (3, "interrupted", "signal"),
+    ]
+    assert read_records(tmp_path / "run" / "results.csv") == records
+    assert "2 points: 0 ok, 2 failed (1 error, 1 interrupted)" in output
+    assert errors.splitlines()[-2:] == ["Written to run", "Interrupted after 2 of 3 points."]
+    report = scaleprof(tmp_path, "report", "run")
+    assert (report.returncode, report.stdout) == (0, output)
