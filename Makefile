@@ -22,7 +22,7 @@ sweep: .venv/.installed ## set up .venv and sweep 16, 128 and 1024 agents; ARGS 
 
 test: lint types ## check style and types, run the tests; ARGS go to pytest
 	@echo "== tests"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 test-slow: .venv/.installed-dev ## run the slow tests; ARGS go to pytest
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)

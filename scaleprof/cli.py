@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
-    except SystemExit as end:  # Typer and rich end so when whoever read our output has gone
-        return end.code if isinstance(end.code, int) else 1
+    except SystemExit:  # Typer and rich end so when whoever read our output has gone (`| head`): they had enough
+        return 0
     return result if isinstance(result, int) else 0
 
 

@@ -39,7 +39,7 @@ def diagnose(device: str | None) -> int:
 
 def measurable(facts: dict[str, Any], nvml: Nvml) -> Iterator[str]:
     """One line per source of figures: yes, or no and why."""
-    yield "XLA's static memory analysis: yes"
+    yield f"XLA's static memory analysis: {'yes' if facts['static_analysis'] else 'no: the backend offers none'}"
     reset = facts["peak_can_be_reset"]
     yield f"host peak memory (VmHWM): {'yes' if reset else 'since process start only: the kernel does not reset it'}"
     allocator = facts["allocator_statistics"]

@@ -51,9 +51,9 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
     except SweepInterruptedError:
         interrupted = True
     records = run_directory.records
-    write_csv(csv, csv_text(records))
     render_summary(records, progress if csv == "-" else Console(highlight=False), title=f"Run {folder}")
     progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
+    write_csv(csv, csv_text(records))
     if interrupted:
         progress.print(f"Interrupted after {len(records)} of {len(plan.points)} points.", soft_wrap=True)
         return INTERRUPTED

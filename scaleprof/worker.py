@@ -94,6 +94,7 @@ def look_around() -> dict[str, Any]:
         "peak_can_be_reset": host.reset_peak(),
         "import_seconds": imported.seconds,
         "start_rss_bytes": host.rss_bytes(),
+        "static_analysis": xla.program_memory(jax.jit(lambda x: x + 1).lower(1.0).compile()) is not None,
     }
 
 

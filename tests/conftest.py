@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from pathlib import Path
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = [
@@ -24,8 +25,16 @@ SHAPE_CHECKED = [
 
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 
-# One folder for all workers of a run: xdist tells them apart from other runs.
-_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
-jax.config.update("jax_compilation_cache_dir", str(Path(tempfile.gettempdir()) / f"scaleprof-tests-{_run}"))
+# One folder for all processes of a run: the first makes it, the others inherit its name.
+if "SCALEPROF_TEST_CACHE" not in os.environ:
+    os.environ["SCALEPROF_TEST_CACHE"] = tempfile.mkdtemp(prefix="scaleprof-tests-")
+_cache = os.environ["SCALEPROF_TEST_CACHE"]
+jax.config.update("jax_compilation_cache_dir", _cache)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what was compiled, once the whole run is over."""
+    if not hasattr(session.config, "workerinput"):
+        shutil.rmtree(_cache, ignore_errors=True)

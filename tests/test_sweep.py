@@ -1,4 +1,4 @@
-"""Real sweeps through the command line: one that measures and meets points that cannot fit, and some that are stopped."""
+"""Real sweeps through the command line: one that meets points that cannot fit, and some that are stopped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,22 @@ from reports.units import format_bytes
 from scaleprof import __version__
 from scaleprof.store import load_records
 
-pytestmark = pytest.mark.xdist_group("sweep")
-
-COLUMNS = ["schema_version", "run_id", "timestamp", "scenario", "model", "mode", "agents", "seq_len", "envs", "chunk", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed", "repeat", "status", "reason_code", "reason", "platform", "device", "parameters", "xla_act_temp_bytes", "xla_rollout_temp_bytes", "xla_learn_temp_bytes", "xla_learn_argument_bytes", "xla_learn_output_bytes", "device_peak_bytes", "nvml_process_bytes", "host_rss_start_bytes", "host_rss_peak_bytes", "host_peak_rise_bytes", "import_seconds", "compile_act_seconds", "compile_learn_seconds", "act_seconds", "rollout_seconds", "learn_seconds", "update_seconds", "update_min_seconds", "update_p90_seconds", "update_cpu_seconds", "env_steps_per_second", "agent_steps_per_second", "policy_loss", "value_loss", "entropy", "grad_norm", "mean_return", "parameters_moved"]
+POINT = "scenario model mode agents seq_len envs chunk embed_dim heads blocks epochs minibatches dtype seed repeat"
+XLA = "act_temp rollout_temp learn_temp learn_argument learn_output"
+SECONDS = "import compile_act compile_learn act rollout learn update update_min update_p90 update_cpu"
+COLUMNS = (
+    *("schema_version", "run_id", "timestamp", *POINT.split(), "status", "reason_code", "reason"),
+    *("platform", "device", "parameters", *(f"xla_{name}_bytes" for name in XLA.split())),
+    *("device_peak_bytes", "nvml_process_bytes"),
+    *("host_rss_start_bytes", "host_rss_peak_bytes", "host_peak_rise_bytes"),
+    *(f"{name}_seconds" for name in SECONDS.split()),
+    *("env_steps_per_second", "agent_steps_per_second"),
+    *("policy_loss", "value_loss", "entropy", "grad_norm", "mean_return", "parameters_moved"),
+)
 """What a results file holds at least."""
 
-TINY = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2", "--warmup-updates", "1", "--memory-limit", "2GiB", "--device", "cpu"]
+SIZES = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2"]
+TINY = [*SIZES, "--warmup-updates", "1", "--memory-limit", "2GiB", "--device", "cpu"]
 GRID = ["--agents", "2,3,16384", "--model", "sable:chunkwise,mat:dense", "--updates", "2", "--set", "ppo.clip=0.3"]
 QUICK_COMPILER = "--xla_backend_optimization_level=0"
 
@@ -139,11 +149,10 @@ def test_throughput_follows_from_the_time_of_an_update(sweep: Sweep) -> None:
         assert record.update_min_seconds <= record.update_seconds <= record.update_p90_seconds
 
 
-def test_larger_teams_and_equal_models(sweep: Sweep) -> None:
+def test_larger_teams_need_more(sweep: Sweep) -> None:
     for model in ("sable", "mat"):
         two, three = (record for record in sweep.ok if record.model == model)
         assert (two.xla_learn_argument_bytes or 0) < (three.xla_learn_argument_bytes or 0)
-        assert two.parameters != three.parameters  # three agents see other levels of the pattern
         assert two.device == three.device
 
 
@@ -283,7 +292,7 @@ def test_failures_and_timeouts_are_rows(tmp_path: Path, stuck: dict[str, str]) -
         ("timeout", "timeout", "not finished after 3 s (--timeout) [start]"),
     ]
     assert (tmp_path / "copy.csv").read_bytes() == (run / "results.csv").read_bytes()
-    assert "2 points: 0 ok, 2 failed (1 timeout, 1 error)" in done.stdout
+    assert "2 points: 0 ok, 2 failed (1 timeout, 1 error)" in " ".join(done.stdout.split())
     assert done.stderr.splitlines()[-1] == f"Written to runs/{run.name}"
     assert "Traceback" in next((run / "logs").glob("0000-*")).read_text()
 

@@ -14,8 +14,6 @@ import pytest
 from scaleprof import __version__
 from scaleprof.store import load_records
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("reports", "sable", "scaleprof", "scenarios")
 

@@ -73,7 +73,10 @@ class Nvml:
         """The cards' names as the driver gives them."""
         if not self.available or self._module is None:
             return []
-        names = [self._module.nvmlDeviceGetName(handle) for handle in self._handles]
+        try:
+            names = [self._module.nvmlDeviceGetName(handle) for handle in self._handles]
+        except self._module.NVMLError:
+            return []
         return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
     def _processes(self, handle: Any) -> list[Any]:
