@@ -116,6 +116,7 @@ def measure(task: Task, events: TextIO) -> None:
     on_host = device.platform == "cpu"
     if on_host:
         host.limit_data(task.memory_limit_bytes)
+    start_rss = host.rss_bytes()
     programs = Programs(task.point)
     programs.compile("init")
     send(
@@ -125,7 +126,7 @@ def measure(task: Task, events: TextIO) -> None:
         platform=device.platform,
         device=device.device_kind,
         parameters=programs.parameters,
-        host_rss_start_bytes=host.rss_bytes(),
+        host_rss_start_bytes=start_rss,
     )
     compile_programs(programs, task, device, events)
 
