@@ -44,6 +44,8 @@ class ModelConfig:
     """Factor on every head's decay (the published Sable's `decay_scaling_factor`): 0 forgets at once, 1 longest."""
     timestep_encoding: bool = False
     """Add a sin/cos encoding of the timestep within the episode to queries, keys and values (off, as published)."""
+    remat: bool = False
+    """Compute each block's activations again in the backward pass instead of keeping them (`jax.checkpoint`)."""
     dtype: str = "float32"
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
 
@@ -100,6 +102,9 @@ class PPOConfig:
     """Global norm to which gradients are clipped."""
     normalise_advantages: bool = True
     """Give the advantages of every minibatch mean 0 and standard deviation 1."""
+    accumulate: int = 0
+    """Groups of environments K over which a minibatch's gradients are summed, one group in memory at a time; the result
+    is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near `sable.ppo.GROUP_TOKENS`."""
     permute_agents: bool = False
     """Learn in a new random agent order every epoch. The log-probabilities of the acting policy are then evaluated
     again in that order first, because those stored belong to the acting order."""
@@ -113,6 +118,14 @@ class PPOConfig:
             "envs",
             self.envs,
             f"divisible by the number of minibatches ({self.minibatches}), because a minibatch is whole environments",
+        )
+        _require(
+            _whole(self.accumulate)
+            and self.accumulate >= 0
+            and (not self.accumulate or self.envs // self.minibatches % self.accumulate == 0),
+            "accumulate",
+            self.accumulate,
+            f"0, or a divisor of the environments of a minibatch ({self.envs // self.minibatches})",
         )
         for field in ("gamma", "gae_lambda"):
             value = getattr(self, field)

@@ -41,7 +41,7 @@ MODELS: dict[str, ModelEntry] = {
             name="sable",
             summary="Encoder/decoder with retention, memory across timesteps (Mahjoub et al., arXiv 2410.01706)",
             builder="sable.policies:build_sable",
-            modes=("chunkwise", "recurrent", "parallel"),
+            modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise", "recurrent", "parallel"),
             chunked=("chunkwise",),
         ),

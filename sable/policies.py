@@ -13,6 +13,7 @@ from sable import acting
 from sable.config import ModelConfig
 from sable.mixers import attention, retention
 from sable.mixers.base import Mixer
+from sable.mixers.gated_retention import GatedRetention
 from sable.networks.encoder_decoder import (
     EncoderDecoder,
     NetworkCarry,
@@ -93,12 +94,13 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         "parallel": retention.parallel,
         "chunkwise": functools.partial(retention.chunkwise, chunk=config.chunk),
         "recurrent": retention.recurrent,
+        "factored": retention.factored,
     }
     form = forms[config.mode]
 
     def build(rngs: nnx.Rngs) -> EncoderDecoder:
         def mixer(causal: bool) -> Mixer:
-            return retention.Retention(
+            return GatedRetention(
                 config.embed_dim,
                 config.heads,
                 form=form,
@@ -114,6 +116,7 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
             mixer=mixer,
             observation_bias=False,
             norm_every_block=True,
+            remat=config.remat,
         )
         return _encoder_decoder(config, space, parts, rngs)
 
@@ -137,6 +140,7 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
             mixer=mixer,
             observation_bias=True,
             norm_every_block=False,
+            remat=config.remat,
         )
         return _encoder_decoder(config, space, parts, rngs)
 

@@ -34,6 +34,19 @@ class Metrics(NamedTuple):
     """Rewards of one agent summed over the rollout's T timesteps, undiscounted."""
 
 
+class LossParts(NamedTuple):
+    """What the loss is made of."""
+
+    policy_loss: Float[Array, ""]
+    value_loss: Float[Array, ""]
+    entropy: Float[Array, ""]
+
+
+GROUP_TOKENS = 4096
+"""Tokens (environments × timesteps × agents) of a gradient group when its size is left open, picked by measurement:
+as many as keep a layer's arrays in a core's cache."""
+
+
 class Batch(NamedTuple):
     """What a minibatch learns from; B leading."""
 
@@ -108,7 +121,7 @@ def learn(policy: Policy, config: PPOConfig, state: TrainState, trajectory: Traj
         ) -> tuple[tuple[Params, PyTree], tuple[Array, ...]]:
             params, opt_state = carry
             picked = jax.tree.map(lambda x: jnp.take(x, group, axis=0), current)
-            grads, parts = jax.grad(loss, argnums=2, has_aux=True)(policy, config, params, picked)
+            grads, parts = gradients(policy, config, params, picked)
             updates, opt_state = optimiser(config).update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), (*parts, optax.tree.norm(grads))
 
@@ -129,17 +142,46 @@ def update(policy: Policy, scenario: Scenario, config: PPOConfig, state: TrainSt
     return learn(policy, config, state, trajectory)
 
 
-def loss(
-    policy: Policy, config: PPOConfig, params: Params, batch: Batch
-) -> tuple[Float[Array, ""], tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]]:
-    """policy loss − entropy_coef · entropy + value_coef · value loss; also the three parts themselves."""
+def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tuple[Params, LossParts]:
+    """Gradients of the loss over a minibatch, and the loss's parts.
+
+    With `config.accumulate` K above 1 they are summed over K groups of environments, one group in memory at a time:
+    the same numbers, because advantages are normalised over the whole minibatch first and the loss is a mean.
+    """
+    if config.normalise_advantages:
+        batch = batch._replace(advantages=normalise(batch.advantages))
+    groups = accumulation_groups(config, batch)
+    if groups == 1:
+        grads, parts = jax.grad(loss, argnums=2, has_aux=True)(policy, config, params, batch)
+        return grads, parts
+
+    def group(total: tuple[Params, LossParts], part: Batch) -> tuple[tuple[Params, LossParts], None]:
+        return jax.tree.map(jnp.add, total, jax.grad(loss, argnums=2, has_aux=True)(policy, config, params, part)), None
+
+    zeros = jax.tree.map(jnp.zeros_like, params), LossParts(*(jnp.zeros(()) for _ in LossParts._fields))
+    split = jax.tree.map(lambda x: x.reshape(groups, x.shape[0] // groups, *x.shape[1:]), batch)
+    total, _ = jax.lax.scan(group, zeros, split)
+    grads, parts = jax.tree.map(lambda x: x / groups, total)
+    return grads, parts
+
+
+def accumulation_groups(config: PPOConfig, batch: Batch) -> int:
+    """How many groups a minibatch is cut into: as configured, or so many that a group has few enough tokens."""
+    envs, timesteps, agents = batch.actions.shape
+    if config.accumulate:
+        return config.accumulate
+    divisors = (k for k in range(1, envs + 1) if envs % k == 0)
+    return next((k for k in divisors if envs // k * timesteps * agents <= GROUP_TOKENS), envs)
+
+
+def loss(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tuple[Float[Array, ""], LossParts]:
+    """policy loss − entropy_coef · entropy + value_coef · value loss, of advantages as they are; also its parts."""
     evaluation = policy.evaluate(params, batch.observation, batch.actions, batch.resets, batch.carry)
-    advantages = normalise(batch.advantages) if config.normalise_advantages else batch.advantages
-    policy_loss = clipped_policy_loss(evaluation.log_prob, batch.old_log_prob, advantages, clip=config.clip)
+    policy_loss = clipped_policy_loss(evaluation.log_prob, batch.old_log_prob, batch.advantages, clip=config.clip)
     value_loss = clipped_value_loss(evaluation.value, batch.old_value, batch.targets, clip=config.clip)
     entropy = evaluation.entropy.mean()
     total = policy_loss - config.entropy_coef * entropy + config.value_coef * value_loss
-    return total, (policy_loss, value_loss, entropy)
+    return total, LossParts(policy_loss, value_loss, entropy)
 
 
 def permute_agents(policy: Policy, params: Params, batch: Batch, key: PRNGKeyArray) -> Batch:

@@ -93,6 +93,15 @@ def sweep(
     warmup_updates: Annotated[
         int | None, _axis("--warmup-updates", "Updates before, not measured.", "1", metavar="N")
     ] = None,
+    accumulate: Annotated[
+        int | None,
+        _axis(
+            "--accumulate", "Sum gradients over this many groups of environments; saves memory.", "open", metavar="K"
+        ),
+    ] = None,
+    remat: Annotated[
+        bool | None, typer.Option("--remat", help="Recompute activations in the backward pass; saves memory.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

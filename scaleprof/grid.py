@@ -29,6 +29,8 @@ AXIS_OPTIONS = {
     "epochs": "--epochs",
     "minibatches": "--minibatches",
     "reward": "--reward",
+    "remat": "--remat",
+    "accumulate": "--accumulate",
 }
 """Config fields that `--set` leaves to an option of their own."""
 
@@ -263,13 +265,19 @@ def choose_dtypes(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def choose_settings(texts: list[str], scenario: str, reward: str | None) -> tuple[tuple[str, str], ...]:
-    """All `--set` options and `--reward` as settings, the last of equal names counting."""
+def choose_settings(
+    texts: list[str], scenario: str, reward: str | None, *, remat: bool = False, accumulate: int | None = None
+) -> tuple[tuple[str, str], ...]:
+    """All `--set` options, `--reward`, `--remat` and `--accumulate` as settings, the last of equal names counting."""
     config = scenarios.SCENARIOS[scenario.partition(":")[0]].config
     groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": config}
     settings = dict(parse_setting(text, groups, AXIS_OPTIONS) for text in texts)
     if reward is not None:
         settings["scenario.reward"] = reward
+    if remat:
+        settings["model.remat"] = "true"
+    if accumulate is not None:
+        settings["ppo.accumulate"] = str(accumulate)
     if ":" in scenario and "scenario.task" in settings:
         raise UserError(f"--set: scenario.task is already chosen by --scenario {scenario}: give one of the two")
     return tuple(sorted(settings.items()))

@@ -38,6 +38,8 @@ DEFAULTS: dict[str, Any] = {
     "seed": "0",
     "epochs": 1,
     "minibatches": 2,
+    "remat": None,
+    "accumulate": None,
     "repeats": 1,
     "updates": 2,
     "warmup_updates": 1,
@@ -108,7 +110,9 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
         epochs=_at_least(values, "epochs", 1),
         minibatches=_at_least(values, "minibatches", 1),
         repeats=_at_least(values, "repeats", 1),
-        settings=choose_settings(settings, scenario, values["reward"]),
+        settings=choose_settings(
+            settings, scenario, values["reward"], remat=bool(values["remat"]), accumulate=values["accumulate"]
+        ),
     )
 
 

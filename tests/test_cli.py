@@ -107,7 +107,7 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[::2]] == ["sable", "mat"]
-    assert lines[1::2] == ["    modes: chunkwise, recurrent, parallel", "    modes: dense"]
+    assert lines[1::2] == ["    modes: chunkwise, recurrent, parallel, factored", "    modes: dense"]
 
 
 def test_scenarios(capsys: pytest.CaptureFixture[str]) -> None:

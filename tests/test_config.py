@@ -31,6 +31,10 @@ def test_bad_model_options(options: dict[str, object], message: str) -> None:
     [
         ({"envs": 3}, r"envs is 3: it must be divisible by the number of minibatches \(2\)"),
         ({"seq_len": 0}, "seq_len is 0"),
+        (
+            {"envs": 8, "accumulate": 3},
+            r"accumulate is 3: it must be 0, or a divisor of the environments of a minibatch",
+        ),
         ({"gamma": 1.1}, "gamma is 1.1: it must be between 0 and 1"),
         ({"clip": 0.0}, "clip is 0.0: it must be a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: it must be a number above 0"),
@@ -59,5 +63,5 @@ def test_every_registered_mode_can_be_built(name: str) -> None:
 def test_unknown_models_and_modes() -> None:
     with pytest.raises(ValueError, match="model is 'sabel': it must be one of sable, mat"):
         build_policy(ModelConfig(model="sabel"), Space(2, 3, 4))
-    with pytest.raises(ValueError, match="mode is 'dense': sable has chunkwise, recurrent, parallel"):
+    with pytest.raises(ValueError, match="mode is 'dense': sable has chunkwise, recurrent, parallel, factored"):
         build_policy(ModelConfig(mode="dense"), Space(2, 3, 4))

@@ -22,7 +22,7 @@ from sable.types import Observation, Space
 TOLERANCE = 2e-5
 B, T, N, F, A = 2, 4, 3, 5, 4
 PREFIX = "params/params/"
-FORMS = [("parallel", 1), ("chunkwise", 1), ("chunkwise", 2), ("chunkwise", 3), ("recurrent", 1)]
+FORMS = [("parallel", 1), ("chunkwise", 1), ("chunkwise", 2), ("chunkwise", 3), ("recurrent", 1), ("factored", 1)]
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_loss_and_gradients(sable_weights: Weights, case: str, mode: str, chunk:
         resets=resets_of(sable_weights, case),
         old_log_prob=inputs["old_log_prob"],
         old_value=inputs["old_value"],
-        advantages=inputs["adv"],
+        advantages=normalise(inputs["adv"]),
         targets=inputs["target"],
         carry=carry_of(sable_weights, "in/"),
     )

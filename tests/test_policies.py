@@ -12,7 +12,7 @@ import pytest
 from worlds import MODES, Counter, neom, tiny_policy, tiny_ppo
 
 from sable import ppo
-from sable.types import Evaluation, Observation, Space, Transition
+from sable.types import Evaluation, Observation, Policy, Space, Transition
 from scenarios.wrappers import Batched
 
 
@@ -43,7 +43,7 @@ def test_evaluating_gives_what_acting_gave(model: str, mode: str) -> None:
     check_agreement(*acted_and_evaluated(model, mode))
 
 
-@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[4:])
 def test_evaluating_gives_what_acting_gave_with_more_blocks_and_encoded_time(model: str, mode: str) -> None:
     check_agreement(*acted_and_evaluated(model, mode, blocks=2, timestep_encoding=True))
 
@@ -54,7 +54,9 @@ def check_agreement(steps: Transition, evaluation: Evaluation) -> None:
     np.testing.assert_allclose(evaluation.value, steps.value, atol=1e-5)
 
 
-@pytest.mark.parametrize(("mode", "options"), [("chunkwise", {"chunk": 3}), ("recurrent", {}), ("parallel", {})])
+@pytest.mark.parametrize(
+    ("mode", "options"), [("chunkwise", {"chunk": 3}), ("recurrent", {}), ("parallel", {}), ("factored", {})]
+)
 def test_neither_chunk_nor_form_changes_the_function(mode: str, options: dict[str, Any]) -> None:
     _, reference = acted_and_evaluated("sable", "chunkwise")
     _, other = acted_and_evaluated("sable", mode, **options)
@@ -62,14 +64,34 @@ def test_neither_chunk_nor_form_changes_the_function(mode: str, options: dict[st
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+@pytest.mark.parametrize(("model", "mode"), MODES[3:])
+def test_rematerialising_changes_nothing_but_the_memory(model: str, mode: str) -> None:
+    scenario = Batched(Counter(3, limit=5), 4)
+    plain, remat = (tiny_policy(model, mode, scenario.space, remat=on) for on in (False, True))
+    steps, _ = acted_and_evaluated(model, mode)
+    params, carry = plain.init(jax.random.key(0)), plain.init_carry(4)
+
+    def gradients(policy: Policy) -> tuple[Any, str]:
+        def scalar(params: Any) -> jax.Array:
+            evaluation = policy.evaluate(params, steps.observation, steps.actions, steps.reset, carry)
+            return sum(jnp.sum(jnp.sin(x)) for x in evaluation)  # type: ignore[return-value]
+
+        return jax.jit(jax.grad(scalar))(params), str(jax.make_jaxpr(jax.grad(scalar))(params))
+
+    (expected, plain_graph), (grads, graph) = gradients(plain), gradients(remat)
+    assert ("remat" in graph, "remat" in plain_graph) == (True, False)
+    for ours, theirs in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[4:])
 def test_illegal_actions_are_never_chosen(model: str, mode: str) -> None:
     steps, _ = acted_and_evaluated(model, mode)
     assert not bool((steps.actions[:, :, 0] == 2).any())
     assert bool((steps.actions[:, :, 1:] == 2).any())
 
 
-@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[3:])
+@pytest.mark.parametrize(("model", "mode"), MODES[:1] + MODES[4:])
 def test_only_earlier_actions_matter(model: str, mode: str) -> None:
     space = Space(4, 3, 5)
     policy = tiny_policy(model, mode, space)

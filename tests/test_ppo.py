@@ -86,7 +86,7 @@ def test_learn_is_one_gradient_step_per_minibatch() -> None:
 
     advantages, targets = trajectory_advantages(trajectory, gamma=config.gamma, gae_lambda=config.gae_lambda)
     batch = batch_of(trajectory, config)._replace(advantages=advantages, targets=targets)
-    grads, parts = jax.jit(jax.grad(partial(ppo.loss, policy, config), has_aux=True))(state.params, batch)
+    grads, parts = jax.jit(partial(ppo.gradients, policy, config))(state.params, batch)
     updates, _ = ppo.optimiser(config).update(grads, state.opt_state, state.params)
     expected = optax.apply_updates(state.params, updates)
     for ours, theirs in zip(jax.tree.leaves(learned.params), jax.tree.leaves(expected), strict=True):
@@ -94,6 +94,34 @@ def test_learn_is_one_gradient_step_per_minibatch() -> None:
     assert metrics.policy_loss == pytest.approx(float(parts[0]), abs=1e-5)
     assert metrics.grad_norm == pytest.approx(float(optax.tree.norm(grads)), rel=1e-4)
     assert metrics.mean_return == pytest.approx(float(metrics.mean_reward) * config.seq_len)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_accumulated_gradients_are_those_of_the_whole_minibatch(groups: int) -> None:
+    scenario = Batched(Counter(3, limit=4), 4)
+    policy = tiny_policy("sable", "factored", scenario.space)
+    whole, cut = tiny_ppo(minibatches=1, accumulate=1), tiny_ppo(minibatches=1, accumulate=groups)
+    state, trajectory = started(policy, scenario, whole)
+    batch = batch_of(trajectory, whole)
+    expected, expected_parts = jax.jit(partial(ppo.gradients, policy, whole))(state.params, batch)
+    grads, parts = jax.jit(partial(ppo.gradients, policy, cut))(state.params, batch)
+    np.testing.assert_allclose(parts, expected_parts, atol=1e-6)
+    for ours, theirs in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
+        assert float(jnp.max(jnp.abs(ours - theirs))) <= 1e-5 * float(jnp.max(jnp.abs(theirs)))
+
+
+def test_open_number_of_groups_keeps_groups_small() -> None:
+    scenario = neom(3, 4)
+    state = tiny_ppo()
+    _, trajectory = started(tiny_policy("sable", "factored", scenario.space), scenario, state)
+    batch = batch_of(trajectory, state)
+    assert ppo.accumulation_groups(tiny_ppo(), batch) == 1
+    many = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
+    many = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS // 32), jnp.int32))
+    assert ppo.accumulation_groups(tiny_ppo(), many) == 6
+    huge = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS), jnp.int32))
+    assert ppo.accumulation_groups(tiny_ppo(), huge) == 12
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=2), huge) == 2
 
 
 class Recorder:

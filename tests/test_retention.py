@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,6 +24,9 @@ FORMS: dict[str, retention.Form] = {
     "chunkwise-3": partial(retention.chunkwise, chunk=3),
     "chunkwise-99": partial(retention.chunkwise, chunk=99),
     "recurrent": retention.recurrent,
+    "factored": retention.factored,
+    "factored-2": partial(retention.factored, block=2),
+    "factored-4": partial(retention.factored, block=4),
 }
 
 
@@ -114,6 +119,27 @@ def test_forms_agree_on_outputs_state_and_gradients(
         "everywhere": list(range(last + 1)),
     }
     case = make_case(shape, where[resets], seed)
+    check_agreement(case, form, causal, tolerance=1e-5)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=SHAPES,
+    form=st.sampled_from([name for name in FORMS if name != "parallel"]),
+    causal=st.booleans(),
+    resets=st.sampled_from([[], [0], [1]]),
+)
+def test_forms_agree_to_the_last_digits_in_float64(
+    shape: tuple[int, int, int, int, int], form: str, causal: bool, resets: list[int]
+) -> None:
+    with jax.enable_x64(True):
+        case = make_case(shape, [t for t in resets if t < shape[1]])
+        assert case.q.dtype == case.state.dtype == jnp.float64
+        check_agreement(case, form, causal, tolerance=1e-10)
+
+
+def check_agreement(case: Case, form: str, causal: bool, *, tolerance: float) -> None:
+    """Outputs, final state and all gradients of a form against the reference's: max|a − b| / max|reference|."""
 
     def outputs_and_gradients(chosen: retention.Form) -> list[jax.Array]:
         def scalar(
@@ -128,7 +154,35 @@ def test_forms_agree_on_outputs_state_and_gradients(
 
     reference = outputs_and_gradients(retention.parallel)
     for ours, theirs in zip(outputs_and_gradients(FORMS[form]), reference, strict=True):
-        assert jnp.max(jnp.abs(ours - theirs)) <= 1e-5 * max(float(jnp.max(jnp.abs(theirs))), 1e-2)
+        assert ours.dtype == theirs.dtype
+        assert jnp.max(jnp.abs(ours - theirs)) <= tolerance * max(float(jnp.max(jnp.abs(theirs))), 1e-2)
+
+
+def largest_array(agents: int, timesteps: int, causal: bool) -> int:
+    """Elements of the largest array in the gradient of `factored`, over all sub-programs."""
+    tokens = jax.ShapeDtypeStruct((1, timesteps, agents, 2, 4), jnp.float32)
+    state = jax.ShapeDtypeStruct((1, 2, 4, 4), jnp.float32)
+    resets = jax.ShapeDtypeStruct((1, timesteps), jnp.bool_)
+    decay = jax.ShapeDtypeStruct((2,), jnp.float32)
+
+    def scalar(q: jax.Array, k: jax.Array, v: jax.Array, d: jax.Array, r: jax.Array, s: jax.Array) -> jax.Array:
+        y, final = retention.factored(q, k, v, d, r, s, causal=causal)
+        return y.sum() + final.sum()
+
+    def sizes(jaxpr: Any) -> Iterator[int]:
+        for equation in jaxpr.eqns:
+            yield from (math.prod(variable.aval.shape) for variable in equation.outvars)
+            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+                yield from sizes(inner)
+
+    gradient = jax.grad(scalar, argnums=(0, 1, 2, 5))
+    return max(sizes(jax.make_jaxpr(gradient)(tokens, tokens, tokens, decay, resets, state).jaxpr))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_factored_holds_no_array_that_grows_as_the_square(causal: bool) -> None:
+    assert largest_array(1024, 4, causal) <= 4 * largest_array(256, 4, causal)
+    assert largest_array(64, 64, causal) <= 4 * largest_array(64, 16, causal)
 
 
 def test_decays_are_the_published_ones() -> None:

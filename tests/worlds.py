@@ -14,7 +14,7 @@ from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-MODES = [("sable", "chunkwise"), ("sable", "recurrent"), ("sable", "parallel"), ("mat", "dense")]
+MODES = [("sable", "chunkwise"), ("sable", "recurrent"), ("sable", "parallel"), ("sable", "factored"), ("mat", "dense")]
 TINY = {"embed_dim": 8, "heads": 2}
 
 

@@ -12,17 +12,18 @@ same outputs, gradients and final state, and differ in time and memory only.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jaxtyping import Array, Bool, DTypeLike, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from sable.mixers.base import TimestepState
-
-Tokens = Float[Array, "B T N H d"]
-State = Float[Array, "B H d d"]
+Tokens: TypeAlias = Float[Array, "B T N H d"]
+Decay: TypeAlias = Float[Array, " H"]
+"""κ of every head."""
+Resets: TypeAlias = Bool[Array, "B T"]
+"""True at timesteps that start an episode."""
+State: TypeAlias = Float[Array, "B H d d"]
 
 
 @runtime_checkable
@@ -34,16 +35,8 @@ class Form(Protocol):
     """
 
     def __call__(
-        self,
-        q: Float[Array, "B T N H d"],
-        k: Float[Array, "B T N H d"],
-        v: Float[Array, "B T N H d"],
-        decay: Float[Array, " H"],
-        resets: Bool[Array, "B T"],
-        state: Float[Array, "B H d d"],
-        *,
-        causal: bool,
-    ) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]: ...
+        self, q: Tokens, k: Tokens, v: Tokens, decay: Decay, resets: Resets, state: State, *, causal: bool
+    ) -> tuple[Tokens, State]: ...
 
 
 def head_decays(heads: int, scaling: float) -> Float[Array, " H"]:
@@ -63,16 +56,16 @@ def decay_matrix(
 
 
 def _chunk(
-    q: Float[Array, "B T N H d"],
-    k: Float[Array, "B T N H d"],
-    v: Float[Array, "B T N H d"],
-    decay: Float[Array, " H"],
-    resets: Bool[Array, "B T"],
-    state: Float[Array, "B H d d"],
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    decay: Decay,
+    resets: Resets,
+    state: State,
     elapsed: Int[Array, " T"],
     *,
     causal: bool,
-) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+) -> tuple[Tokens, State]:
     """Retention of one chunk by its whole token-by-token matrix: O((TN)²) time and memory.
 
     `elapsed` counts the timesteps that passed in the chunk, 1 at its first; padding repeats the count before it.
@@ -106,30 +99,23 @@ def _chunk(
 
 
 def parallel(
-    q: Float[Array, "B T N H d"],
-    k: Float[Array, "B T N H d"],
-    v: Float[Array, "B T N H d"],
-    decay: Float[Array, " H"],
-    resets: Bool[Array, "B T"],
-    state: Float[Array, "B H d d"],
-    *,
-    causal: bool,
-) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    q: Tokens, k: Tokens, v: Tokens, decay: Decay, resets: Resets, state: State, *, causal: bool
+) -> tuple[Tokens, State]:
     """The reference form: one (TN)×(TN) decay matrix, O(T²N²) memory."""
     return _chunk(q, k, v, decay, resets, state, jnp.arange(1, q.shape[1] + 1), causal=causal)
 
 
 def chunkwise(
-    q: Float[Array, "B T N H d"],
-    k: Float[Array, "B T N H d"],
-    v: Float[Array, "B T N H d"],
-    decay: Float[Array, " H"],
-    resets: Bool[Array, "B T"],
-    state: Float[Array, "B H d d"],
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    decay: Decay,
+    resets: Resets,
+    state: State,
     *,
     causal: bool,
     chunk: int,
-) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+) -> tuple[Tokens, State]:
     """Chunks of `chunk` timesteps, the state carried between them: O(c²N²) memory forward.
 
     The body is rematerialised, so that a gradient holds one chunk's matrices at a time instead of all of them.
@@ -158,15 +144,8 @@ def chunkwise(
 
 
 def recurrent(
-    q: Float[Array, "B T N H d"],
-    k: Float[Array, "B T N H d"],
-    v: Float[Array, "B T N H d"],
-    decay: Float[Array, " H"],
-    resets: Bool[Array, "B T"],
-    state: Float[Array, "B H d d"],
-    *,
-    causal: bool,
-) -> tuple[Float[Array, "B T N H d"], Float[Array, "B H d d"]]:
+    q: Tokens, k: Tokens, v: Tokens, decay: Decay, resets: Resets, state: State, *, causal: bool
+) -> tuple[Tokens, State]:
     """One token at a time: N·T sequential steps, O(d²) memory forward; a gradient keeps O(TNd²)."""
 
     def token(carry: Array, xs: tuple[Array, Array, Array]) -> tuple[Array, Array | None]:
@@ -187,85 +166,67 @@ def recurrent(
     return jnp.moveaxis(y, 2, 0), state
 
 
+AGENT_BLOCK = 32
+"""Agents that `factored` compares with each other at once in a causal timestep, picked by measurement."""
+
+
+def factored(
+    q: Tokens,
+    k: Tokens,
+    v: Tokens,
+    decay: Decay,
+    resets: Resets,
+    state: State,
+    *,
+    causal: bool,
+    block: int = AGENT_BLOCK,
+) -> tuple[Tokens, State]:
+    """No matrix over all agents of a timestep: O(N) time and memory, exactly the function of the other forms.
+
+    The decay is constant within a timestep, so a full timestep is its d×d sum, q_{t,i} S_t. A causal one is cut into
+    blocks of `block` agents: within a block a small causal matrix, before it a running d×d sum. N need not be a
+    multiple of `block`: padding adds no tokens.
+    """
+    if not causal:
+        sums = jnp.einsum("btnhd,btnhe->bthde", k, v)
+        before, state = timestep_states(sums, decay, resets, state)
+        return jnp.einsum("btnhd,bthde->btnhe", q, before + sums), state
+    envs, timesteps, agents, heads, channels = q.shape
+    block = min(block, agents)
+    count = -(-agents // block)
+
+    def split(x: Array) -> Array:
+        """(B, T, N, H, d) to (B, T, H, N / block, block, d)."""
+        x = jnp.pad(x, [(0, 0), (0, 0), (0, count * block - agents), (0, 0), (0, 0)])
+        return jnp.moveaxis(x.reshape(envs, timesteps, count, block, heads, channels), 4, 2)
+
+    q, k, v = split(q), split(k), split(v)
+    sums = jnp.einsum("...nd,...ne->...de", k, v)
+    running = jnp.cumsum(sums, axis=3)
+    before, state = timestep_states(running[:, :, :, -1], decay, resets, state)
+    scores = jnp.where(jnp.tri(block, dtype=bool), jnp.einsum("...nd,...md->...nm", q, k), 0.0)
+    y = jnp.einsum("...nm,...md->...nd", scores, v)
+    y += jnp.einsum("...nd,...de->...ne", q, before[:, :, :, None] + running - sums)
+    y = jnp.moveaxis(y, 2, 4).reshape(envs, timesteps, count * block, heads, channels)
+    return y[:, :, :agents], state
+
+
+def timestep_states(
+    sums: Float[Array, "B T H d d"], decay: Decay, resets: Resets, state: State
+) -> tuple[Float[Array, "B T H d d"], State]:
+    """P_t of every timestep, and S after the last, from each timestep's Σ_j kᵀv: a scan over T."""
+
+    def timestep(carry: Array, xs: tuple[Array, Array]) -> tuple[Array, Array]:
+        sum_t, reset_t = xs
+        before = open_timestep(carry, decay, reset_t)
+        return before + sum_t, before
+
+    state, before = jax.lax.scan(timestep, state, (jnp.moveaxis(sums, 1, 0), resets.T))
+    return jnp.moveaxis(before, 0, 1), state
+
+
 def open_timestep(
     state: Float[Array, "B H d d"], decay: Float[Array, " H"], reset: Bool[Array, " B"]
 ) -> Float[Array, "B H d d"]:
     """P_t: the state zeroed where an episode starts, decayed once."""
     return jnp.where(reset[:, None, None, None], 0.0, decay[:, None, None] * state)
-
-
-class Retention(nnx.Module):
-    """Multi-head retention with a swish gate: y = (swish(key·W_g) ⊙ GroupNorm(retention(q, k, v))) W_o.
-
-    q comes from the query stream, k, v and the gate from the key stream. The norm is per token and head, ε = 1e-6.
-    """
-
-    def __init__(
-        self,
-        embed_dim: int,
-        heads: int,
-        *,
-        form: Form,
-        causal: bool,
-        decay_scaling: float,
-        dtype: DTypeLike,
-        rngs: nnx.Rngs,
-    ) -> None:
-        def projection() -> nnx.Linear:
-            init = nnx.initializers.normal(1.0 / embed_dim)
-            return nnx.Linear(embed_dim, embed_dim, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
-
-        self.heads = heads
-        self.head_dim = embed_dim // heads
-        self.form = form
-        self.causal = causal
-        self.decay_scaling = decay_scaling
-        self.query, self.key, self.value = projection(), projection(), projection()
-        self.gate, self.output = projection(), projection()
-        self.norm = nnx.GroupNorm(embed_dim, num_groups=heads, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
-
-    def init_carry(self, envs: int) -> Float[Array, "B H d d"]:
-        """A state of zeros."""
-        return jnp.zeros((envs, self.heads, self.head_dim, self.head_dim))
-
-    def __call__(
-        self,
-        query: Float[Array, "B T N E"],
-        key: Float[Array, "B T N E"],
-        resets: Bool[Array, "B T"],
-        carry: Float[Array, "B H d d"],
-    ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
-        """Retention over T timesteps of N agents by this mixer's form."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
-        y, carry = self.form(q, k, v, self._decay(), resets, carry, causal=self.causal)
-        return self._gated(y, key), carry
-
-    def begin_timestep(
-        self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int
-    ) -> TimestepState:
-        """The state at the start of a timestep, before its first agent."""
-        return open_timestep(carry, self._decay(), reset)
-
-    def step(
-        self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
-    ) -> tuple[Float[Array, "B E"], TimestepState]:
-        """Add one agent's key and value to the state, then query it."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
-        state = state + k[..., :, None] * v[..., None, :]
-        return self._gated(jnp.einsum("bhd,bhde->bhe", q, state), key), state
-
-    def end_timestep(self, state: TimestepState) -> Float[Array, "B H d d"]:
-        """After the last agent the running state is the timestep's."""
-        carry: Array = state
-        return carry
-
-    def _decay(self) -> Float[Array, " H"]:
-        return head_decays(self.heads, self.decay_scaling)
-
-    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
-        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
-
-    def _gated(self, y: Float[Array, "*tokens H d"], key: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
-        flat = y.reshape(-1, self.heads * self.head_dim)
-        normed = self.norm(flat).reshape(key.shape)
-        return self.output(nnx.swish(self.gate(key)) * normed).astype(jnp.float32)

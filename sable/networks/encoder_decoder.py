@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,8 @@ class Parts(NamedTuple):
     observation_bias: bool
     norm_every_block: bool
     """Apply the encoder's shared input norm before every block (Sable) or before the first only (MAT)."""
+    remat: bool
+    """Compute a block's activations again in the backward pass instead of keeping them."""
 
 
 class NetworkCarry(NamedTuple):
@@ -92,6 +94,19 @@ class DecoderBlock(nnx.Module):
         y = self.norm2(rep + mixed)
         return self.norm3(y + self.feed_forward(y)), (self_carry, cross_carry)
 
+    def apply_sequence(
+        self,
+        x: Float[Array, "B T N E"],
+        rep: Float[Array, "B T N E"],
+        encoding: Float[Array, "..."],
+        resets: Bool[Array, "B T"],
+        self_carry: Carry,
+        cross_carry: Carry,
+    ) -> tuple[Float[Array, "B T N E"], tuple[Carry, Carry]]:
+        """Apply the block to whole sequences."""
+        mix_self = partial(self.self_mixer, resets=resets, carry=self_carry)
+        return self.apply(x, rep, encoding, mix_self, partial(self.cross_mixer, resets=resets, carry=cross_carry))
+
 
 class EncoderDecoder(nnx.Module):
     """See the module's docstring."""
@@ -102,6 +117,7 @@ class EncoderDecoder(nnx.Module):
         self.embed_dim = embed_dim
         self.encode_time = encode_time
         self.norm_every_block = parts.norm_every_block
+        self.remat = parts.remat
         self.observation_embedding = ObservationEmbedding(
             space.features, embed_dim, norm=parts.norm, bias=parts.observation_bias, dtype=dtype, rngs=rngs
         )
@@ -131,7 +147,7 @@ class EncoderDecoder(nnx.Module):
         for index, block in enumerate(self.encoder_blocks):
             if index == 0 or self.norm_every_block:
                 x = self.encoder_norm(x)
-            x, block_carry = block(x, encoding, resets, carry[index])
+            x, block_carry = self._remat(block)(x, encoding, resets, carry[index])
             carries.append(block_carry)
         return x, self.value_head(x)[..., 0], tuple(carries)
 
@@ -148,13 +164,7 @@ class EncoderDecoder(nnx.Module):
         encoding = self._encoding(step_count)[:, :, None]
         carries = []
         for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True):
-            x, block_carries = block.apply(
-                x,
-                rep,
-                encoding,
-                partial(block.self_mixer, resets=resets, carry=own),
-                partial(block.cross_mixer, resets=resets, carry=cross),
-            )
+            x, block_carries = self._remat(block.apply_sequence)(x, rep, encoding, resets, own, cross)
             carries.append(block_carries)
         own_carries, cross_carries = (tuple(side) for side in zip(*carries, strict=True))
         return self.action_head(x), NetworkCarry(carry.encoder, own_carries, cross_carries)
@@ -199,6 +209,9 @@ class EncoderDecoder(nnx.Module):
             for block, (own, cross) in zip(self.decoder_blocks, state, strict=True)
         ]
         return NetworkCarry(encoder, tuple(own for own, _ in pairs), tuple(cross for _, cross in pairs))
+
+    def _remat(self, block: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.checkpoint(block) if self.remat else block
 
     def _encoding(self, step_count: Int[Array, "*batch"]) -> Float[Array, "..."]:
         """What is added to the mixers' inputs: (*batch, E), or a zero that broadcasts to it."""

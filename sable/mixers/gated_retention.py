@@ -1,0 +1,87 @@
+"""The retention layer of Sable: projections, retention by one of its forms, a norm and a gate around it."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, DTypeLike, Float, Int
+
+from sable.mixers.base import TimestepState
+from sable.mixers.retention import Form, head_decays, open_timestep
+
+
+class GatedRetention(nnx.Module):
+    """Multi-head retention with a swish gate: y = (swish(key·W_g) ⊙ GroupNorm(retention(q, k, v))) W_o.
+
+    q comes from the query stream, k, v and the gate from the key stream. The norm is per token and head, ε = 1e-6.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        heads: int,
+        *,
+        form: Form,
+        causal: bool,
+        decay_scaling: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ) -> None:
+        def projection() -> nnx.Linear:
+            init = nnx.initializers.normal(1.0 / embed_dim)
+            return nnx.Linear(embed_dim, embed_dim, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+
+        self.heads = heads
+        self.head_dim = embed_dim // heads
+        self.form = form
+        self.causal = causal
+        self.decay_scaling = decay_scaling
+        self.query, self.key, self.value = projection(), projection(), projection()
+        self.gate, self.output = projection(), projection()
+        self.norm = nnx.GroupNorm(embed_dim, num_groups=heads, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
+
+    def init_carry(self, envs: int) -> Float[Array, "B H d d"]:
+        """A state of zeros."""
+        return jnp.zeros((envs, self.heads, self.head_dim, self.head_dim))
+
+    def __call__(
+        self,
+        query: Float[Array, "B T N E"],
+        key: Float[Array, "B T N E"],
+        resets: Bool[Array, "B T"],
+        carry: Float[Array, "B H d d"],
+    ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
+        """Retention over T timesteps of N agents by this mixer's form."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        y, carry = self.form(q, k, v, self._decay(), resets, carry, causal=self.causal)
+        return self._gated(y, key), carry
+
+    def begin_timestep(
+        self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int
+    ) -> TimestepState:
+        """The state at the start of a timestep, before its first agent."""
+        return open_timestep(carry, self._decay(), reset)
+
+    def step(
+        self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
+    ) -> tuple[Float[Array, "B E"], TimestepState]:
+        """Add one agent's key and value to the state, then query it."""
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        state = state + k[..., :, None] * v[..., None, :]
+        return self._gated(jnp.einsum("bhd,bhde->bhe", q, state), key), state
+
+    def end_timestep(self, state: TimestepState) -> Float[Array, "B H d d"]:
+        """After the last agent the running state is the timestep's."""
+        carry: Array = state
+        return carry
+
+    def _decay(self) -> Float[Array, " H"]:
+        return head_decays(self.heads, self.decay_scaling)
+
+    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
+        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
+
+    def _gated(self, y: Float[Array, "*tokens H d"], key: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
+        flat = y.reshape(-1, self.heads * self.head_dim)
+        normed = self.norm(flat).reshape(key.shape)
+        return self.output(nnx.swish(self.gate(key)) * normed).astype(jnp.float32)
