@@ -114,6 +114,7 @@ class Record:
     mean_reward: float | None = None
     mean_return: float | None = None
     episode_return: float | None = None
+    decoder_steps: float | None = None
     parameters_moved: float | None = None
 
     def __post_init__(self) -> None:

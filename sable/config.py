@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 DTYPES = ("float32", "bfloat16")
+ACTING = ("sequential", "fixed_point")
 
 
 def _require(condition: bool, field: str, value: object, rule: str) -> None:
@@ -44,6 +45,8 @@ class ModelConfig:
     """Factor on every head's decay (the published Sable's `decay_scaling_factor`): 0 forgets at once, 1 longest."""
     timestep_encoding: bool = False
     """Add a sin/cos encoding of the timestep within the episode to queries, keys and values (off, as published)."""
+    acting: str = "sequential"
+    """How actions are sampled: agent after agent, or by sweeps over all agents until none changes. Same samples."""
     remat: bool = False
     """Compute each block's activations again in the backward pass instead of keeping them (`jax.checkpoint`)."""
     dtype: str = "float32"
@@ -61,6 +64,7 @@ class ModelConfig:
         )
         _require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
         _require(0.0 <= self.decay_scaling <= 1.0, "decay_scaling", self.decay_scaling, "between 0 and 1")
+        _require(self.acting in ACTING, "acting", self.acting, f"one of {', '.join(ACTING)}")
         _require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
 
     @property

@@ -30,8 +30,9 @@ NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 class EncoderDecoderPolicy:
     """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
 
-    def __init__(self, build: NetworkBuilder) -> None:
+    def __init__(self, build: NetworkBuilder, *, fixed_point: bool) -> None:
         self._build = build
+        self._fixed_point = fixed_point
         self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
 
     def init(self, key: PRNGKeyArray) -> Params:
@@ -46,15 +47,21 @@ class EncoderDecoderPolicy:
     def act(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, key: PRNGKeyArray
     ) -> Action:
-        """Encode all agents at once, then decode them one after the other."""
+        """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
         network = self.network(params)
         rep, value, encoder = network.encode(_as_sequence(observation), reset[:, None], carry.encoder)
         rep, value = rep[:, 0], value[:, 0]
+        if self._fixed_point:
+            actions, log_prob, after, sweeps = acting.sample_fixed_point(
+                network, rep, observation.action_mask, observation.step_count, reset, carry, key
+            )
+            return Action(actions, log_prob, value, after._replace(encoder=encoder), sweeps)
         state = network.begin_decoding(carry, reset, rep.shape[1])
         actions, log_prob, state = acting.sample_sequential(
             network, rep, observation.action_mask, observation.step_count, state, key
         )
-        return Action(actions, log_prob, value, network.end_decoding(encoder, state))
+        steps = jnp.full_like(observation.step_count, rep.shape[1])
+        return Action(actions, log_prob, value, network.end_decoding(encoder, state), steps)
 
     def evaluate(
         self,
@@ -120,7 +127,7 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         )
         return _encoder_decoder(config, space, parts, rngs)
 
-    return EncoderDecoderPolicy(build)
+    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point")
 
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
@@ -144,7 +151,7 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         )
         return _encoder_decoder(config, space, parts, rngs)
 
-    return EncoderDecoderPolicy(build)
+    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point")
 
 
 def _encoder_decoder(config: ModelConfig, space: Space, parts: Parts, rngs: nnx.Rngs) -> EncoderDecoder:

@@ -32,6 +32,8 @@ class Metrics(NamedTuple):
     """Reward per agent and timestep."""
     mean_return: Float[Array, ""]
     """Rewards of one agent summed over the rollout's T timesteps, undiscounted."""
+    decoder_steps: Float[Array, ""]
+    """Decoder passes per environment step that had to wait for each other."""
 
 
 class LossParts(NamedTuple):
@@ -132,7 +134,15 @@ def learn(policy: Policy, config: PPOConfig, state: TrainState, trajectory: Traj
     )
     mean_reward = steps.reward.mean()
     policy_loss, value_loss, entropy, grad_norm = (part.mean() for part in parts)
-    metrics = Metrics(policy_loss, value_loss, entropy, grad_norm, mean_reward, mean_reward * config.seq_len)
+    metrics = Metrics(
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        entropy=entropy,
+        grad_norm=grad_norm,
+        mean_reward=mean_reward,
+        mean_return=mean_reward * config.seq_len,
+        decoder_steps=steps.decoder_steps.mean(),
+    )
     return state._replace(params=params, opt_state=opt_state, key=key), metrics
 
 

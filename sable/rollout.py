@@ -24,6 +24,7 @@ def collect(policy: Policy, scenario: Scenario, state: TrainState, *, seq_len: i
             actions=action.actions,
             log_prob=action.log_prob,
             value=action.value,
+            decoder_steps=action.decoder_steps,
             reward=step.reward,
             discount=step.discount,
             ended=step.ended,

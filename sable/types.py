@@ -77,6 +77,8 @@ class Action(NamedTuple):
     log_prob: Float[Array, "B N"]
     value: Float[Array, "B N"]
     carry: Carry
+    decoder_steps: Int[Array, " B"]
+    """Decoder passes that had to wait for each other: N agent by agent, the sweeps of a fixed-point iteration."""
 
 
 class Evaluation(NamedTuple):
@@ -135,6 +137,7 @@ class Transition(NamedTuple):
     actions: Int[Array, "B T N"]
     log_prob: Float[Array, "B T N"]
     value: Float[Array, "B T N"]
+    decoder_steps: Int[Array, "B T"]
     reward: Float[Array, "B T N"]
     discount: Float[Array, "B T"]
     ended: Bool[Array, "B T"]

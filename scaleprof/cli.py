@@ -93,6 +93,15 @@ def sweep(
     warmup_updates: Annotated[
         int | None, _axis("--warmup-updates", "Updates before, not measured.", "1", metavar="N")
     ] = None,
+    acting: Annotated[
+        Text,
+        _axis(
+            "--acting",
+            "Agent after agent, or fixed_point: all at once until none changes.",
+            "sequential",
+            metavar="WAY",
+        ),
+    ] = None,
     accumulate: Annotated[
         int | None,
         _axis(

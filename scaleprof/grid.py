@@ -29,6 +29,7 @@ AXIS_OPTIONS = {
     "epochs": "--epochs",
     "minibatches": "--minibatches",
     "reward": "--reward",
+    "acting": "--acting",
     "remat": "--remat",
     "accumulate": "--accumulate",
 }
@@ -266,18 +267,17 @@ def choose_dtypes(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def choose_settings(
-    texts: list[str], scenario: str, reward: str | None, *, remat: bool = False, accumulate: int | None = None
+    texts: list[str], scenario: str, reward: str | None, **sugar: str | None
 ) -> tuple[tuple[str, str], ...]:
-    """All `--set` options, `--reward`, `--remat` and `--accumulate` as settings, the last of equal names counting."""
+    """All `--set` options, and those with an option of their own (`model_remat="true"` is `model.remat=true`).
+
+    The last of equal names counts; an option that is None was not given.
+    """
     config = scenarios.SCENARIOS[scenario.partition(":")[0]].config
     groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": config}
     settings = dict(parse_setting(text, groups, AXIS_OPTIONS) for text in texts)
-    if reward is not None:
-        settings["scenario.reward"] = reward
-    if remat:
-        settings["model.remat"] = "true"
-    if accumulate is not None:
-        settings["ppo.accumulate"] = str(accumulate)
+    given = {"scenario_reward": reward} | sugar
+    settings |= {name.replace("_", ".", 1): value for name, value in given.items() if value is not None}
     if ":" in scenario and "scenario.task" in settings:
         raise UserError(f"--set: scenario.task is already chosen by --scenario {scenario}: give one of the two")
     return tuple(sorted(settings.items()))

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": "0",
     "epochs": 1,
     "minibatches": 2,
+    "acting": None,
     "remat": None,
     "accumulate": None,
     "repeats": 1,
@@ -111,7 +112,12 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
         minibatches=_at_least(values, "minibatches", 1),
         repeats=_at_least(values, "repeats", 1),
         settings=choose_settings(
-            settings, scenario, values["reward"], remat=bool(values["remat"]), accumulate=values["accumulate"]
+            settings,
+            scenario,
+            values["reward"],
+            model_acting=values["acting"],
+            model_remat="true" if values["remat"] else None,
+            ppo_accumulate=None if values["accumulate"] is None else str(values["accumulate"]),
         ),
     )
 

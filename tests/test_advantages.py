@@ -50,6 +50,7 @@ def test_a_trajectory_bootstraps_from_the_right_values() -> None:
         actions=jnp.zeros(shape, dtype=int),
         log_prob=jnp.zeros(shape),
         value=column(10, 20, 30),
+        decoder_steps=jnp.ones((1, 3), dtype=int),
         reward=column(1, 2, 3),
         discount=row(1, 1, 1),
         ended=row(0, 1, 0).astype(bool),

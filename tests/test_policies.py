@@ -65,6 +65,30 @@ def test_neither_chunk_nor_form_changes_the_function(mode: str, options: dict[st
 
 
 @pytest.mark.parametrize(("model", "mode"), MODES[3:])
+@pytest.mark.parametrize("sharpness", [0.0, 1.0, 3.0])
+def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpness: float) -> None:
+    """Same key, same actions, log-probabilities and carry, from fresh policies to sharply peaked ones."""
+    space = Space(9, 3, 4)
+    sequential, fixed = (tiny_policy(model, mode, space, acting=way) for way in ("sequential", "fixed_point"))
+    params = jax.tree.map(
+        lambda x: x + sharpness * jax.random.normal(jax.random.key(x.size), x.shape), sequential.init(jax.random.key(0))
+    )
+    features = jax.random.normal(jax.random.key(1), (5, 9, 3))
+    mask = jax.random.bernoulli(jax.random.key(2), 0.8, (5, 9, 4)).at[..., 0].set(True)
+    observation = Observation(features, mask, jnp.arange(5))
+    reset = jnp.array([True, False, False, False, True])
+    carry = jax.tree.map(lambda x: jax.random.normal(jax.random.key(3), x.shape), sequential.init_carry(5))
+    arguments = (params, observation, reset, carry, jax.random.key(4))
+    one, other = (jax.jit(policy.act)(*arguments) for policy in (sequential, fixed))
+    np.testing.assert_array_equal(one.actions, other.actions)
+    np.testing.assert_array_equal(one.decoder_steps, np.full(5, 9))
+    assert (other.decoder_steps >= 1).all()
+    assert (other.decoder_steps <= 10).all()
+    for ours, theirs in zip(jax.tree.leaves(other[1:4]), jax.tree.leaves(one[1:4]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES[3:])
 def test_rematerialising_changes_nothing_but_the_memory(model: str, mode: str) -> None:
     scenario = Batched(Counter(3, limit=5), 4)
     plain, remat = (tiny_policy(model, mode, scenario.space, remat=on) for on in (False, True))

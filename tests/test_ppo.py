@@ -135,7 +135,8 @@ class Recorder:
 
     def act(self, params: Any, observation: Any, reset: Any, carry: Any, key: jax.Array) -> Any:
         ids = observation.features[:, :, 0]
-        return Action(jnp.zeros(ids.shape, dtype=jnp.int32), jnp.zeros_like(ids), jnp.zeros_like(ids), carry)
+        zeros = jnp.zeros_like(ids)
+        return Action(zeros.astype(jnp.int32), zeros, zeros, carry, zeros[:, 0].astype(jnp.int32))
 
     def value(self, params: Any, observation: Any, reset: Any, carry: Any) -> Any:
         return jnp.zeros_like(observation.features[:, :, 0])
@@ -154,7 +155,10 @@ def test_carries_stay_with_their_environments_in_every_epoch() -> None:
     ids = jnp.broadcast_to(jnp.arange(envs, dtype=jnp.float32)[:, None, None], shape)
     observation = Observation(ids[..., None], jnp.ones((*shape, 1), dtype=bool), jnp.zeros(shape[:2], dtype=jnp.int32))
     zeros, flags = jnp.zeros(shape), jnp.zeros(shape[:2], dtype=bool)
-    steps = Transition(observation, zeros.astype(jnp.int32), zeros, zeros, zeros, flags * 1.0, flags, flags, zeros)
+    whole = flags.astype(jnp.int32)
+    steps = Transition(
+        observation, zeros.astype(jnp.int32), zeros, zeros, whole, zeros, flags * 1.0, flags, flags, zeros
+    )
     trajectory = Trajectory(steps, policy.init_carry(envs), zeros[:, 0])
     params = policy.init(jax.random.key(0))
     state = TrainState(params, ppo.optimiser(config).init(params), (), observation, flags[:, 0], (), jax.random.key(1))
