@@ -66,7 +66,7 @@ def sample_fixed_point(
 
     def decode(actions: Int[Array, "B N"]) -> tuple[Float[Array, "B N A"], NetworkCarry]:
         sequence = (rep[:, None], actions[:, None], step_count[:, None], reset[:, None])
-        logits, after = network.decode(*sequence, carry)
+        logits, after = network.decode(*sequence, carry, acting=True)
         return mask_logits(logits[:, 0], action_mask), after
 
     def unsettled(loop: tuple[Array, Array, Array]) -> Bool[Array, ""]:

@@ -49,7 +49,7 @@ class EncoderDecoderPolicy:
     ) -> Action:
         """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
         network = self.network(params)
-        rep, value, encoder = network.encode(_as_sequence(observation), reset[:, None], carry.encoder)
+        rep, value, encoder = network.encode(_as_sequence(observation), reset[:, None], carry.encoder, acting=True)
         rep, value = rep[:, 0], value[:, 0]
         if self._fixed_point:
             actions, log_prob, after, sweeps = acting.sample_fixed_point(
@@ -82,7 +82,8 @@ class EncoderDecoderPolicy:
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
     ) -> Float[Array, "B N"]:
         """The encoder's value of one timestep."""
-        _, value, _ = self.network(params).encode(_as_sequence(observation), reset[:, None], carry.encoder)
+        sequence = _as_sequence(observation)
+        _, value, _ = self.network(params).encode(sequence, reset[:, None], carry.encoder, acting=True)
         return value[:, 0]
 
     def network(self, params: Params) -> EncoderDecoder:

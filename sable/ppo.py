@@ -44,7 +44,7 @@ class LossParts(NamedTuple):
     entropy: Float[Array, ""]
 
 
-GROUP_TOKENS = 4096
+GROUP_TOKENS = 2048
 """Tokens (environments × timesteps × agents) of a gradient group when its size is left open, picked by measurement:
 as many as keep a layer's arrays in a core's cache."""
 

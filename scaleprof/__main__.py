@@ -1,6 +1,13 @@
 """`python -m scaleprof`."""
 
-from scaleprof.cli import run
+import sys
+from pathlib import Path
 
 if __name__ == "__main__":
+    # `-m` puts the current folder first: a reports.py that happens to lie there must not stand in for ours.
+    if not sys.flags.safe_path and Path(sys.path[0]).resolve() != Path(__file__).resolve().parent.parent:
+        del sys.path[0]
+
+    from scaleprof.cli import run
+
     run()

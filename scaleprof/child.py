@@ -18,8 +18,7 @@ from typing import Any
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
 from scaleprof.probes.device import Nvml
-from scaleprof.protocol import Task
-from scaleprof.worker import OOM_SIGNS
+from scaleprof.protocol import OOM_SIGNS, Task, under_limit
 
 WATCH_SECONDS = 0.05
 """How often the parent looks at a child while it waits for its next event."""
@@ -126,6 +125,7 @@ class _Follower:
         self.log = log
         self.timeout_seconds = timeout_seconds
         self.deadline = time.monotonic() + timeout_seconds
+        self.next_look = time.monotonic() + WATCH_SECONDS
         self.nvml = nvml
         self.on_event = on_event
         self.outcome = outcome
@@ -154,9 +154,11 @@ class _Follower:
                     for line in lines:
                         if line.startswith(b'{"event"'):  # before the worker runs, anybody's print may come this way
                             self._take(json.loads(line))
-                else:
+                now = time.monotonic()
+                if now >= self.next_look:
+                    self.next_look = now + WATCH_SECONDS
                     self._watch()
-                if time.monotonic() > self.deadline:
+                if now > self.deadline:
                     self._timed_out()
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -203,7 +205,7 @@ class _Follower:
             tail = stream.read().decode(errors="replace")
         said = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "nothing on stderr")[:300]
         if any(sign in tail for sign in (*OOM_SIGNS, "Unable to allocate", "MemoryError")):
-            self.outcome.fail("oom", "limit", f"ran out of memory: {said}")
+            self.outcome.fail("oom", "limit", f"ran out of memory: {said}{under_limit(self.task)}")
         elif code < 0:
             name = signal.Signals(-code).name
             hint = " (by the kernel's out-of-memory killer, or by hand)" if -code == signal.SIGKILL else ""
@@ -225,6 +227,10 @@ def look_around(environment: dict[str, str], log: Path, timeout_seconds: float) 
     if outcome.status == "interrupted":
         raise UserError("interrupted before the first point", INTERRUPTED)
     if outcome.status != "ok":
-        where = " on the GPU of --device" if environment.get("JAX_PLATFORMS") == "cuda" else ""
-        raise UserError(f"a child process could not start{where}: {outcome.reason}")
+        if environment.get("JAX_PLATFORMS") == "cuda":
+            raise UserError(
+                f"--device: jax finds no usable GPU ({outcome.reason}): install scaleprof's extra 'cuda' and check the "
+                "driver; 'scaleprof doctor' shows what there is"
+            )
+        raise UserError(f"a child process could not start: {outcome.reason}")
     return outcome.facts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,8 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
-    except SystemExit:  # Typer and rich end so when whoever read our output has gone (`| head`): they had enough
-        return 0
+    except SystemExit as end:
+        if end.code != 1:
+            raise
+        return 0  # so Typer and rich end when whoever read our output has gone (`| head`): they had enough
+    except OSError as error:
+        return _fail(f"cannot write the output: {error.strerror or error}", 2)
     return result if isinstance(result, int) else 0
 
 
@@ -69,7 +72,7 @@ def _axis(name: str, text: str, default: str, *, metavar: str = "LIST") -> Any:
     return typer.Option(name, help=f"{text} [default: {default}]", metavar=metavar, show_default=False)
 
 
-@app.command()
+@app.command(short_help="Train every model at every size; show what it cost.")
 def sweep(
     agents: Annotated[Text, _axis("--agents", "Agent counts: 16,128 or 16:4096:x2.", "16,128,1024")] = None,
     seq_len: Annotated[Text, _axis("--seq-len", "Timesteps of a rollout.", "16")] = None,
@@ -142,13 +145,14 @@ def sweep(
 
     given = dict(locals())
     explicit = {name: given[name] for name in DEFAULTS}
-    plan = plan_sweep(explicit, settings or [], preset, yes=yes)
+    device = check_device(device)
+    plan = plan_sweep(explicit, settings or [], preset, yes=yes, on_gpu=device is not None and device != "cpu")
     if dry_run:
         return sweeping.show_grid(plan)
-    return sweeping.run(plan, device=check_device(device), out=out, csv=csv, strict=strict)
+    return sweeping.run(plan, device=device, out=out, csv=csv, strict=strict)
 
 
-@app.command()
+@app.command(short_help="Show a run's summary again.")
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or its results.csv.")],
 ) -> int:
@@ -162,20 +166,16 @@ def report(
     return 0
 
 
-class Listed(StrEnum):
-    """What `scaleprof list` can list."""
-
-    models = "models"
-    scenarios = "scenarios"
-
-
-@app.command("list")
-def list_(what: Annotated[Listed, typer.Argument(help="models or scenarios")]) -> int:
+@app.command("list", short_help="List models or scenarios.")
+def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="What to list.")]) -> int:
     """List the models with their modes, or the scenarios with their tasks."""
     from sable.models import MODELS
+    from scaleprof.parsing import nearest
     from scenarios import SCENARIOS
 
-    if what is Listed.models:
+    if what not in ("models", "scenarios"):
+        raise UserError(f"list: there is no list of '{what}': {nearest(what, ('models', 'scenarios'))}")
+    if what == "models":
         for model in MODELS.values():
             typer.echo(f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}")
     else:
@@ -187,7 +187,7 @@ def list_(what: Annotated[Listed, typer.Argument(help="models or scenarios")]) -
     return 0
 
 
-@app.command()
+@app.command(short_help="Say what can be measured on this machine.")
 def doctor(
     device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
 ) -> int:

@@ -24,20 +24,22 @@ def diagnose(device: str | None) -> int:
     for name in environment.PACKAGES:
         typer.echo(f"  {name} {environment.package_version(name) or 'NOT INSTALLED'}")
     typer.echo(f"machine: {environment.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}")
+    nvml = Nvml(load_nvml())
+    names = ", ".join(nvml.device_names())
+    typer.echo(f"GPU memory by the driver (NVML): {f'yes: {names}' if nvml.available else f'no: {nvml.reason}'}")
+    typer.echo(f"default memory limit: {format_bytes(options.memory_limit(None))} per point")
     with tempfile.TemporaryDirectory() as folder:
         facts = look_around(child_environment(device), Path(folder) / "log", START_TIMEOUT_SECONDS)
     typer.echo(f"devices: {facts['platform']}: {', '.join(facts['devices'])}")
     typer.echo(
         f"a process starts in {format_seconds(facts['import_seconds'])} with {format_bytes(facts['start_rss_bytes'])}"
     )
-    typer.echo(f"default memory limit: {format_bytes(options.memory_limit(None))} per point")
-    nvml = Nvml(load_nvml())
-    for line in measurable(facts, nvml):
+    for line in measurable(facts):
         typer.echo(line)
     return 0
 
 
-def measurable(facts: dict[str, Any], nvml: Nvml) -> Iterator[str]:
+def measurable(facts: dict[str, Any]) -> Iterator[str]:
     """One line per source of figures: yes, or no and why."""
     yield f"XLA's static memory analysis: {'yes' if facts['static_analysis'] else 'no: the backend offers none'}"
     reset = facts["peak_can_be_reset"]
@@ -45,5 +47,3 @@ def measurable(facts: dict[str, Any], nvml: Nvml) -> Iterator[str]:
     allocator = facts["allocator_statistics"]
     without = f"no: {facts['platform']} keeps no statistics"
     yield f"device allocator peak: {'yes' if allocator else without}"
-    names = ", ".join(nvml.device_names())
-    yield f"GPU memory by the driver (NVML): {f'yes: {names}' if nvml.available else f'no: {nvml.reason}'}"

@@ -66,7 +66,9 @@ class SweepPlan:
     manifest: dict[str, Any]
 
 
-def plan_sweep(explicit: dict[str, Any], settings: list[str], preset: str | None, *, yes: bool) -> SweepPlan:
+def plan_sweep(
+    explicit: dict[str, Any], settings: list[str], preset: str | None, *, yes: bool, on_gpu: bool = False
+) -> SweepPlan:
     """Check everything that can be checked before anything runs; raises `UserError` for the first thing wrong.
 
     `explicit` holds the options by the names in `DEFAULTS`, None where the user gave none.
@@ -80,7 +82,7 @@ def plan_sweep(explicit: dict[str, Any], settings: list[str], preset: str | None
         updates=_at_least(values, "updates", 1),
         warmup_updates=_at_least(values, "warmup_updates", 0),
         timeout_seconds=_timeout(values["timeout"]),
-        memory_limit_bytes=memory_limit(values["memory_limit"]),
+        memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=on_gpu),
     )
     manifest = {
         "preset": preset,
@@ -140,13 +142,13 @@ def _timeout(value: float) -> float:
     return float(value)
 
 
-def memory_limit(text: str | None) -> int:
-    """The memory budget of a point in bytes: as given, or the default for this machine."""
+def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
+    """The memory budget of a point in bytes: as given, at most the machine's (unless it is a GPU's), or the default."""
     machine = host.total_memory_bytes()
     if text is None:
         return min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * machine))
     size = parse_size(text, "--memory-limit")
-    if size > machine:
+    if size > machine and not on_gpu:
         raise UserError(
             f"--memory-limit: {text} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
         )

@@ -53,10 +53,21 @@ class Programs:
         self._compiled[name] = jitted.lower(*arguments).compile()
         return self._compiled[name]
 
-    def init(self, seed: int) -> TrainState:
+    @staticmethod
+    def key(seed: int) -> jax.Array:
+        """The random key of a seed, computed."""
+        key: jax.Array = jax.block_until_ready(jax.random.key(seed))
+        return key
+
+    def init(self, key: jax.Array) -> TrainState:
         """The state at the start of training, computed."""
-        state: TrainState = jax.block_until_ready(self._compiled["init"](jax.random.key(seed)))
+        state: TrainState = jax.block_until_ready(self._compiled["init"](key))
         return state
+
+    @staticmethod
+    def to_host(params: Params) -> Params:
+        """A copy that outlives the arrays' donation."""
+        return jax.device_get(params)
 
     @property
     def act(self) -> Callable[..., Any]:

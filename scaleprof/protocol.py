@@ -12,6 +12,9 @@ from typing import Any, TextIO
 
 from scaleprof.grid import Point
 
+OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
+"""What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
+
 PHASES = ("start", "compile act", "compile rollout", "compile learn", "warm up", "measure")
 """The phases of a point, in order; one ends when the next begins."""
 
@@ -37,6 +40,11 @@ class Task:
             settings = tuple((name, value) for name, value in fields["point"].pop("settings"))
             fields["point"] = Point(**fields["point"], settings=settings)
         return cls(**fields)
+
+
+def under_limit(task: Task) -> str:
+    """What a person can act on when memory ran out: the limit that was in force."""
+    return f", under the limit of {task.memory_limit_bytes / 2**30:.2f} GiB (--memory-limit)"
 
 
 def send(stream: TextIO, event: str, **fields: Any) -> None:

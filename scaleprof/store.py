@@ -44,18 +44,21 @@ class RunDirectory:
             (path / "records.jsonl").touch()
             _replace(path / "results.csv", csv_text([]))
         except OSError as error:
-            raise UserError(f"--out: cannot write to {path}: {error.strerror}") from None
+            raise UserError(f"--out: cannot write to {path}: {error.strerror or error}") from None
         return run
 
     def append(self, record: Record) -> None:
-        """Put one record on the disk before returning."""
+        """Put one record on the disk before returning; raises `UserError` where the disk does not take it."""
         line = json.dumps(record_to_mapping(record), allow_nan=True) + "\n"
-        with (self.path / "records.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(line)
-            stream.flush()
-            os.fsync(stream.fileno())
-        self.records.append(record)
-        _replace(self.path / "results.csv", csv_text(self.records))
+        try:
+            with (self.path / "records.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write(line)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self.records.append(record)
+            _replace(self.path / "results.csv", csv_text(self.records))
+        except OSError as error:
+            raise self._cannot_write(error) from None
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
         """Keep the per-update samples of one point, if it got as far as an update."""
@@ -65,7 +68,14 @@ class RunDirectory:
         writer = csv.DictWriter(buffer, fieldnames=list(samples[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(samples)
-        _replace(self.path / "samples" / f"{name}.csv", buffer.getvalue())
+        try:
+            _replace(self.path / "samples" / f"{name}.csv", buffer.getvalue())
+        except OSError as error:
+            raise self._cannot_write(error) from None
+
+    def _cannot_write(self, error: OSError) -> UserError:
+        kept = f"{len(self.records)} points are in its records.jsonl"
+        return UserError(f"cannot write to {self.path}: {error.strerror or error}; {kept}")
 
     def log_path(self, name: str) -> Path:
         """Where the stderr of one child goes."""
@@ -127,8 +137,12 @@ def _read_lines(path: Path) -> list[Record]:
 def _replace(path: Path, text: str) -> None:
     """Write a whole file so that a reader sees the old one or the new one, never a part."""
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -44,16 +44,21 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
 
     progress = Console(stderr=True, highlight=False)
     interrupted = False
+    stopped_by: UserError | None = None
     try:
         updates = plan.options.warmup_updates + plan.options.updates
         with Progress(plan.points, updates, progress) as observer:
             sweep(plan.points, plan.options, run_directory, child_env, Nvml(load_nvml()), observer)
     except SweepInterruptedError:
         interrupted = True
+    except UserError as error:  # the disk took no more: show what there is before saying so
+        stopped_by = error
     records = run_directory.records
     render_summary(records, progress if csv == "-" else Console(highlight=False), title=f"Run {folder}")
     progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
+    if stopped_by is not None:
+        raise stopped_by
     if interrupted:
         progress.print(f"Interrupted after {len(records)} of {len(plan.points)} points.", soft_wrap=True)
         return INTERRUPTED
@@ -80,14 +85,16 @@ def check_csv(csv: str | None) -> None:
 
 def write_csv(csv: str | None, text: str) -> None:
     """Copy the results to where `--csv` says."""
-    if csv == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    elif csv is not None:
-        try:
+    try:
+        if csv == "-":
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        elif csv is not None:
             Path(csv).write_text(text, encoding="utf-8", newline="")
-        except OSError as error:
-            raise UserError(f"--csv: cannot write {csv}: {error.strerror}") from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"--csv: cannot write {csv}: {error.strerror or error}") from None
 
 
 def first_child(child_env: dict[str, str], plan: SweepPlan, device: str | None) -> dict[str, Any]:

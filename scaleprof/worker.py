@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
-from scaleprof.protocol import Task, send
+from scaleprof.protocol import OOM_SIGNS, Task, send, under_limit
 
 if TYPE_CHECKING:
     import jax
@@ -37,8 +37,6 @@ OVER_BUDGET = 1.05
 ACT_SECONDS = 0.5
 ACT_REPEATS = (5, 50)
 """Acting alone is timed for about `ACT_SECONDS`, at least and at most this often."""
-OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
-"""What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
 
 
 def main() -> int:
@@ -57,12 +55,12 @@ def main() -> int:
     except PredictedOomError as error:
         send(events, "oom", reason_code="predicted", reason=str(error))
     except MemoryError:
-        send(events, "oom", reason_code="limit", reason="the process ran out of memory (MemoryError)")
+        send(events, "oom", reason_code="limit", reason=f"ran out of memory (MemoryError){under_limit(task)}")
     except Exception as error:  # Whatever a model or a scenario raises becomes a row; the log keeps the traceback.
         traceback.print_exc()
         reason = last_line(error)
         if any(sign in reason for sign in OOM_SIGNS):
-            send(events, "oom", reason_code="limit", reason=reason)
+            send(events, "oom", reason_code="limit", reason=reason + under_limit(task))
         else:
             send(events, "error", reason=reason)
         return 1
@@ -116,20 +114,24 @@ def measure(task: Task, events: TextIO) -> None:
     on_host = device.platform == "cpu"
     if on_host:
         host.limit_data(task.memory_limit_bytes)
-    start_rss = host.rss_bytes()
-    programs = Programs(task.point)
-    programs.compile("init")
     send(
         events,
         "facts",
         import_seconds=imported.seconds,
         platform=device.platform,
         device=device.device_kind,
-        parameters=programs.parameters,
-        host_rss_start_bytes=start_rss,
+        host_rss_start_bytes=host.rss_bytes(),
     )
+    programs = Programs(task.point)
+    send(events, "facts", parameters=programs.parameters)
     compile_programs(programs, task, device, events)
+    run_programs(programs, task, device, events)
 
+
+def run_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> None:
+    """Warm up and measure compiled programs; memory peaks begin here, so that compiling is not in them."""
+    assert task.point is not None
+    key = programs.key(task.point.seed)
     host.release_free_memory()
     compile_peak = host.peak_rss_bytes()
     reset = host.reset_peak()
@@ -137,8 +139,8 @@ def measure(task: Task, events: TextIO) -> None:
     send(events, "facts", host_compile_peak_bytes=compile_peak)
 
     send(events, "phase", name="warm up")
-    state = programs.init(task.point.seed)
-    start_params = jax.device_get(state.params)  # the state is donated to the first rollout
+    state = programs.init(key)
+    start_params = programs.to_host(state.params)  # the state is donated to the first rollout
     for update in range(task.warmup_updates):
         state, _ = run_update(programs, state, update, "warm up", events)
     send(events, "phase", name="measure")
@@ -148,13 +150,13 @@ def measure(task: Task, events: TextIO) -> None:
         samples.append(sample)
     act_seconds = time_acting(programs, state)
 
-    peak = host.peak_rss_bytes()
+    peak = host.peak_rss_bytes() if reset else None
     send(
         events,
         "facts",
         device_peak_bytes=device_probe.allocator_peak_bytes(device),
         host_rss_peak_bytes=peak,
-        host_peak_rise_bytes=max(peak - base, 0) if reset and peak is not None else None,
+        host_peak_rise_bytes=None if peak is None else max(peak - base, 0),
         act_seconds=act_seconds,
         parameters_moved=programs.distance(start_params, state.params),
         episode_return=programs.episode_return(state),
@@ -172,6 +174,8 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     peak_bytes = 0
     for name in ("act", "rollout", "learn"):
         send(events, "phase", name=f"compile {name}")
+        if name == "act":
+            programs.compile("init")  # small, and in nobody's figure
         compiled = timing.timed_host(programs.compile, name)
         memory = xla.program_memory(compiled.result)
         facts: dict[str, Any] = {f"compile_{name}_seconds": compiled.seconds}
@@ -185,6 +189,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
             peak_bytes = max(peak_bytes, memory.peak_bytes)
             facts["xla_peak_bytes"] = peak_bytes
         send(events, "facts", **facts)
+        host.release_free_memory()
         resident = host.rss_bytes() if device.platform == "cpu" else 0
         if peak_bytes + resident > OVER_BUDGET * budget:
             raise PredictedOomError(

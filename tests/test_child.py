@@ -16,31 +16,15 @@ from typing import Any
 
 import psutil
 import pytest
+from points import point
 
-from scaleprof.child import Outcome, look_around, run_child
+from scaleprof.child import WATCH_SECONDS, EventHandler, Outcome, look_around, run_child
 from scaleprof.errors import UserError
-from scaleprof.grid import Point
 from scaleprof.probes.device import Nvml
 from scaleprof.protocol import Task
 
-POINT = Point(
-    scenario="neom",
-    model="sable",
-    mode="chunkwise",
-    agents=2,
-    seq_len=2,
-    envs=2,
-    chunk=1,
-    embed_dim=8,
-    heads=2,
-    blocks=1,
-    epochs=1,
-    minibatches=2,
-    dtype="float32",
-    seed=0,
-    repeat=0,
-)
-TASK = Task(point=POINT, updates=1, warmup_updates=0, memory_limit_bytes=2 * 2**30)
+TASK = Task(point=point(), updates=1, warmup_updates=0, memory_limit_bytes=2 * 2**30)
+LIMIT = ", under the limit of 2.00 GiB (--memory-limit)"
 ON_CPU = {**os.environ, "JAX_PLATFORMS": "cpu"}
 
 SPEAKS = """
@@ -72,10 +56,9 @@ def run(
     task: Task = TASK,
     timeout_seconds: float = 60.0,
     nvml: Nvml | None = None,
-    events: list[dict[str, Any]] | None = None,
+    on_event: EventHandler = lambda event: None,
 ) -> Outcome:
     """Follow a script in place of the worker; afterwards neither it nor anything it started is alive."""
-    seen = events if events is not None else []
     before = set(psutil.Process().children(recursive=True))
     outcome = run_child(
         task,
@@ -83,7 +66,7 @@ def run(
         tmp_path / "child.log",
         timeout_seconds=timeout_seconds,
         nvml=nvml or Nvml(None),
-        on_event=seen.append,
+        on_event=on_event,
         command=(sys.executable, "-c", SPEAKS + textwrap.dedent(code)),
     )
     assert set(psutil.Process().children(recursive=True)) <= before
@@ -104,7 +87,7 @@ def test_events_become_an_outcome(tmp_path: Path) -> None:
         print("to the log", file=sys.stderr)
         send("done")
         """,
-        events=events,
+        on_event=events.append,
     )
     assert outcome == Outcome(
         status="ok",
@@ -170,7 +153,7 @@ def test_killed_in_the_middle_of_an_event(tmp_path: Path) -> None:
 
 
 def test_dead_before_the_task_is_read(tmp_path: Path) -> None:
-    large = dataclasses.replace(POINT, settings=(("ppo.clip", "1" * 200_000),))
+    large = point(settings=(("ppo.clip", "1" * 200_000),))
     outcome = run_child(
         dataclasses.replace(TASK, point=large),
         dict(os.environ),
@@ -202,7 +185,7 @@ def test_ended_without_a_last_word(tmp_path: Path) -> None:
 def test_dead_for_want_of_memory(tmp_path: Path, words: str) -> None:
     outcome = run(tmp_path, f"print({words!r}, file=sys.stderr, flush=True); os.abort()")
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
-    assert outcome.reason == f"ran out of memory: {words} [start]"
+    assert outcome.reason == f"ran out of memory: {words}{LIMIT} [start]"
 
 
 def test_the_end_of_a_long_log_is_quoted(tmp_path: Path) -> None:
@@ -277,14 +260,33 @@ def test_host_memory_is_not_the_limit_of_a_device(tmp_path: Path) -> None:
     assert run(tmp_path, HOG.format(platform="gpu", seconds=0.3), task=task).status == "ok"
 
 
+GROWS_AND_TALKS = """
+send("facts", platform="cpu")
+held = []
+while True:
+    send("facts", parameters=len(held))
+    if len(held) < 300:
+        held.append(bytearray(2**20))
+"""
+
+
+def test_the_watchdog_of_a_child_that_never_stops_talking(tmp_path: Path) -> None:
+    task = dataclasses.replace(TASK, memory_limit_bytes=200 * 2**20)
+    outcome = run(tmp_path, GROWS_AND_TALKS, task=task, timeout_seconds=10.0)
+    assert (outcome.status, outcome.reason_code) == ("oom", "limit")
+    assert "resident, the limit is 0.2 GiB" in outcome.reason
+
+
 class FakeNvml(Nvml):
     """A driver that shows each of the given amounts in turn, then the last."""
 
     def __init__(self, *amounts: int | None) -> None:
         self.reason = ""
         self.amounts = list(amounts)
+        self.asked: list[float] = []
 
     def process_bytes(self, pid: int) -> int | None:
+        self.asked.append(time.monotonic())
         return self.amounts.pop(0) if len(self.amounts) > 1 else self.amounts[0]
 
 
@@ -294,6 +296,24 @@ class FakeNvml(Nvml):
 def test_the_most_that_the_driver_saw(tmp_path: Path, amounts: tuple[int | None, ...], most: int | None) -> None:
     outcome = run(tmp_path, "time.sleep(0.4); send('done')", nvml=FakeNvml(*amounts))
     assert (outcome.status, outcome.nvml_process_bytes) == ("ok", most)
+
+
+def test_the_driver_is_asked_now_and_then_while_a_child_talks(tmp_path: Path) -> None:
+    """As often as while it is silent, not as often as it says something."""
+    code = """
+    start = time.monotonic()
+    while time.monotonic() < start + 1.0:
+        send("facts", parameters=1)
+    send("done")
+    """
+    driver, heard = FakeNvml(5), list[float]()
+    began = time.monotonic()
+    outcome = run(tmp_path, code, nvml=driver, on_event=lambda event: heard.append(time.monotonic()))
+    assert (outcome.status, outcome.nvml_process_bytes) == ("ok", 5)
+    assert len(heard) > 1000
+    while_talking = [asked for asked in driver.asked if heard[0] < asked < heard[-1]]
+    assert len(while_talking) >= 5
+    assert len(driver.asked) <= (heard[-1] - began) / WATCH_SECONDS + 1
 
 
 def test_an_observer_that_fails_leaves_no_process(tmp_path: Path) -> None:
@@ -344,20 +364,21 @@ def test_the_worker_tells_of_an_exception(tmp_path: Path) -> None:
     outcome = work(tmp_path, inject(tmp_path, code))
     assert (outcome.status, outcome.reason_code) == ("error", "exception")
     assert outcome.reason == "ValueError: no room for 2 agents [start]"
+    assert outcome.facts["platform"] == "cpu", "the watchdog must know it before anything is traced"
     assert "Traceback" in (tmp_path / "child.log").read_text()
 
 
 @pytest.mark.parametrize(
     ("exception", "said"),
     [
-        ("MemoryError()", "the process ran out of memory (MemoryError)"),
-        ("RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 64 bytes.')", "RuntimeError: RESOURCE_EXHAUSTED:"),
+        ("MemoryError()", "ran out of memory (MemoryError)"),
+        ("RuntimeError('RESOURCE_EXHAUSTED: out of it.')", "RuntimeError: RESOURCE_EXHAUSTED: out of it."),
     ],
 )
 def test_the_worker_tells_of_memory_that_ran_out(tmp_path: Path, exception: str, said: str) -> None:
     outcome = work(tmp_path, inject(tmp_path, f"def Programs(point):\n    raise {exception}"))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
-    assert outcome.reason.startswith(said)
+    assert outcome.reason == f"{said}{LIMIT} [start]"
 
 
 def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from points import point
 
 from reports.record import POINT_FIELDS
 from sable.config import ModelConfig, PPOConfig
@@ -15,7 +16,6 @@ from sable.models import MODELS
 from scaleprof.errors import UserError
 from scaleprof.grid import (
     Axes,
-    Point,
     check,
     choose_dtypes,
     choose_scenario,
@@ -23,8 +23,7 @@ from scaleprof.grid import (
     choose_variants,
 )
 
-POINT = Point(
-    scenario="neom",
+POINT = point(
     model="sable",
     mode="chunkwise",
     agents=16,
@@ -33,10 +32,6 @@ POINT = Point(
     chunk=2,
     embed_dim=32,
     heads=4,
-    blocks=1,
-    epochs=1,
-    minibatches=2,
-    dtype="float32",
     seed=3,
     repeat=1,
     settings=(("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual")),

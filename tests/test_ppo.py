@@ -147,23 +147,85 @@ class Recorder:
         return Evaluation(params["w"] * mismatch, mismatch, params["w"] * mismatch)
 
 
-def test_carries_stay_with_their_environments_in_every_epoch() -> None:
-    envs, seq_len, agents = 6, 3, 2
-    shape = (envs, seq_len, agents)
-    config = PPOConfig(envs=envs, seq_len=seq_len, epochs=4, minibatches=3, normalise_advantages=False)
-    policy = Recorder()
-    ids = jnp.broadcast_to(jnp.arange(envs, dtype=jnp.float32)[:, None, None], shape)
+def uneventful(policy: Policy, config: PPOConfig, reward: float = 0.0) -> tuple[TrainState, Trajectory]:
+    """A rollout of two agents that observe their environment's number, with fresh parameters."""
+    shape = (config.envs, config.seq_len, 2)
+    ids = jnp.broadcast_to(jnp.arange(config.envs, dtype=jnp.float32)[:, None, None], shape)
     observation = Observation(ids[..., None], jnp.ones((*shape, 1), dtype=bool), jnp.zeros(shape[:2], dtype=jnp.int32))
     zeros, flags = jnp.zeros(shape), jnp.zeros(shape[:2], dtype=bool)
     whole = flags.astype(jnp.int32)
     steps = Transition(
-        observation, zeros.astype(jnp.int32), zeros, zeros, whole, zeros, flags * 1.0, flags, flags, zeros
+        observation, zeros.astype(jnp.int32), zeros, zeros, whole, zeros + reward, flags * 1.0, flags, flags, zeros
     )
-    trajectory = Trajectory(steps, policy.init_carry(envs), zeros[:, 0])
+    trajectory = Trajectory(steps, policy.init_carry(config.envs), zeros[:, 0])
     params = policy.init(jax.random.key(0))
     state = TrainState(params, ppo.optimiser(config).init(params), (), observation, flags[:, 0], (), jax.random.key(1))
-    _, metrics = ppo.learn(policy, config, state, trajectory)
+    return state, trajectory
+
+
+def test_carries_stay_with_their_environments_in_every_epoch() -> None:
+    policy, config = Recorder(), PPOConfig(envs=6, seq_len=3, epochs=4, minibatches=3, normalise_advantages=False)
+    _, metrics = ppo.learn(policy, config, *uneventful(policy, config))
     assert metrics.entropy == 0.0
+
+
+class Witness(Recorder):
+    """Keeps the numbers of the environments of every minibatch that it is asked to evaluate."""
+
+    def __init__(self) -> None:
+        self.groups: list[frozenset[int]] = []
+
+    def evaluate(self, params: Any, observation: Any, actions: Any, resets: Any, carry: Any) -> Any:
+        jax.debug.callback(lambda ids: self.groups.append(frozenset(ids.tolist())), carry, ordered=True)
+        return super().evaluate(params, observation, actions, resets, carry)
+
+
+def test_every_epoch_sees_all_environments_in_groups_of_its_own() -> None:
+    policy, config = Witness(), PPOConfig(envs=8, seq_len=3, epochs=4, minibatches=4)
+    ppo.learn(policy, config, *uneventful(policy, config))
+    jax.effects_barrier()
+    assert len(policy.groups) == 4 * 4
+    epochs = [policy.groups[start : start + 4] for start in range(0, 16, 4)]
+    for groups in epochs:
+        assert [len(group) for group in groups] == [2] * 4
+        assert frozenset[int]().union(*groups) == set(range(8))
+    assert len({frozenset(groups) for groups in epochs}) == 4
+
+
+class Slope(Recorder):
+    """A policy whose log-probability is 0.6 x + 0.8 y everywhere: its gradient has norm 1."""
+
+    def init(self, key: jax.Array) -> Any:
+        return {"x": jnp.zeros(()), "y": jnp.zeros(())}
+
+    def evaluate(self, params: Any, observation: Any, actions: Any, resets: Any, carry: Any) -> Any:
+        zeros = jnp.zeros(actions.shape)
+        return Evaluation(0.6 * params["x"] + 0.8 * params["y"] + zeros, zeros, zeros)
+
+
+def slope_config(**options: Any) -> PPOConfig:
+    """A trainer that sees the rewards as they are, and no other loss."""
+    plain = {"gamma": 0.0, "normalise_advantages": False, "entropy_coef": 0.0, "value_coef": 0.0}
+    return PPOConfig(**{"envs": 2, "seq_len": 3, "minibatches": 1, "learning_rate": 0.1} | plain | options)
+
+
+@pytest.mark.parametrize(("reward", "clipped"), [(10.0, 0.5), (0.3, 0.3)], ids=["beyond the norm", "within it"])
+def test_adam_takes_the_gradient_clipped_to_its_global_norm(reward: float, clipped: float) -> None:
+    """The gradient is −reward · (0.6, 0.8). Adam's first step is g / (|g| + ε), and ε is large enough to tell."""
+    policy, config = Slope(), slope_config(max_grad_norm=0.5, adam_eps=0.25)
+    learned, metrics = ppo.learn(policy, config, *uneventful(policy, config, reward))
+    assert metrics.grad_norm == pytest.approx(reward)
+    for name, share in (("x", 0.6), ("y", 0.8)):
+        gradient = clipped * share
+        assert learned.params[name] == pytest.approx(0.1 * gradient / (gradient + 0.25), rel=1e-4)
+
+
+@pytest.mark.parametrize("permute_agents", [False, True])
+def test_the_ratio_is_to_the_acting_policy_in_every_epoch(*, permute_agents: bool) -> None:
+    """The first of two epochs moves both parameters by the step size: the second's ratio is exp(1.4 · 0.1)."""
+    policy, config = Slope(), slope_config(epochs=2, permute_agents=permute_agents)
+    _, metrics = ppo.learn(policy, config, *uneventful(policy, config, reward=1.0))
+    assert metrics.policy_loss == pytest.approx(-(1.0 + np.exp(0.14)) / 2, rel=1e-4)
 
 
 def test_permuted_agents_are_evaluated_again() -> None:

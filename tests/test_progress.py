@@ -6,33 +6,17 @@ import dataclasses
 import io
 
 import pytest
+from points import point
 from rich.console import Console
 
 from reports import Record
 from scaleprof import progress
-from scaleprof.grid import Point
 from scaleprof.progress import Estimate, Progress
 
-SMALL = Point(
-    scenario="neom",
-    model="mat",
-    mode="dense",
-    agents=10,
-    seq_len=4,
-    envs=2,
-    chunk=None,
-    embed_dim=8,
-    heads=2,
-    blocks=1,
-    epochs=1,
-    minibatches=2,
-    dtype="float32",
-    seed=0,
-    repeat=0,
-)
-LARGE = dataclasses.replace(SMALL, agents=100)
-LARGEST = dataclasses.replace(SMALL, agents=1000)
-OTHER = dataclasses.replace(SMALL, model="sable", mode="parallel")
+SMALL = point(agents=10, seq_len=4)
+LARGE = point(agents=100, seq_len=4)
+LARGEST = point(agents=1000, seq_len=4)
+OTHER = point(agents=10, seq_len=4, model="sable", mode="parallel")
 
 
 def test_no_estimate_before_anything_ended() -> None:

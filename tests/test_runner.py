@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from points import point
 
 from reports import Record
 from scaleprof import child, runner
@@ -24,26 +25,7 @@ from scaleprof.runner import StopSignals, SweepInterruptedError, SweepOptions, m
 from scaleprof.store import RunDirectory, load_records
 
 OPTIONS = SweepOptions(updates=2, warmup_updates=1, timeout_seconds=30.0, memory_limit_bytes=2**30)
-POINTS = [
-    Point(
-        scenario="neom",
-        model="mat",
-        mode="dense",
-        agents=agents,
-        seq_len=2,
-        envs=2,
-        chunk=None,
-        embed_dim=8,
-        heads=2,
-        blocks=1,
-        epochs=1,
-        minibatches=2,
-        dtype="float32",
-        seed=0,
-        repeat=0,
-    )
-    for agents in (2, 3, 4)
-]
+POINTS = [point(agents=agents) for agents in (2, 3, 4)]
 SPEAKS = 'import sys; sys.stdin.readline(); print(\'{"event": "phase", "name": "measure"}\', flush=True); '
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
@@ -288,8 +270,8 @@ def test_environment_of_children(
     }
 
 
-@pytest.mark.parametrize("point", [None, dataclasses.replace(POINTS[0], settings=(("ppo.clip", "0.1"),))])
-def test_a_task_survives_its_journey(point: Point | None) -> None:
-    task = Task(point=point, updates=3, warmup_updates=1, memory_limit_bytes=2**40)
+@pytest.mark.parametrize("task_point", [None, point(settings=(("ppo.clip", "0.1"),))])
+def test_a_task_survives_its_journey(task_point: Point | None) -> None:
+    task = Task(point=task_point, updates=3, warmup_updates=1, memory_limit_bytes=2**40)
     assert "\n" not in task.to_json()
     assert Task.from_json(task.to_json()) == task

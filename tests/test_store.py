@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -88,14 +89,18 @@ def test_the_table_is_replaced_and_never_partly_written(run: RunDirectory, monke
 
     def no_rename(self: Path, target: Path) -> Path:
         written.append(self.read_bytes())
-        raise OSError("the machine stops here")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", no_rename)
-    with pytest.raises(OSError, match="the machine stops here"):
+    with pytest.raises(UserError) as raised:
         run.append(RECORDS[1])
+    assert str(raised.value) == (
+        f"cannot write to {run.path}: No space left on device; 2 points are in its records.jsonl"
+    )
     assert written == [csv_text(RECORDS[:2]).encode()]
     assert read_records(run.path / "results.csv") == RECORDS[:1]
     assert load_records(run.path) == RECORDS[:2]
+    assert not list(run.path.glob("*.part"))
 
 
 def test_a_record_is_synced_before_the_table_is_touched(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pytest
+from points import point
 
-from scaleprof.grid import Point
-from scaleprof.probes import host
+from scaleprof.probes import host, timing
 from scaleprof.programs import Programs
 from scaleprof.protocol import Task
-from scaleprof.worker import PredictedOomError, compile_programs, last_line, percentile_90, summarise
+from scaleprof.worker import (
+    ACT_SECONDS,
+    PredictedOomError,
+    compile_programs,
+    last_line,
+    percentile_90,
+    run_programs,
+    summarise,
+    time_acting,
+)
 
 GIB = 2**30
 
@@ -70,7 +79,7 @@ class FakePrograms:
         self.temp_bytes = temp_bytes
 
     def compile(self, name: str) -> SimpleNamespace:
-        temp = self.temp_bytes[name]
+        temp = self.temp_bytes.get(name, 0)
         analysis = SimpleNamespace(
             argument_size_in_bytes=100, output_size_in_bytes=50, alias_size_in_bytes=30, temp_size_in_bytes=temp
         )
@@ -155,23 +164,127 @@ def test_a_backend_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (len(phases), facts, reason) == (3, {}, "")
 
 
-POINT = Point(
-    scenario="neom",
-    model="mat",
-    mode="dense",
-    agents=2,
-    seq_len=2,
-    envs=2,
-    chunk=None,
-    embed_dim=8,
-    heads=2,
-    blocks=1,
-    epochs=1,
-    minibatches=1,
-    dtype="float32",
-    seed=0,
-    repeat=0,
+class Clocked:
+    """Programs that compute nothing, whose calls take what is listed, as (wall, CPU) seconds."""
+
+    def __init__(self, **took: list[tuple[float, float]]) -> None:
+        self.took = {name: iter(values) for name, values in took.items()}
+        self.calls: list[str] = []
+
+    def key(self, seed: int) -> int:
+        return seed
+
+    def init(self, key: int) -> SimpleNamespace:
+        self.calls.append("init")
+        return SimpleNamespace(params=key)
+
+    def to_host(self, params: int) -> int:
+        return params
+
+    def rollout(self, state: Any) -> Any:
+        self.calls.append("rollout")
+        return SimpleNamespace(params=state.params), "trajectory"
+
+    def learn(self, state: Any, trajectory: str) -> Any:
+        assert trajectory == "trajectory"
+        self.calls.append("learn")
+        return SimpleNamespace(params=state.params + 1), Loss(0.5 / state.params)
+
+    def act(self, state: Any) -> str:
+        self.calls.append("act")
+        return "action"
+
+    def distance(self, before: int, after: int) -> float:
+        return float(after - before)
+
+    def episode_return(self, state: Any) -> None:
+        return None
+
+    def timed(self, call: Callable[..., Any], *arguments: Any) -> timing.Timed:
+        return timing.Timed(call(*arguments), *next(self.took[call.__name__]))
+
+
+class Loss(NamedTuple):
+    policy_loss: float
+
+
+def clocked(monkeypatch: pytest.MonkeyPatch, **took: list[tuple[float, float]]) -> Clocked:
+    programs = Clocked(**took)
+    monkeypatch.setattr(timing, "timed", programs.timed)
+    return programs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "median"),
+    [
+        ([9.0, 1.0, 2.0, 4.0, 3.0, 0.0], 5, 3.0),
+        ([ACT_SECONDS / 6.5] * 4 + [ACT_SECONDS / 10] * 60, 8, ACT_SECONDS * (1 / 6.5 + 1 / 10) / 2),
+        ([0.001] * 20 + [0.003] * 60, 50, 0.003),
+    ],
+    ids=["at least five", "about half a second", "at most fifty"],
 )
+def test_acting_takes_the_median_of_some_calls(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], calls: int, median: float
+) -> None:
+    programs = clocked(monkeypatch, act=[(value, 100.0) for value in seconds])
+    assert time_acting(cast("Programs", programs), cast("Any", None)) == pytest.approx(median)
+    assert programs.calls == ["act"] * calls
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> None:
+    """Three updates after one to warm up, in a process that holds 400 bytes; compiling took it to 900."""
+    programs = clocked(
+        monkeypatch,
+        rollout=[(50.0, 50.0), (3.0, 4.0), (1.0, 1.0), (1.0, 1.0)],
+        learn=[(50.0, 50.0), (1.0, 5.0), (1.0, 3.0), (7.0, 1.0)],
+        act=[(0.25, 9.0)] * 5,
+    )
+    memory = {"peak": 900}
+
+    def reset_peak() -> bool:
+        if resets:
+            memory["peak"] = 450  # the most after it, with the updates
+        return resets
+
+    monkeypatch.setattr(host, "release_free_memory", lambda: None)
+    monkeypatch.setattr(host, "rss_bytes", lambda: 400)
+    monkeypatch.setattr(host, "peak_rss_bytes", lambda: memory["peak"])
+    monkeypatch.setattr(host, "reset_peak", reset_peak)
+    device = SimpleNamespace(platform="cpu", memory_stats=lambda: None)
+    task = Task(point=point(agents=10, envs=4, seq_len=16, seed=7), updates=3, warmup_updates=1)
+    events = io.StringIO()
+    run_programs(cast("Programs", programs), task, cast("Any", device), events)
+    first, *told, last = [json.loads(line) for line in events.getvalue().splitlines()]
+    assert programs.calls == ["init", *["rollout", "learn"] * 4, *["act"] * 5]
+    assert first == {"event": "facts", "host_compile_peak_bytes": 900}
+    assert [(event["event"], event.get("name") or (event["phase"], event["update"])) for event in told] == [
+        ("phase", "warm up"),
+        ("sample", ("warm up", 0)),
+        ("phase", "measure"),
+        *(("sample", ("measure", update)) for update in range(3)),
+    ]
+    assert [event["update_cpu_seconds"] for event in told if event["event"] == "sample"] == [100.0, 9.0, 4.0, 2.0]
+    assert last == {
+        "event": "facts",
+        "device_peak_bytes": None,
+        "host_rss_peak_bytes": 450 if resets else None,
+        "host_peak_rise_bytes": 50 if resets else None,
+        "act_seconds": 0.25,
+        "parameters_moved": 4.0,
+        "episode_return": None,
+        "warmup_updates": 1,
+        "measured_updates": 3,
+        "rollout_seconds": 1.0,
+        "learn_seconds": 1.0,
+        "update_seconds": 4.0,
+        "update_min_seconds": 2.0,
+        "update_p90_seconds": pytest.approx(7.2),
+        "update_cpu_seconds": 4.0,
+        "env_steps_per_second": 16.0,
+        "agent_steps_per_second": 160.0,
+        "policy_loss": 0.05,
+    }
 
 
 def test_no_episode_no_return() -> None:
@@ -195,5 +308,5 @@ def test_distance_of_parameters() -> None:
 
 
 def test_programs_are_made_from_shapes_alone() -> None:
-    large = Programs(dataclasses.replace(POINT, agents=1 << 20, envs=1 << 20, seq_len=1 << 20))
-    assert large.parameters == Programs(dataclasses.replace(POINT, agents=64)).parameters
+    large = Programs(point(agents=1 << 20, envs=1 << 20, seq_len=1 << 20))
+    assert large.parameters == Programs(point(agents=64)).parameters

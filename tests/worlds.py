@@ -9,12 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sable.config import ModelConfig, PPOConfig
-from sable.models import build_policy
+from sable.models import MODELS, build_policy
 from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-MODES = [("sable", "chunkwise"), ("sable", "recurrent"), ("sable", "parallel"), ("sable", "factored"), ("mat", "dense")]
+MODES = [(entry.name, mode) for entry in MODELS.values() for mode in entry.modes or ("",)]
+"""Every registered model in each of its modes."""
+ONE_MODE_EACH = [(entry.name, next(iter(entry.modes), "")) for entry in MODELS.values()]
+"""Every registered model in its first mode, for what the modes share."""
 TINY = {"embed_dim": 8, "heads": 2}
 
 

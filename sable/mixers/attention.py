@@ -63,6 +63,16 @@ class Attention(nnx.Module):
         y = self.form(q, k, v, causal=self.causal)
         return self.output(y.reshape(query.shape)).astype(jnp.float32), carry
 
+    def timestep(
+        self,
+        query: Float[Array, "B 1 N E"],
+        key: Float[Array, "B 1 N E"],
+        resets: Bool[Array, "B 1"],
+        carry: Carry,
+    ) -> tuple[Float[Array, "B 1 N E"], Carry]:
+        """Attention among the agents of one timestep: timesteps do not mix, so this is nothing special."""
+        return self(query, key, resets, carry)
+
     def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
         """An empty cache of keys and values, (B, H, N, d) each."""
         empty = jnp.zeros((reset.shape[0], self.heads, num_agents, self.head_dim))

@@ -1,8 +1,8 @@
 """The protocol of a sequence mixer: what moves information between tokens.
 
-A mixer is a Flax NNX module. It has two entrances that compute the same function: a whole sequence at once
-(`__call__`, for training and for the encoder) and one agent after the other within a timestep (`begin_timestep`,
-`step`, `end_timestep`, for autoregressive acting).
+A mixer is a Flax NNX module. It has three entrances that compute the same function: whole sequences (`__call__`, for
+training), all agents of one timestep (`timestep`, for acting where the agents' tokens are known: the encoder) and one
+agent after the other (`begin_timestep`, `step`, `end_timestep`, for autoregressive acting).
 
 A mixer is *causal* (agent i sees agents up to i of its timestep: the decoder) or *full* (all of them: the encoder).
 Only a causal mixer can step agent by agent.
@@ -36,6 +36,16 @@ class Mixer(Protocol):
         carry: Carry,
     ) -> tuple[Float[Array, "B T N E"], Carry]:
         """Mix T timesteps of N agents; returns the tokens and the memory after the last timestep."""
+        ...
+
+    def timestep(
+        self,
+        query: Float[Array, "B 1 N E"],
+        key: Float[Array, "B 1 N E"],
+        resets: Bool[Array, "B 1"],
+        carry: Carry,
+    ) -> tuple[Float[Array, "B 1 N E"], Carry]:
+        """What `__call__` gives for a single timestep, in the cheapest way, whatever form sequences are computed in."""
         ...
 
     def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
 from sable.mixers.base import TimestepState
-from sable.mixers.retention import Form, head_decays, open_timestep
+from sable.mixers.retention import Form, factored, head_decays, open_timestep
 
 
 class GatedRetention(nnx.Module):
@@ -52,9 +52,17 @@ class GatedRetention(nnx.Module):
         carry: Float[Array, "B H d d"],
     ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
         """Retention over T timesteps of N agents by this mixer's form."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
-        y, carry = self.form(q, k, v, self._decay(), resets, carry, causal=self.causal)
-        return self._gated(y, key), carry
+        return self._mix(self.form, query, key, resets, carry)
+
+    def timestep(
+        self,
+        query: Float[Array, "B 1 N E"],
+        key: Float[Array, "B 1 N E"],
+        resets: Bool[Array, "B 1"],
+        carry: Float[Array, "B H d d"],
+    ) -> tuple[Float[Array, "B 1 N E"], Float[Array, "B H d d"]]:
+        """One timestep by its d×d state: O(N) in every mode."""
+        return self._mix(factored, query, key, resets, carry)
 
     def begin_timestep(
         self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int
@@ -74,6 +82,18 @@ class GatedRetention(nnx.Module):
         """After the last agent the running state is the timestep's."""
         carry: Array = state
         return carry
+
+    def _mix(
+        self,
+        form: Form,
+        query: Float[Array, "B T N E"],
+        key: Float[Array, "B T N E"],
+        resets: Bool[Array, "B T"],
+        carry: Float[Array, "B H d d"],
+    ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
+        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        y, carry = form(q, k, v, self._decay(), resets, carry, causal=self.causal)
+        return self._gated(y, key), carry
 
     def _decay(self) -> Float[Array, " H"]:
         return head_decays(self.heads, self.decay_scaling)

@@ -63,10 +63,18 @@ class EncoderBlock(nnx.Module):
         self.norm1, self.norm2 = parts.norm(embed_dim), parts.norm(embed_dim)
 
     def __call__(
-        self, x: Float[Array, "B T N E"], encoding: Float[Array, "..."], resets: Bool[Array, "B T"], carry: Carry
+        self,
+        x: Float[Array, "B T N E"],
+        encoding: Float[Array, "..."],
+        resets: Bool[Array, "B T"],
+        carry: Carry,
+        *,
+        acting: bool,
     ) -> tuple[Float[Array, "B T N E"], Carry]:
         """Apply the block; `encoding` is added to what the mixer sees."""
-        mixed, carry = self.mixer(x + encoding, x + encoding, resets, carry)
+        mix = self.mixer.timestep if acting else self.mixer
+        tokens = x + encoding
+        mixed, carry = mix(tokens, tokens, resets, carry)
         x = self.norm1(x + mixed)
         return self.norm2(x + self.feed_forward(x)), carry
 
@@ -88,7 +96,8 @@ class DecoderBlock(nnx.Module):
         mix_cross: Callable[[Array, Array], tuple[Array, Carry]],
     ) -> tuple[Float[Array, "*tokens E"], tuple[Carry, Carry]]:
         """Apply the block with the given ways of mixing: a whole sequence or one agent's step."""
-        mixed, self_carry = mix_self(x + encoding, x + encoding)
+        tokens = x + encoding
+        mixed, self_carry = mix_self(tokens, tokens)
         actions = self.norm1(x + mixed)
         mixed, cross_carry = mix_cross(rep + encoding, actions + encoding)
         y = self.norm2(rep + mixed)
@@ -102,10 +111,14 @@ class DecoderBlock(nnx.Module):
         resets: Bool[Array, "B T"],
         self_carry: Carry,
         cross_carry: Carry,
+        *,
+        acting: bool,
     ) -> tuple[Float[Array, "B T N E"], tuple[Carry, Carry]]:
         """Apply the block to whole sequences."""
-        mix_self = partial(self.self_mixer, resets=resets, carry=self_carry)
-        return self.apply(x, rep, encoding, mix_self, partial(self.cross_mixer, resets=resets, carry=cross_carry))
+        mixers = (self.self_mixer, self.cross_mixer)
+        mix_self, mix_cross = (mixer.timestep if acting else mixer for mixer in mixers)
+        mix_self = partial(mix_self, resets=resets, carry=self_carry)
+        return self.apply(x, rep, encoding, mix_self, partial(mix_cross, resets=resets, carry=cross_carry))
 
 
 class EncoderDecoder(nnx.Module):
@@ -138,16 +151,19 @@ class EncoderDecoder(nnx.Module):
         )
 
     def encode(
-        self, observation: Observation, resets: Bool[Array, "B T"], carry: tuple[Carry, ...]
+        self, observation: Observation, resets: Bool[Array, "B T"], carry: tuple[Carry, ...], *, acting: bool = False
     ) -> tuple[Float[Array, "B T N E"], Float[Array, "B T N"], tuple[Carry, ...]]:
-        """Representations and values of whole sequences, and the encoder's memory after them."""
+        """Representations and values of whole sequences, and the encoder's memory after them.
+
+        With `acting` the sequence is one timestep, which mixers compute in their cheapest way.
+        """
         x = self.observation_embedding(observation.features)
         encoding = self._encoding(observation.step_count)[:, :, None]
         carries = []
         for index, block in enumerate(self.encoder_blocks):
             if index == 0 or self.norm_every_block:
                 x = self.encoder_norm(x)
-            x, block_carry = self._remat(block)(x, encoding, resets, carry[index])
+            x, block_carry = self._remat(partial(block, acting=acting))(x, encoding, resets, carry[index])
             carries.append(block_carry)
         return x, self.value_head(x)[..., 0], tuple(carries)
 
@@ -158,13 +174,16 @@ class EncoderDecoder(nnx.Module):
         step_count: Int[Array, "B T"],
         resets: Bool[Array, "B T"],
         carry: NetworkCarry,
+        *,
+        acting: bool = False,
     ) -> tuple[Float[Array, "B T N A"], NetworkCarry]:
-        """Logits (before the action mask) of whole sequences whose actions are known."""
+        """Logits (before the action mask) of whole sequences whose actions are known; `acting` as in `encode`."""
         x = self.decoder_norm(self.action_embedding(previous_actions(actions)))
         encoding = self._encoding(step_count)[:, :, None]
         carries = []
         for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True):
-            x, block_carries = self._remat(block.apply_sequence)(x, rep, encoding, resets, own, cross)
+            apply = self._remat(partial(block.apply_sequence, acting=acting))
+            x, block_carries = apply(x, rep, encoding, resets, own, cross)
             carries.append(block_carries)
         own_carries, cross_carries = (tuple(side) for side in zip(*carries, strict=True))
         return self.action_head(x), NetworkCarry(carry.encoder, own_carries, cross_carries)
