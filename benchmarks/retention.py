@@ -2,7 +2,7 @@
 
 One learning step is the value and gradient of the PPO loss over one minibatch; acting is one step of all agents in all
 environments. Figures are of one process pinned to `--cores` cores, in one run, so that rows can be compared with each
-other. Sizes default to those of the published implementation's figures in docs/performance.md.
+other. Sizes default to those of the figures in docs/performance.md.
 
     python benchmarks/retention.py --agents 16,64,256 --forms factored,chunkwise --json out.json
 """

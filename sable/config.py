@@ -106,7 +106,7 @@ class PPOConfig:
     """Global norm to which gradients are clipped."""
     normalise_advantages: bool = True
     """Give the advantages of every minibatch mean 0 and standard deviation 1."""
-    accumulate: int = 0
+    accumulate: int = 1
     """Groups of environments K over which a minibatch's gradients are summed, one group in memory at a time; the result
     is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near `sable.ppo.GROUP_TOKENS`."""
     permute_agents: bool = False

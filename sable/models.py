@@ -32,6 +32,8 @@ class ModelEntry:
     modes: tuple[str, ...] = ()
     default_modes: tuple[str, ...] = ()
     chunked: tuple[str, ...] = ()
+    ppo_defaults: tuple[tuple[str, int], ...] = ()
+    """Fields of `sable.config.PPOConfig` that have another default for this model, with their values."""
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -44,6 +46,8 @@ MODELS: dict[str, ModelEntry] = {
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise", "recurrent", "parallel"),
             chunked=("chunkwise",),
+            # Small groups made Sable's learning 1.5 times faster and smaller; they made MAT's 1.5 times slower.
+            ppo_defaults=(("accumulate", 0),),
         ),
         ModelEntry(
             name="mat",

@@ -108,7 +108,10 @@ def sweep(
     accumulate: Annotated[
         int | None,
         _axis(
-            "--accumulate", "Sum gradients over this many groups of environments; saves memory.", "open", metavar="K"
+            "--accumulate",
+            "Sum gradients over this many groups of environments; saves memory.",
+            "by model",
+            metavar="K",
         ),
     ] = None,
     remat: Annotated[

@@ -82,7 +82,7 @@ class Point:
             envs=self.envs,
             epochs=self.epochs,
             minibatches=self.minibatches,
-            **self._group("ppo", PPOConfig),
+            **dict(MODELS[self.model].ppo_defaults) | self._group("ppo", PPOConfig),
         )
 
     def scenario_options(self) -> dict[str, Any]:

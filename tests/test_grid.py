@@ -125,7 +125,7 @@ def test_configs_of_a_point() -> None:
     assert POINT.model_config() == ModelConfig(
         model="sable", mode="chunkwise", embed_dim=32, heads=4, blocks=1, chunk=2, decay_scaling=0.5
     )
-    assert POINT.ppo_config() == PPOConfig(seq_len=8, envs=4, epochs=1, minibatches=2, clip=0.1)
+    assert POINT.ppo_config() == PPOConfig(seq_len=8, envs=4, epochs=1, minibatches=2, clip=0.1, accumulate=0)
     assert POINT.scenario_options() == {"reward": "individual"}
 
 
@@ -239,6 +239,12 @@ def test_the_last_of_equal_settings_counts() -> None:
     texts = ["ppo.clip=0.3", "model.decay_scaling=0.5", "ppo.clip=0.1"]
     expected = (("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual"))
     assert choose_settings(texts, "neom", "individual") == expected
+
+
+def test_a_model_brings_its_own_trainer_defaults() -> None:
+    assert point(model="sable", mode="factored").ppo_config().accumulate == 0
+    assert point(model="mat", mode="dense", chunk=None).ppo_config().accumulate == 1
+    assert point(settings=(("ppo.accumulate", "2"),), envs=4, minibatches=2).ppo_config().accumulate == 2
 
 
 def test_a_task_is_chosen_once() -> None:

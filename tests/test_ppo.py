@@ -115,13 +115,14 @@ def test_open_number_of_groups_keeps_groups_small() -> None:
     state = tiny_ppo()
     _, trajectory = started(tiny_policy("sable", "factored", scenario.space), scenario, state)
     batch = batch_of(trajectory, state)
-    assert ppo.accumulation_groups(tiny_ppo(), batch) == 1
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), batch) == 1
     many = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
     many = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS // 32), jnp.int32))
-    assert ppo.accumulation_groups(tiny_ppo(), many) == 6
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), many) == 6
     huge = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS), jnp.int32))
-    assert ppo.accumulation_groups(tiny_ppo(), huge) == 12
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), huge) == 12
     assert ppo.accumulation_groups(tiny_ppo(accumulate=2), huge) == 2
+    assert ppo.accumulation_groups(tiny_ppo(), huge) == 1
 
 
 class Recorder:
