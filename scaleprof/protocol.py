@@ -15,9 +15,6 @@ from scaleprof.grid import Point
 OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
 """What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
 
-PHASES = ("start", "compile act", "compile rollout", "compile learn", "warm up", "measure")
-"""The phases of a point, in order; one ends when the next begins."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Task:

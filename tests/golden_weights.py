@@ -9,22 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from sable.networks.encoder_decoder import EncoderDecoder
 from sable.policies import EncoderDecoderPolicy
 from sable.types import Params
 
 FOLDER = Path(__file__).parent / "golden"
 
 Weights = dict[str, np.ndarray]
-
-NORMS = {"encoder/ln": "encoder_norm", "decoder/ln": "decoder_norm"}
-SABLE_RETENTION = {
-    "query": "retention_heads_0/w_q",
-    "key": "retention_heads_0/w_k",
-    "value": "retention_heads_0/w_v",
-    "gate": "w_g",
-    "output": "w_o",
-}
 
 
 def load(name: str) -> Weights:
@@ -112,8 +102,3 @@ def named_leaves(params: Params, prefix: str, model: str) -> Weights:
     return {
         prefix + published_name(tuple(str(part.key) for part in path), model): np.asarray(leaf) for path, leaf in paths
     }
-
-
-def network_of(policy: EncoderDecoderPolicy, params: Params) -> EncoderDecoder:
-    """The policy's network with these parameters."""
-    return policy.network(params)
