@@ -13,9 +13,11 @@ from jaxtyping import install_import_hook
 SHAPE_CHECKED = [
     "sable.acting",
     "sable.advantages",
+    "sable.linear",
     "sable.losses",
     "sable.mixers",
     "sable.networks",
+    "sable.norms",
     "sable.policies",
     "sable.ppo",
     "sable.rollout",

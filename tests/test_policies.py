@@ -20,7 +20,7 @@ from scenarios.wrappers import Batched
 def sharpened(params: Any) -> Any:
     """Parameters that are far from the small initial ones, so that a difference anywhere shows."""
     leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(7), len(leaves))
+    keys = jax.random.split(jax.random.key(5), len(leaves))
     return jax.tree.unflatten(
         tree, [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
     )

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
+from sable.linear import linear
 from sable.mixers.base import TimestepState
 from sable.types import Carry
 
@@ -39,7 +40,7 @@ class Attention(nnx.Module):
     ) -> None:
         def projection() -> nnx.Linear:
             init = nnx.initializers.orthogonal(0.01)
-            return nnx.Linear(embed_dim, embed_dim, kernel_init=init, dtype=dtype, rngs=rngs)
+            return linear(embed_dim, embed_dim, bias=True, kernel_init=init, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.head_dim = embed_dim // heads

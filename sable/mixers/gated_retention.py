@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
+from sable.linear import linear
 from sable.mixers.base import TimestepState
 from sable.mixers.retention import Form, factored, head_decays, open_timestep
+from sable.norms import HeadNorm
 
 
 class GatedRetention(nnx.Module):
@@ -29,7 +31,7 @@ class GatedRetention(nnx.Module):
     ) -> None:
         def projection() -> nnx.Linear:
             init = nnx.initializers.normal(1.0 / embed_dim)
-            return nnx.Linear(embed_dim, embed_dim, use_bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+            return linear(embed_dim, embed_dim, bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.head_dim = embed_dim // heads
@@ -38,7 +40,7 @@ class GatedRetention(nnx.Module):
         self.decay_scaling = decay_scaling
         self.query, self.key, self.value = projection(), projection(), projection()
         self.gate, self.output = projection(), projection()
-        self.norm = nnx.GroupNorm(embed_dim, num_groups=heads, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
+        self.norm = HeadNorm(embed_dim, heads)
 
     def init_carry(self, envs: int) -> Float[Array, "B H d d"]:
         """A state of zeros."""
@@ -102,6 +104,4 @@ class GatedRetention(nnx.Module):
         return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
 
     def _gated(self, y: Float[Array, "*tokens H d"], key: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
-        flat = y.reshape(-1, self.heads * self.head_dim)
-        normed = self.norm(flat).reshape(key.shape)
-        return self.output(nnx.swish(self.gate(key)) * normed).astype(jnp.float32)
+        return self.output(nnx.swish(self.gate(key)) * self.norm(y.reshape(key.shape))).astype(jnp.float32)

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
+from sable.linear import linear
+
 NormFactory = Callable[[int], nnx.Module]
 
 HIDDEN_INIT = nnx.initializers.orthogonal(2**0.5)
@@ -25,10 +27,10 @@ class SwiGLU(nnx.Module):
     """
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        def linear() -> nnx.Linear:
-            return nnx.Linear(embed_dim, embed_dim, use_bias=False, dtype=dtype, rngs=rngs)
+        def square() -> nnx.Linear:
+            return linear(embed_dim, embed_dim, bias=False, dtype=dtype, rngs=rngs)
 
-        self.gate, self.linear, self.output = linear(), linear(), linear()
+        self.gate, self.linear, self.output = square(), square(), square()
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
@@ -39,8 +41,8 @@ class MLP(nnx.Module):
     """GELU(x W_1 + b_1) W_2 + b_2."""
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.hidden = nnx.Linear(embed_dim, embed_dim, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
-        self.output = nnx.Linear(embed_dim, embed_dim, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+        self.hidden = linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.output = linear(embed_dim, embed_dim, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
@@ -54,7 +56,7 @@ class ObservationEmbedding(nnx.Module):
         self, features: int, embed_dim: int, *, norm: NormFactory, bias: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         self.norm = norm(features)
-        self.linear = nnx.Linear(features, embed_dim, use_bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.linear = linear(features, embed_dim, bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*tokens F"]) -> Float[Array, "*tokens E"]:
         """Embed every observation."""
@@ -66,9 +68,7 @@ class ActionEmbedding(nnx.Module):
 
     def __init__(self, actions: int, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.channels = actions + 1
-        self.linear = nnx.Linear(
-            self.channels, embed_dim, use_bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs
-        )
+        self.linear = linear(self.channels, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, tokens: Int[Array, "*tokens"]) -> Float[Array, "*tokens E"]:
         """Embed tokens: 0 for the start, action + 1 otherwise."""
@@ -79,9 +79,9 @@ class Head(nnx.Module):
     """norm(GELU(x W_1 + b_1)) W_2 + b_2: a token to a value or to logits."""
 
     def __init__(self, embed_dim: int, outputs: int, *, norm: NormFactory, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.hidden = nnx.Linear(embed_dim, embed_dim, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.hidden = linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
         self.norm = norm(embed_dim)
-        self.output = nnx.Linear(embed_dim, outputs, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+        self.output = linear(embed_dim, outputs, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens out"]:
         """Apply the head to every token."""
