@@ -7,22 +7,16 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from sable import acting
 from sable.config import ModelConfig
 from sable.mixers import attention, retention
 from sable.mixers.base import Mixer
 from sable.mixers.gated_retention import GatedRetention
-from sable.networks.encoder_decoder import (
-    EncoderDecoder,
-    NetworkCarry,
-    Parts,
-    log_prob_and_entropy,
-    mask_logits,
-)
+from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
-from sable.types import Action, Evaluation, Observation, Params, Space
+from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
 
 NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 
@@ -67,15 +61,15 @@ class EncoderDecoderPolicy:
         self,
         params: Params,
         observation: Observation,
-        actions: Int[Array, "B T N"],
+        actions: ActionSequence,
         resets: Bool[Array, "B T"],
         carry: NetworkCarry,
     ) -> Evaluation:
         """Encode and decode whole sequences in parallel."""
         network = self.network(params)
         rep, value, _ = network.encode(observation, resets, carry.encoder)
-        logits, _ = network.decode(rep, actions, observation.step_count, resets, carry)
-        log_prob, entropy = log_prob_and_entropy(mask_logits(logits, observation.action_mask), actions)
+        output, _ = network.decode(rep, actions, observation.step_count, resets, carry)
+        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
         return Evaluation(log_prob, entropy, value)
 
     def value(

@@ -17,7 +17,7 @@ from sable.advantages import trajectory_advantages
 from sable.config import PPOConfig
 from sable.losses import clipped_policy_loss, clipped_value_loss, normalise
 from sable.rollout import collect
-from sable.types import Action, Carry, Observation, Params, Policy, Scenario, TrainState, Trajectory
+from sable.types import Action, ActionSequence, Carry, Observation, Params, Policy, Scenario, TrainState, Trajectory
 
 
 class Metrics(NamedTuple):
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     """What a minibatch learns from; B leading."""
 
     observation: Observation
-    actions: Int[Array, "B T N"]
+    actions: ActionSequence
     resets: Bool[Array, "B T"]
     old_log_prob: Float[Array, "B T N"]
     old_value: Float[Array, "B T N"]
@@ -177,7 +177,7 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
 
 def accumulation_groups(config: PPOConfig, batch: Batch) -> int:
     """How many groups a minibatch is cut into: as configured, or so many that a group has few enough tokens."""
-    envs, timesteps, agents = batch.actions.shape
+    envs, timesteps, agents = batch.actions.shape[:3]
     if config.accumulate:
         return config.accumulate
     divisors = (k for k in range(1, envs + 1) if envs % k == 0)
@@ -200,7 +200,7 @@ def permute_agents(policy: Policy, params: Params, batch: Batch, key: PRNGKeyArr
     Stored log-probabilities belong to the order in which the agents acted, so those of the acting policy (`params`)
     are evaluated again in the new order; values do not depend on it.
     """
-    order = jax.random.permutation(key, batch.actions.shape[-1])
+    order = jax.random.permutation(key, batch.actions.shape[2])
 
     def along(x: Array, axis: int) -> Array:
         return jnp.take(x, order, axis=axis)

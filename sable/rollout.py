@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sable.distributions import environment_actions
 from sable.types import Carry, Params, Policy, Scenario, Step, TrainState, Trajectory, Transition
 
 
@@ -18,7 +19,7 @@ def collect(policy: Policy, scenario: Scenario, state: TrainState, *, seq_len: i
     def timestep(current: TrainState, _: None) -> tuple[TrainState, Transition]:
         key, act_key, step_key = jax.random.split(current.key, 3)
         action = policy.act(current.params, current.observation, current.reset, current.carry, act_key)
-        step = scenario.step(current.env_state, action.actions, step_key)
+        step = scenario.step(current.env_state, environment_actions(scenario.space, action.actions), step_key)
         transition = Transition(
             observation=current.observation,
             actions=action.actions,

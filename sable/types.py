@@ -4,7 +4,8 @@ Axis legend, used in every shape of this project:
 
     B  environments          T  timesteps of a sequence     N  agents
     E  embedding width       H  heads                       d  channels of a head (E / H)
-    A  discrete actions      F  features of one agent's observation
+    A  actions; dimensions of an action where it is continuous
+    F  features of one agent's observation
 
 A token is (t, i): agent i at timestep t. Tokens are ordered time-major, agent-minor.
 """
@@ -21,12 +22,21 @@ Carry: TypeAlias = Any
 """What a model remembers between environment steps, a pytree with B leading; `()` for a model without memory."""
 
 
+Actions: TypeAlias = Int[Array, "B N"] | Float[Array, "B N A"]
+"""One timestep's actions: their indices, or A numbers each where they are continuous."""
+ActionSequence: TypeAlias = Int[Array, "B T N"] | Float[Array, "B T N A"]
+"""The same of a whole sequence."""
+
+
 class Space(NamedTuple):
-    """Sizes that a model needs to know of its scenario."""
+    """What a model needs to know of its scenario."""
 
     num_agents: int
     features: int
     actions: int
+    """Actions to choose from, or dimensions of an action where it is continuous."""
+    continuous: bool = False
+    """Actions are vectors in [−1, 1]^A instead of indices."""
 
 
 class Observation(NamedTuple):
@@ -34,7 +44,7 @@ class Observation(NamedTuple):
 
     features: Float[Array, "... N F"]
     action_mask: Bool[Array, "... N A"]
-    """True where an action is legal."""
+    """True where an action is legal: everywhere if actions are continuous."""
     step_count: Int[Array, "..."]
     """Timestep within the episode, 0 at its start."""
 
@@ -65,7 +75,7 @@ class Scenario(Protocol):
         """Start all environments."""
         ...
 
-    def step(self, state: PyTree[Any], actions: Int[Array, "B N"], key: PRNGKeyArray) -> Step:
+    def step(self, state: PyTree[Any], actions: Actions, key: PRNGKeyArray) -> Step:
         """Advance all environments by one timestep and reset those whose episode ended."""
         ...
 
@@ -73,7 +83,8 @@ class Scenario(Protocol):
 class Action(NamedTuple):
     """What a policy chose at one timestep."""
 
-    actions: Int[Array, "B N"]
+    actions: Actions
+    """Continuous ones before they are squashed; see `sable.distributions`."""
     log_prob: Float[Array, "B N"]
     value: Float[Array, "B N"]
     carry: Carry
@@ -116,7 +127,7 @@ class Policy(Protocol):
         self,
         params: Params,
         observation: Observation,
-        actions: Int[Array, "B T N"],
+        actions: ActionSequence,
         resets: Bool[Array, "B T"],
         carry: Carry,
     ) -> Evaluation:
@@ -134,7 +145,7 @@ class Transition(NamedTuple):
     """What a rollout stores of every timestep."""
 
     observation: Observation
-    actions: Int[Array, "B T N"]
+    actions: ActionSequence
     log_prob: Float[Array, "B T N"]
     value: Float[Array, "B T N"]
     decoder_steps: Int[Array, "B T"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from sable.types import Observation, Space, Step
+from sable.types import Actions, Observation, Space, Step
 
 
 class EnvironmentStep(NamedTuple):
@@ -37,8 +37,10 @@ class Environment(Protocol):
         """Start an episode, as if the fraction `elapsed` of its limit had passed where the task allows a late start."""
         ...
 
-    def step(self, state: PyTree[Any], actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Advance by one timestep."""
+    def step(
+        self, state: PyTree[Any], actions: Int[Array, " N"] | Float[Array, "N A"], key: PRNGKeyArray
+    ) -> EnvironmentStep:
+        """Advance by one timestep; continuous actions are in [−1, 1]."""
         ...
 
 
@@ -91,7 +93,7 @@ class Batched:
         )
         return BatchState(states, statistics), observation
 
-    def step(self, state: BatchState, actions: Int[Array, "B N"], key: PRNGKeyArray) -> Step:
+    def step(self, state: BatchState, actions: Actions, key: PRNGKeyArray) -> Step:
         """Advance all environments by one timestep; `Step.observation` is the next episode's where one ended."""
         step_key, reset_key = jax.random.split(key)
         step_keys, reset_keys = jax.random.split(step_key, self.envs), jax.random.split(reset_key, self.envs)

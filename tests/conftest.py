@@ -13,6 +13,7 @@ from jaxtyping import install_import_hook
 SHAPE_CHECKED = [
     "sable.acting",
     "sable.advantages",
+    "sable.distributions",
     "sable.linear",
     "sable.losses",
     "sable.mixers",

@@ -6,26 +6,41 @@ from functools import partial
 
 import jax
 import pytest
-from worlds import neom
+from worlds import Aim, neom
 
 from sable import ppo
 from sable.config import ModelConfig, PPOConfig
 from sable.models import build_policy
+from scenarios.wrappers import Batched
 
-UPDATES = 120
+MODELS = [("sable", "chunkwise"), ("mat", "dense")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "mode"), [("sable", "chunkwise"), ("mat", "dense")])
+@pytest.mark.parametrize(("model", "mode"), MODELS)
 def test_four_agents_learn_their_pattern(model: str, mode: str) -> None:
-    scenario = neom(4, 16, reward="individual")
-    config = PPOConfig(envs=16, epochs=4, minibatches=4, learning_rate=3e-3)
-    policy = build_policy(ModelConfig(model=model, mode=mode), scenario.space)
+    scores = learn(ModelConfig(model=model, mode=mode), neom(4, 16, reward="individual"), updates=120)
+    assert 0.5 < scores[0] < 0.7
+    assert sum(scores[-10:]) / 10 > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "mode"), MODELS)
+def test_three_agents_learn_to_aim_with_continuous_actions(model: str, mode: str) -> None:
+    scenario = Batched(Aim(3, limit=8), 16)
+    scores = learn(ModelConfig(model=model, mode=mode, embed_dim=32), scenario, updates=200)
+    assert 0.4 < scores[0] < 0.6
+    assert sum(scores[-10:]) / 10 > 0.97
+
+
+def learn(model: ModelConfig, scenario: Batched, *, updates: int) -> list[float]:
+    """The mean reward of every update."""
+    config = PPOConfig(envs=scenario.envs, epochs=4, minibatches=4, learning_rate=3e-3)
+    policy = build_policy(model, scenario.space)
     state = jax.jit(partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(0))
     update = jax.jit(partial(ppo.update, policy, scenario, config), donate_argnums=0)
     scores = []
-    for _ in range(UPDATES):
+    for _ in range(updates):
         state, metrics = update(state)
         scores.append(float(metrics.mean_reward))
-    assert 0.5 < scores[0] < 0.7
-    assert sum(scores[-10:]) / 10 > 0.95
+    return scores

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sable.distributions import Categorical
 from sable.losses import clipped_policy_loss, clipped_value_loss, normalise
-from sable.networks.encoder_decoder import log_prob_and_entropy, mask_logits
 from sable.networks.layers import previous_actions, timestep_encoding
 
 
@@ -40,23 +40,9 @@ def test_normalised_advantages() -> None:
     np.testing.assert_allclose(normalised, np.array([-1.0, 0.0, 1.0]) * np.sqrt(1.5), rtol=1e-6)
 
 
-def test_illegal_actions_have_no_probability_and_leave_the_entropy_finite() -> None:
-    logits = mask_logits(jnp.array([[0.0, 0.0, 5.0]]), jnp.array([[True, True, False]]))
-    log_prob, entropy = log_prob_and_entropy(logits, jnp.array([1]))
-    assert log_prob[0] == pytest.approx(np.log(0.5))
-    assert entropy[0] == pytest.approx(np.log(2.0))
-
-
-def test_gradient_through_a_masked_entropy_is_finite() -> None:
-    def entropy(logits: jax.Array) -> jax.Array:
-        masked = mask_logits(logits, jnp.array([True, True, False]))
-        return log_prob_and_entropy(masked, jnp.array(0))[1]
-
-    assert jnp.all(jnp.isfinite(jax.grad(entropy)(jnp.array([1.0, -1.0, 3.0]))))
-
-
 def test_every_agent_is_given_the_action_before_its_own() -> None:
-    np.testing.assert_array_equal(previous_actions(jnp.array([[2, 0, 1]])), [[0, 3, 1]])
+    tokens = Categorical(3).tokens(jnp.array([[2, 0, 1]]))
+    np.testing.assert_array_equal(previous_actions(tokens)[0], np.eye(4)[[0, 3, 1]])
 
 
 def test_timestep_encoding_is_the_transformers() -> None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from worlds import MODES, ONE_MODE_EACH, Counter, neom, tiny_policy, tiny_ppo
+from worlds import MODES, ONE_MODE_EACH, Aim, Counter, neom, tiny_policy, tiny_ppo
 
 from sable import ppo
 from sable.models import MODELS
@@ -27,12 +27,14 @@ def sharpened(params: Any) -> Any:
 
 
 @functools.cache
-def acted_and_evaluated(model: str, mode: str, **options: Any) -> tuple[jax.Array, Transition, Evaluation]:
+def acted_and_evaluated(
+    model: str, mode: str, *, continuous: bool = False, **options: Any
+) -> tuple[jax.Array, Transition, Evaluation]:
     """A second rollout (its carry is not zero) with resets in it, and the evaluation of its actions.
 
     In front the value that the first rollout ended with.
     """
-    scenario = Batched(Counter(3, limit=5), 4)
+    scenario = Batched(Aim(3, limit=5) if continuous else Counter(3, limit=5), 4)
     policy, config = tiny_policy(model, mode, scenario.space, **options), tiny_ppo(seq_len=7)
     state = jax.jit(functools.partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(3))
     state = state._replace(params=sharpened(state.params))
@@ -46,6 +48,21 @@ def acted_and_evaluated(model: str, mode: str, **options: Any) -> tuple[jax.Arra
 @pytest.mark.parametrize(("model", "mode"), MODES)
 def test_evaluating_gives_what_acting_gave(model: str, mode: str) -> None:
     check_agreement(*acted_and_evaluated(model, mode))
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES)
+def test_evaluating_gives_what_acting_gave_with_continuous_actions(model: str, mode: str) -> None:
+    check_agreement(*acted_and_evaluated(model, mode, continuous=True))
+
+
+@pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
+def test_environments_are_given_squashed_actions(model: str, mode: str) -> None:
+    """The world shows the action that it received in its next observation, in the same episode."""
+    _, steps, _ = acted_and_evaluated(model, mode, continuous=True)
+    received, sampled = steps.observation.features[:, 1:, :, 2:4], steps.actions[:, :-1]
+    goes_on = ~steps.ended[:, :-1]
+    np.testing.assert_allclose(received[goes_on], jnp.tanh(sampled[goes_on]), rtol=1e-6)
+    assert float(jnp.abs(received).max()) <= 1.0 < float(jnp.abs(sampled).max())
 
 
 @pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
@@ -78,9 +95,10 @@ def test_neither_chunk_nor_form_changes_the_function(model: str, mode: str, opti
 
 @pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 3.0])
-def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpness: float) -> None:
+@pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
+def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpness: float, *, continuous: bool) -> None:
     """Same key, same actions, log-probabilities and carry, from fresh policies to sharply peaked ones."""
-    space = Space(9, 3, 4)
+    space = Space(9, 3, 4, continuous=continuous)
     sequential, fixed = (tiny_policy(model, mode, space, acting=way) for way in ("sequential", "fixed_point"))
     params = jax.tree.map(
         lambda x: x + sharpness * jax.random.normal(jax.random.key(x.size), x.shape), sequential.init(jax.random.key(0))
@@ -92,7 +110,7 @@ def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpnes
     carry = jax.tree.map(lambda x: jax.random.normal(jax.random.key(3), x.shape), sequential.init_carry(5))
     arguments = (params, observation, reset, carry, jax.random.key(4))
     one, other = (jax.jit(policy.act)(*arguments) for policy in (sequential, fixed))
-    np.testing.assert_array_equal(one.actions, other.actions)
+    np.testing.assert_allclose(one.actions, other.actions, atol=1e-5, rtol=1e-5)
     np.testing.assert_array_equal(one.decoder_steps, np.full(5, 9))
     assert (other.decoder_steps >= 1).all()
     assert (other.decoder_steps <= 10).all()
@@ -128,8 +146,9 @@ def test_illegal_actions_are_never_chosen(model: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
-def test_only_earlier_actions_matter(model: str, mode: str) -> None:
-    space = Space(4, 3, 5)
+@pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
+def test_only_earlier_actions_matter(model: str, mode: str, *, continuous: bool) -> None:
+    space = Space(4, 3, 5, continuous=continuous)
     policy = tiny_policy(model, mode, space)
     params = sharpened(policy.init(jax.random.key(0)))
     observation = random_observation(space)
@@ -139,7 +158,10 @@ def test_only_earlier_actions_matter(model: str, mode: str) -> None:
     def log_probs(actions: jax.Array) -> jax.Array:
         return policy.evaluate(params, observation, actions, resets, policy.init_carry(1)).log_prob[0, 0]
 
-    before, after = log_probs(jnp.array([[[0, 1, 2, 3]]])), log_probs(jnp.array([[[0, 1, 4, 3]]]))
+    actions, others = jnp.array([[[0, 1, 2, 3]]]), jnp.array([[[0, 1, 4, 3]]])
+    if continuous:
+        actions, others = (0.3 * jnp.repeat(x[..., None], 5, axis=-1) - 0.5 for x in (actions, others))
+    before, after = log_probs(actions), log_probs(others)
     np.testing.assert_allclose(before[:2], after[:2], atol=1e-6)
     assert abs(float(before[3] - after[3])) > 1e-4
 
@@ -155,9 +177,8 @@ def operations(function: Any, *arguments: Any) -> int:
     return sum(" = " in line for line in jax.jit(function).lower(*arguments).as_text().splitlines())
 
 
-def graph_sizes(model: str, mode: str, agents: int, seq_len: int) -> list[int]:
+def graph_sizes(model: str, mode: str, scenario: Batched, seq_len: int) -> list[int]:
     """Operations of act, rollout and learn."""
-    scenario = neom(agents, 2)
     policy = tiny_policy(model, mode, scenario.space)
     config = tiny_ppo(seq_len=seq_len, envs=2)
     state = jax.eval_shape(lambda key: ppo.init_train_state(policy, scenario, config, key), jax.random.key(0))
@@ -171,7 +192,17 @@ def graph_sizes(model: str, mode: str, agents: int, seq_len: int) -> list[int]:
 
 @pytest.mark.parametrize(("model", "mode"), MODES)
 def test_graph_is_flat_in_agents_and_timesteps(model: str, mode: str) -> None:
-    for small, large in zip(graph_sizes(model, mode, 4, 6), graph_sizes(model, mode, 64, 24), strict=True):
+    check_flatness(graph_sizes(model, mode, neom(4, 2), 6), graph_sizes(model, mode, neom(64, 2), 24))
+
+
+@pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
+def test_graph_is_flat_with_continuous_actions(model: str, mode: str) -> None:
+    few, many = (Batched(Aim(agents, limit=4), 2) for agents in (4, 64))
+    check_flatness(graph_sizes(model, mode, few, 6), graph_sizes(model, mode, many, 24))
+
+
+def check_flatness(few: list[int], many: list[int]) -> None:
+    for small, large in zip(few, many, strict=True):
         assert abs(large - small) <= 0.02 * small
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from worlds import MODES, Counter, neom, tiny_policy, tiny_ppo
+from worlds import MODES, Aim, Counter, neom, tiny_policy, tiny_ppo
 
 from sable import ppo
 from sable.advantages import trajectory_advantages
@@ -34,7 +34,15 @@ def started(policy: Policy, scenario: Batched, config: PPOConfig) -> tuple[Train
 @pytest.mark.parametrize(("model", "mode"), MODES)
 def test_every_parameter_moves_in_one_update(model: str, mode: str) -> None:
     """From the default initialisation no parameter is dead, except softmax key biases, whose gradient is zero."""
-    scenario = neom(3, 4, reward="individual")
+    check_every_parameter_moves(model, mode, neom(3, 4, reward="individual"))
+
+
+@pytest.mark.parametrize(("model", "mode"), MODES)
+def test_every_parameter_moves_in_one_update_with_continuous_actions(model: str, mode: str) -> None:
+    check_every_parameter_moves(model, mode, Batched(Aim(3, limit=4), 4))
+
+
+def check_every_parameter_moves(model: str, mode: str, scenario: Batched) -> None:
     policy, config = tiny_policy(model, mode, scenario.space), tiny_ppo(max_grad_norm=1e9)
     state, trajectory = started(policy, scenario, config)
     batch = batch_of(trajectory, config)
@@ -229,9 +237,10 @@ def test_the_ratio_is_to_the_acting_policy_in_every_epoch(*, permute_agents: boo
     assert metrics.policy_loss == pytest.approx(-(1.0 + np.exp(0.14)) / 2, rel=1e-4)
 
 
-def test_permuted_agents_are_evaluated_again() -> None:
+@pytest.mark.parametrize("world", [Counter, Aim])
+def test_permuted_agents_are_evaluated_again(world: type[Counter] | type[Aim]) -> None:
     """In a new agent order the ratio is 1 again before the first step, for a model that is causal over agents."""
-    scenario = Batched(Counter(4, limit=4), 4)
+    scenario = Batched(world(4, limit=4), 4)
     policy, config = tiny_policy("mat", "dense", scenario.space), tiny_ppo(normalise_advantages=False)
     state, trajectory = started(policy, scenario, config)
     params = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape), state.params)

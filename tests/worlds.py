@@ -63,6 +63,51 @@ class Counter:
         return Observation(jnp.broadcast_to(features, (agents, 2)), mask, state.step_count)
 
 
+class AimState(NamedTuple):
+    """Timestep of the episode, where to aim in it, and the actions that were received last."""
+
+    step_count: Int[Array, ""]
+    target: Float[Array, "N A"]
+    received: Float[Array, "N A"]
+
+
+class Aim:
+    """Episodes of `limit` timesteps in which every agent sees a point of [−0.8, 0.8]² and must name it.
+
+    Reward is 1 minus the mean squared distance, 1 at best; an episode ends by a time limit (truncation). An observation
+    is the point, the action that the environment received last, and 1 and −1, which keep a norm from hiding sizes.
+    """
+
+    def __init__(self, num_agents: int, limit: int) -> None:
+        self.space = Space(num_agents, features=6, actions=2, continuous=True)
+        self.limit = limit
+
+    @property
+    def episode_limit(self) -> int:
+        return self.limit
+
+    def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[AimState, Observation]:
+        shape = (self.space.num_agents, self.space.actions)
+        target = jax.random.uniform(key, shape, minval=-0.8, maxval=0.8)
+        state = AimState(jnp.zeros((), dtype=jnp.int32), target, jnp.zeros(shape))
+        return state, self._observe(state)
+
+    def step(self, state: AimState, actions: Float[Array, "N A"], key: PRNGKeyArray) -> EnvironmentStep:
+        state = AimState(state.step_count + 1, state.target, actions)
+        return EnvironmentStep(
+            state=state,
+            observation=self._observe(state),
+            reward=1.0 - ((actions - state.target) ** 2).mean(axis=-1),
+            discount=jnp.ones(()),
+            ended=state.step_count >= self.limit,
+        )
+
+    def _observe(self, state: AimState) -> Observation:
+        constants = jnp.broadcast_to(jnp.array([1.0, -1.0]), state.target.shape)
+        features = jnp.concatenate([state.target, state.received, constants], axis=-1)
+        return Observation(features, jnp.ones_like(state.target, dtype=bool), state.step_count)
+
+
 def neom(num_agents: int, envs: int, **options: object) -> Batched:
     """A batch of `neom` environments."""
     return Batched(make_environment("neom", num_agents, dict(options)), envs)

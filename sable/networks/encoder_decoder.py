@@ -3,9 +3,10 @@
     encoder   tokens = embed(observation); per block: x = norm1(x + mix(x, x)); x = norm2(x + feed_forward(x));
               value = head(x)
     decoder   tokens = norm(embed(previous actions)); per block: a = norm1(x + mix(x, x));
-              y = norm2(rep + mix(query = rep, key = a)); x = norm3(y + feed_forward(y)); logits = head(x)
+              y = norm2(rep + mix(query = rep, key = a)); x = norm3(y + feed_forward(y)); output = head(x)
 
-`rep` is the encoder's output. Encoder mixers are full over the agents of a timestep, decoder mixers causal.
+`rep` is the encoder's output; the distribution of an agent's action (`sable.distributions`) is given by the decoder's:
+logits, or the mean of a Gaussian. Encoder mixers are full over the agents of a timestep, decoder mixers causal.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from sable.distributions import distribution_of
 from sable.mixers.base import Mixer, TimestepState
 from sable.networks.layers import (
     ActionEmbedding,
@@ -29,7 +30,7 @@ from sable.networks.layers import (
     previous_actions,
     timestep_encoding,
 )
-from sable.types import Carry, Observation, Space
+from sable.types import ActionSequence, Carry, Observation, Space
 
 
 class Parts(NamedTuple):
@@ -141,6 +142,7 @@ class EncoderDecoder(nnx.Module):
         self.decoder_norm = parts.norm(embed_dim)
         self.decoder_blocks = nnx.List([DecoderBlock(embed_dim, parts) for _ in range(blocks)])
         self.action_head = Head(embed_dim, space.actions, norm=parts.norm, dtype=dtype, rngs=rngs)
+        self.distribution = distribution_of(space)
 
     def init_carry(self, envs: int) -> NetworkCarry:
         """The memory of B environments before their first timestep."""
@@ -170,15 +172,15 @@ class EncoderDecoder(nnx.Module):
     def decode(
         self,
         rep: Float[Array, "B T N E"],
-        actions: Int[Array, "B T N"],
+        actions: ActionSequence,
         step_count: Int[Array, "B T"],
         resets: Bool[Array, "B T"],
         carry: NetworkCarry,
         *,
         acting: bool = False,
     ) -> tuple[Float[Array, "B T N A"], NetworkCarry]:
-        """Logits (before the action mask) of whole sequences whose actions are known; `acting` as in `encode`."""
-        x = self.decoder_norm(self.action_embedding(previous_actions(actions)))
+        """The head's output for whole sequences whose actions are known; `acting` as in `encode`."""
+        x = self.decoder_norm(self.action_embedding(previous_actions(self.distribution.tokens(actions))))
         encoding = self._encoding(step_count)[:, :, None]
         carries = []
         for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True):
@@ -201,12 +203,12 @@ class EncoderDecoder(nnx.Module):
     def decode_agent(
         self,
         rep: Float[Array, "B E"],
-        token: Int[Array, " B"],
+        token: Float[Array, "B channels"],
         step_count: Int[Array, " B"],
         agent: Int[Array, ""],
         state: TimestepState,
     ) -> tuple[Float[Array, "B A"], TimestepState]:
-        """Logits (before the action mask) of one agent, given the previous agent's action token."""
+        """The head's output for one agent, given the previous agent's action token."""
         x = self.decoder_norm(self.action_embedding(token))
         encoding = self._encoding(step_count)
         states = []
@@ -237,18 +239,3 @@ class EncoderDecoder(nnx.Module):
         if self.encode_time:
             return timestep_encoding(step_count, self.embed_dim)
         return jnp.zeros((1,) * (step_count.ndim + 1))
-
-
-def mask_logits(logits: Float[Array, "*batch A"], mask: Bool[Array, "*batch A"]) -> Float[Array, "*batch A"]:
-    """Give illegal actions the dtype's minimum as logit."""
-    return jnp.where(mask, logits, float(np.finfo(logits.dtype).min))
-
-
-def log_prob_and_entropy(
-    logits: Float[Array, "*batch A"], actions: Int[Array, "*batch"]
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-    """log p(action) and −Σ p log p of the categorical distribution of (masked) logits."""
-    log_probs = jax.nn.log_softmax(logits)
-    chosen = jnp.take_along_axis(log_probs, actions[..., None], axis=-1)[..., 0]
-    probs = jnp.exp(log_probs)
-    return chosen, -jnp.sum(jnp.where(probs > 0, probs * log_probs, 0.0), axis=-1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
@@ -64,15 +65,14 @@ class ObservationEmbedding(nnx.Module):
 
 
 class ActionEmbedding(nnx.Module):
-    """GELU(onehot(a) W) over A + 1 channels, of which channel 0 is the start token and a + 1 is action a."""
+    """GELU(x W) of an action token's A + 1 channels: channel 0 is 1 in the start token, the others hold an action."""
 
     def __init__(self, actions: int, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.channels = actions + 1
-        self.linear = linear(self.channels, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.linear = linear(actions + 1, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
-    def __call__(self, tokens: Int[Array, "*tokens"]) -> Float[Array, "*tokens E"]:
-        """Embed tokens: 0 for the start, action + 1 otherwise."""
-        return nnx.gelu(self.linear(nnx.one_hot(tokens, self.channels))).astype(jnp.float32)
+    def __call__(self, tokens: Float[Array, "*tokens channels"]) -> Float[Array, "*tokens E"]:
+        """Embed every token."""
+        return nnx.gelu(self.linear(tokens)).astype(jnp.float32)
 
 
 class Head(nnx.Module):
@@ -95,7 +95,12 @@ def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*step_count.shape, embed_dim)
 
 
-def previous_actions(actions: Int[Array, "*batch N"]) -> Int[Array, "*batch N"]:
-    """The action tokens that agents are given: agent 0 the start token 0, agent i the action of agent i − 1, plus 1."""
-    start = jnp.zeros_like(actions[..., :1])
-    return jnp.concatenate([start, actions[..., :-1] + 1], axis=-1)
+def previous_actions(tokens: Float[Array, "*batch N channels"]) -> Float[Array, "*batch N channels"]:
+    """What agents are given, from the tokens of their actions: agent i that of agent i − 1, agent 0 the start token."""
+    start = jnp.broadcast_to(start_token(tokens.shape[-1]), tokens[..., :1, :].shape)
+    return jnp.concatenate([start, tokens[..., :-1, :]], axis=-2)
+
+
+def start_token(channels: int) -> Float[Array, " channels"]:
+    """What the first agent is given: 1 in channel 0, which no action uses."""
+    return jax.nn.one_hot(0, channels)
