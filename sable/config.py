@@ -49,6 +49,9 @@ class ModelConfig:
     """How actions are sampled: agent after agent, or by sweeps over all agents until none changes. Same samples."""
     remat: bool = False
     """Compute each block's activations again in the backward pass instead of keeping them (`jax.checkpoint`)."""
+    segment: int = 0
+    """Timesteps whose activations learning keeps at once; those of a sequence's other segments are computed again in
+    the backward pass. 0 leaves it open: long sequences of many agents are cut into short segments."""
     dtype: str = "float32"
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
 
@@ -56,6 +59,9 @@ class ModelConfig:
         for field in ("embed_dim", "heads", "blocks", "chunk"):
             value = getattr(self, field)
             _require(_whole(value) and value >= 1, field, value, "a whole number of at least 1")
+        _require(
+            _whole(self.segment) and self.segment >= 0, "segment", self.segment, "0, or a whole number of timesteps"
+        )
         _require(
             self.embed_dim % self.heads == 0,
             "embed_dim",
@@ -106,7 +112,7 @@ class PPOConfig:
     """Global norm to which gradients are clipped."""
     normalise_advantages: bool = True
     """Give the advantages of every minibatch mean 0 and standard deviation 1."""
-    accumulate: int = 1
+    accumulate: int = 0
     """Groups of environments K over which a minibatch's gradients are summed, one group in memory at a time; the result
     is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near `sable.ppo.GROUP_TOKENS`."""
     permute_agents: bool = False

@@ -32,7 +32,7 @@ class ModelEntry:
     modes: tuple[str, ...] = ()
     default_modes: tuple[str, ...] = ()
     chunked: tuple[str, ...] = ()
-    ppo_defaults: tuple[tuple[str, int], ...] = ()
+    ppo_defaults: tuple[tuple[str, float], ...] = ()
     """Fields of `sable.config.PPOConfig` that have another default for this model, with their values."""
 
 
@@ -46,8 +46,6 @@ MODELS: dict[str, ModelEntry] = {
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise", "recurrent", "parallel"),
             chunked=("chunkwise",),
-            # Small groups made Sable's learning 1.5 times faster and smaller; they made MAT's 1.5 times slower.
-            ppo_defaults=(("accumulate", 0),),
         ),
         ModelEntry(
             name="mat",
@@ -63,8 +61,10 @@ MODELS: dict[str, ModelEntry] = {
 def build_policy(config: ModelConfig, space: Space) -> Policy:
     """Build the policy that `config` names for observations and actions of `space`.
 
-    Raises `ValueError` for a model or a mode that is not registered.
+    Raises `ValueError` for a model or a mode that is not registered, and for a space without agents.
     """
+    if space.num_agents < 1:
+        raise ValueError(f"num_agents is {space.num_agents}: it must be a whole number of at least 1")
     entry = MODELS.get(config.model)
     if entry is None:
         raise ValueError(f"model is {config.model!r}: it must be one of {', '.join(MODELS)}")

@@ -1,8 +1,8 @@
-"""The norm of every head's output, with a gradient written by hand.
+"""The norms of Sable, with gradients written by hand that keep a norm's input alone and compute the rest again.
 
-Averages over a head's channels are products with a small matrix: on a CPU XLA sums short rows one number after the
-other. The gradient keeps the input alone and computes the statistics again; autodiff kept six arrays of its size.
-`benchmarks/retention.py` shows what that is worth.
+Autodiff keeps several arrays of the input's size. Averages over channels are products with a
+small matrix where a CPU is faster at them: XLA sums short rows one number after the other. `benchmarks/retention.py`
+shows what that is worth.
 """
 
 from __future__ import annotations
@@ -15,7 +15,18 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 EPSILON = 1e-6
-"""As in the published group norm."""
+"""As in the published norms."""
+
+
+class RMSNorm(nnx.Module):
+    """Root mean square norm (Zhang and Sennrich, 2019)."""
+
+    def __init__(self, embed_dim: int) -> None:
+        self.scale = nnx.Param(jnp.ones(embed_dim))
+
+    def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
+        """Give every token mean square 1, then scale."""
+        return rms_norm(x, self.scale[...])
 
 
 class HeadNorm(nnx.Module):
@@ -31,32 +42,51 @@ class HeadNorm(nnx.Module):
         return head_norm(x, self.scale[...], self.bias[...], self.heads)
 
 
+@jax.custom_vjp
+def rms_norm(x: Float[Array, "*tokens E"], scale: Float[Array, " E"]) -> Float[Array, "*tokens E"]:
+    """scale · x / √(mean of x² + ε)."""
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * scale
+
+
+def _rms(x: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
+    return rms_norm(x, scale), (x, scale)
+
+
+def _rms_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, scale = saved
+    inverse = jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON)
+    normed, inner = x * inverse, gradient * scale
+    return inverse * (inner - normed * _head_mean(inner * normed, 1)), _token_sum(gradient * normed)
+
+
+rms_norm.defvjp(_rms, _rms_gradient)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def head_norm(
     x: Float[Array, "*tokens E"], scale: Float[Array, " E"], bias: Float[Array, " E"], heads: int
 ) -> Float[Array, "*tokens E"]:
     """scale · (x − mean) / √(variance + ε) + bias, with mean and variance over the channels of each head."""
-    centred, inverse = _statistics(x, heads)
+    centred, inverse = _head_statistics(x, heads)
     return centred * inverse * scale + bias
 
 
-def _forward(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple[Array, Array]]:
+def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple[Array, Array]]:
     return head_norm(x, scale, bias, heads), (x, scale)
 
 
-def _backward(heads: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
+def _head_gradient(heads: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, scale = saved
-    centred, inverse = _statistics(x, heads)
+    centred, inverse = _head_statistics(x, heads)
     normed, inner = centred * inverse, gradient * scale
     to_x = inverse * (inner - _head_mean(inner, heads) - normed * _head_mean(inner * normed, heads))
-    tokens = tuple(range(x.ndim - 1))
-    return to_x, (gradient * normed).sum(tokens), gradient.sum(tokens)
+    return to_x, _token_sum(gradient * normed), _token_sum(gradient)
 
 
-head_norm.defvjp(_forward, _backward)
+head_norm.defvjp(_head, _head_gradient)
 
 
-def _statistics(x: Array, heads: int) -> tuple[Array, Array]:
+def _head_statistics(x: Array, heads: int) -> tuple[Array, Array]:
     """x − mean, and 1 / √(variance + ε), both of x's shape."""
     centred = x - _head_mean(x, heads)
     return centred, jax.lax.rsqrt(_head_mean(centred**2, heads) + EPSILON)
@@ -68,3 +98,8 @@ def _head_mean(x: Array, heads: int) -> Array:
     average = jnp.kron(jnp.eye(heads, dtype=x.dtype), jnp.full((channels, 1), 1 / channels, dtype=x.dtype))
     means = jnp.matmul(x, average, precision=jax.lax.Precision.HIGHEST)
     return jnp.broadcast_to(means[..., None], (*means.shape, channels)).reshape(x.shape)
+
+
+def _token_sum(x: Array) -> Array:
+    """The sum over all tokens."""
+    return x.sum(axis=tuple(range(x.ndim - 1)))

@@ -16,6 +16,8 @@ from sable.mixers.base import Mixer
 from sable.mixers.gated_retention import GatedRetention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
+from sable.norms import HeadNorm, RMSNorm
+from sable.segments import WHOLE, Segmentation, in_segments
 from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
 
 NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
@@ -24,9 +26,10 @@ NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 class EncoderDecoderPolicy:
     """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
 
-    def __init__(self, build: NetworkBuilder, *, fixed_point: bool) -> None:
+    def __init__(self, build: NetworkBuilder, *, fixed_point: bool, segmentation: Segmentation) -> None:
         self._build = build
         self._fixed_point = fixed_point
+        self._segmentation = segmentation
         self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
 
     def init(self, key: PRNGKeyArray) -> Params:
@@ -65,12 +68,20 @@ class EncoderDecoderPolicy:
         resets: Bool[Array, "B T"],
         carry: NetworkCarry,
     ) -> Evaluation:
-        """Encode and decode whole sequences in parallel."""
+        """Encode and decode all timesteps of a segment in parallel, one segment after the other."""
         network = self.network(params)
-        rep, value, _ = network.encode(observation, resets, carry.encoder)
-        output, _ = network.decode(rep, actions, observation.step_count, resets, carry)
-        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
-        return Evaluation(log_prob, entropy, value)
+
+        def part(
+            carry: NetworkCarry, sequence: tuple[Observation, ActionSequence, Array]
+        ) -> tuple[NetworkCarry, Evaluation]:
+            observation, actions, resets = sequence
+            rep, value, encoder = network.encode(observation, resets, carry.encoder)
+            output, after = network.decode(rep, actions, observation.step_count, resets, carry)
+            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+            return after._replace(encoder=encoder), Evaluation(log_prob, entropy, value)
+
+        length = self._segmentation.timesteps(*observation.features.shape[:3])
+        return in_segments(part, (observation, actions, resets), carry, length)
 
     def value(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
@@ -113,7 +124,7 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
             )
 
         parts = Parts(
-            norm=lambda width: nnx.RMSNorm(width, epsilon=1e-6, dtype=jnp.float32, rngs=rngs),
+            norm=RMSNorm,
             feed_forward=lambda: SwiGLU(config.embed_dim, dtype=config.dtype, rngs=rngs),
             mixer=mixer,
             observation_bias=False,
@@ -122,7 +133,10 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         )
         return _encoder_decoder(config, space, parts, rngs)
 
-    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point")
+    # The parallel form is measured for its one matrix over the whole sequence, which segments would cut.
+    length = config.segment or (WHOLE if config.mode == "parallel" else 0)
+    segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
+    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point", segmentation=segmentation)
 
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
@@ -137,7 +151,7 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
             )
 
         parts = Parts(
-            norm=lambda width: nnx.LayerNorm(width, epsilon=1e-6, dtype=jnp.float32, rngs=rngs),
+            norm=lambda width: HeadNorm(width, heads=1),
             feed_forward=lambda: MLP(config.embed_dim, dtype=config.dtype, rngs=rngs),
             mixer=mixer,
             observation_bias=True,
@@ -146,7 +160,8 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         )
         return _encoder_decoder(config, space, parts, rngs)
 
-    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point")
+    segmentation = Segmentation(config.segment)
+    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point", segmentation=segmentation)
 
 
 def _encoder_decoder(config: ModelConfig, space: Space, parts: Parts, rngs: nnx.Rngs) -> EncoderDecoder:

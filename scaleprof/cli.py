@@ -114,6 +114,10 @@ def sweep(
             metavar="K",
         ),
     ] = None,
+    segment: Annotated[
+        int | None,
+        _axis("--segment", "Timesteps whose activations learning keeps at once; saves memory.", "by size", metavar="S"),
+    ] = None,
     remat: Annotated[
         bool | None, typer.Option("--remat", help="Recompute activations in the backward pass; saves memory.")
     ] = None,

@@ -32,6 +32,7 @@ AXIS_OPTIONS = {
     "acting": "--acting",
     "remat": "--remat",
     "accumulate": "--accumulate",
+    "segment": "--segment",
 }
 """Config fields that `--set` leaves to an option of their own."""
 

@@ -41,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "acting": None,
     "remat": None,
     "accumulate": None,
+    "segment": None,
     "repeats": 1,
     "updates": 2,
     "warmup_updates": 1,
@@ -119,7 +120,8 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
             values["reward"],
             model_acting=values["acting"],
             model_remat="true" if values["remat"] else None,
-            ppo_accumulate=None if values["accumulate"] is None else str(values["accumulate"]),
+            model_segment=_text(values["segment"]),
+            ppo_accumulate=_text(values["accumulate"]),
         ),
     )
 
@@ -127,6 +129,10 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
 def option_name(name: str) -> str:
     """`seq_len` → `--seq-len`."""
     return "--" + name.replace("_", "-")
+
+
+def _text(value: int | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _at_least(values: dict[str, Any], name: str, minimum: int) -> int:

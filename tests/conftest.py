@@ -22,6 +22,7 @@ SHAPE_CHECKED = [
     "sable.policies",
     "sable.ppo",
     "sable.rollout",
+    "sable.segments",
     "scenarios.neom",
     "scenarios.wrappers",
 ]

@@ -18,6 +18,7 @@ from sable.types import Space
         ({"chunk": 0}, "chunk is 0: it must be a whole number of at least 1"),
         ({"heads": True}, "heads is True: it must be a whole number of at least 1"),
         ({"decay_scaling": 1.5}, "decay_scaling is 1.5: it must be between 0 and 1"),
+        ({"segment": -1}, "segment is -1: it must be 0, or a whole number of timesteps"),
         ({"dtype": "float8"}, "dtype is 'float8': it must be one of float32, bfloat16"),
     ],
 )
@@ -63,5 +64,7 @@ def test_every_registered_mode_can_be_built(name: str) -> None:
 def test_unknown_models_and_modes() -> None:
     with pytest.raises(ValueError, match="model is 'sabel': it must be one of sable, mat"):
         build_policy(ModelConfig(model="sabel"), Space(2, 3, 4))
+    with pytest.raises(ValueError, match="num_agents is 0: it must be a whole number of at least 1"):
+        build_policy(ModelConfig(), Space(0, 3, 4))
     with pytest.raises(ValueError, match="mode is 'dense': sable has chunkwise, recurrent, parallel, factored"):
         build_policy(ModelConfig(mode="dense"), Space(2, 3, 4))

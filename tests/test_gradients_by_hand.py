@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sable.linear import linear, token_product
-from sable.norms import head_norm
+from sable.linear import Linear, token_product
+from sable.norms import head_norm, rms_norm
 from sable.types import Params
 
 
@@ -42,8 +42,23 @@ def test_norm_of_heads(width: int, heads: int) -> None:
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.parametrize("tokens", [(), (7,), (2, 3, 5)])
+def test_root_mean_square_norm(tokens: tuple[int, ...]) -> None:
+    x = 3.0 * jax.random.normal(jax.random.key(0), (*tokens, 8)) + 1.0
+    scale = jax.random.normal(jax.random.key(1), (8,))
+
+    def written_out(x: jax.Array, scale: jax.Array) -> jax.Array:
+        return scale * x / jnp.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6)
+
+    np.testing.assert_allclose(rms_norm(x, scale), written_out(x, scale), atol=1e-5)
+    ours = jax.jit(jax.grad(lambda *a: jnp.sin(rms_norm(*a)).sum(), argnums=(0, 1)))(x, scale)
+    theirs = jax.jit(jax.grad(lambda *a: jnp.sin(written_out(*a)).sum(), argnums=(0, 1)))(x, scale)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
 def test_linear_layer_in_bfloat16_keeps_its_parameters_and_their_gradients_in_float32() -> None:
-    layer = linear(4, 3, bias=True, dtype="bfloat16", rngs=nnx.Rngs(0))
+    layer = Linear(4, 3, bias=True, dtype="bfloat16", rngs=nnx.Rngs(0))
     graph, params = nnx.split(layer)
 
     def total(params: Params, x: jax.Array) -> jax.Array:

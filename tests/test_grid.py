@@ -243,7 +243,7 @@ def test_the_last_of_equal_settings_counts() -> None:
 
 def test_a_model_brings_its_own_trainer_defaults() -> None:
     assert point(model="sable", mode="factored").ppo_config().accumulate == 0
-    assert point(model="mat", mode="dense", chunk=None).ppo_config().accumulate == 1
+    assert point(model="mat", mode="dense", chunk=None).ppo_config().accumulate == 0
     assert point(settings=(("ppo.accumulate", "2"),), envs=4, minibatches=2).ppo_config().accumulate == 2
 
 

@@ -130,7 +130,7 @@ def test_open_number_of_groups_keeps_groups_small() -> None:
     huge = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS), jnp.int32))
     assert ppo.accumulation_groups(tiny_ppo(accumulate=0), huge) == 12
     assert ppo.accumulation_groups(tiny_ppo(accumulate=2), huge) == 2
-    assert ppo.accumulation_groups(tiny_ppo(), huge) == 1
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=1), huge) == 1
 
 
 class Recorder:

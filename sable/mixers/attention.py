@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
-from sable.linear import linear
+from sable.linear import Linear
 from sable.mixers.base import TimestepState
 from sable.types import Carry
 
@@ -38,9 +38,9 @@ class Attention(nnx.Module):
     def __init__(
         self, embed_dim: int, heads: int, *, form: AttentionForm, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
-        def projection() -> nnx.Linear:
+        def projection() -> Linear:
             init = nnx.initializers.orthogonal(0.01)
-            return linear(embed_dim, embed_dim, bias=True, kernel_init=init, dtype=dtype, rngs=rngs)
+            return Linear(embed_dim, embed_dim, bias=True, kernel_init=init, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.head_dim = embed_dim // heads

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
-from sable.linear import linear
+from sable.linear import Linear
 from sable.mixers.base import TimestepState
 from sable.mixers.retention import Form, factored, head_decays, open_timestep
 from sable.norms import HeadNorm
@@ -29,9 +29,9 @@ class GatedRetention(nnx.Module):
         dtype: DTypeLike,
         rngs: nnx.Rngs,
     ) -> None:
-        def projection() -> nnx.Linear:
+        def projection() -> Linear:
             init = nnx.initializers.normal(1.0 / embed_dim)
-            return linear(embed_dim, embed_dim, bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
+            return Linear(embed_dim, embed_dim, bias=False, kernel_init=init, dtype=dtype, rngs=rngs)
 
         self.heads = heads
         self.head_dim = embed_dim // heads

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
-from sable.linear import linear
+from sable.linear import Linear
 
 NormFactory = Callable[[int], nnx.Module]
 
@@ -28,8 +28,8 @@ class SwiGLU(nnx.Module):
     """
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        def square() -> nnx.Linear:
-            return linear(embed_dim, embed_dim, bias=False, dtype=dtype, rngs=rngs)
+        def square() -> Linear:
+            return Linear(embed_dim, embed_dim, bias=False, dtype=dtype, rngs=rngs)
 
         self.gate, self.linear, self.output = square(), square(), square()
 
@@ -42,8 +42,8 @@ class MLP(nnx.Module):
     """GELU(x W_1 + b_1) W_2 + b_2."""
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.hidden = linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
-        self.output = linear(embed_dim, embed_dim, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+        self.hidden = Linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.output = Linear(embed_dim, embed_dim, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
@@ -57,7 +57,7 @@ class ObservationEmbedding(nnx.Module):
         self, features: int, embed_dim: int, *, norm: NormFactory, bias: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         self.norm = norm(features)
-        self.linear = linear(features, embed_dim, bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.linear = Linear(features, embed_dim, bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, features: Float[Array, "*tokens F"]) -> Float[Array, "*tokens E"]:
         """Embed every observation."""
@@ -68,7 +68,7 @@ class ActionEmbedding(nnx.Module):
     """GELU(x W) of an action token's A + 1 channels: channel 0 is 1 in the start token, the others hold an action."""
 
     def __init__(self, actions: int, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.linear = linear(actions + 1, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.linear = Linear(actions + 1, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, tokens: Float[Array, "*tokens channels"]) -> Float[Array, "*tokens E"]:
         """Embed every token."""
@@ -79,9 +79,9 @@ class Head(nnx.Module):
     """norm(GELU(x W_1 + b_1)) W_2 + b_2: a token to a value or to logits."""
 
     def __init__(self, embed_dim: int, outputs: int, *, norm: NormFactory, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.hidden = linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
+        self.hidden = Linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
         self.norm = norm(embed_dim)
-        self.output = linear(embed_dim, outputs, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
+        self.output = Linear(embed_dim, outputs, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens out"]:
         """Apply the head to every token."""

@@ -1,0 +1,71 @@
+"""Learning from a sequence in segments of timesteps, so that the activations of one segment are in memory at a time.
+
+The state is carried from segment to segment, and gradients flow back through it: the same function, outputs and
+gradients as the whole sequence. What a segment computed is computed again in the backward pass. That costs a third of
+the arithmetic and, where a segment's arrays stay in a core's cache, no time (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from sable.types import Carry
+
+SEGMENT_TOKENS = 2048
+"""Tokens (environments × timesteps × agents) of a segment when its length is left open, picked by measurement."""
+FEWEST_SEGMENTS = 4
+"""A sequence that would have fewer segments than this is left whole when the length is open, picked by measurement."""
+WHOLE = 2**31
+"""A segment length that no sequence reaches."""
+
+Sequence = TypeVar("Sequence")
+Outputs = TypeVar("Outputs")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How sequences are cut: `length` timesteps (0 leaves it open), rounded up to a multiple of `multiple`."""
+
+    length: int
+    multiple: int = 1
+
+    def timesteps(self, envs: int, timesteps: int, agents: int) -> int:
+        """Timesteps of a segment; those of the sequence where it is left whole."""
+        length = self.length
+        if not length:
+            tokens = envs * timesteps * agents
+            whole = tokens < FEWEST_SEGMENTS * SEGMENT_TOKENS
+            length = timesteps if whole else max(1, SEGMENT_TOKENS // (envs * agents))
+        return min(-(-length // self.multiple) * self.multiple, timesteps)
+
+
+def in_segments(
+    part: Callable[[Carry, Sequence], tuple[Carry, Outputs]], sequence: Sequence, carry: Carry, length: int
+) -> Outputs:
+    """The outputs of `part` over a whole sequence, computed `length` timesteps at a time.
+
+    `part` maps a carry and a stretch of the sequence to the carry after it and outputs, both pytrees of (B, T, …).
+    T need not be a multiple of `length`: timesteps of zeros are added at the end and their outputs dropped.
+    """
+    timesteps = jax.tree.leaves(sequence)[0].shape[1]
+    if length >= timesteps:
+        return part(carry, sequence)[1]
+    count = -(-timesteps // length)
+
+    def split(x: Array) -> Array:
+        x = jnp.pad(x, [(0, 0), (0, count * length - timesteps)] + [(0, 0)] * (x.ndim - 2))
+        return jnp.moveaxis(x.reshape(x.shape[0], count, length, *x.shape[2:]), 1, 0)
+
+    def join(x: Array) -> Array:
+        x = jnp.moveaxis(x, 0, 1)
+        return x.reshape(x.shape[0], count * length, *x.shape[3:])[:, :timesteps]
+
+    _, outputs = jax.lax.scan(jax.checkpoint(part, prevent_cse=False), carry, jax.tree.map(split, sequence))
+    joined: Outputs = jax.tree.map(join, outputs)
+    return joined

@@ -1,0 +1,41 @@
+"""How sequences are cut into segments; that cutting changes no gradient is tested with the policies."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+from sable.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, WHOLE, Segmentation, in_segments
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "sizes", "timesteps"),
+    [
+        (Segmentation(5), (1, 16, 4), 5),
+        (Segmentation(99), (1, 16, 4), 16),
+        (Segmentation(WHOLE), (4, 16, 4096), 16),
+        (Segmentation(1, multiple=4), (1, 16, 4), 4),
+        (Segmentation(5, multiple=4), (1, 16, 4), 8),
+        (Segmentation(0), (1, 16, 4), 16),
+        (Segmentation(0), (1, FEWEST_SEGMENTS, SEGMENT_TOKENS - 1), FEWEST_SEGMENTS),
+        (Segmentation(0), (1, FEWEST_SEGMENTS, SEGMENT_TOKENS), 1),
+        (Segmentation(0), (2, 64, SEGMENT_TOKENS // 8), 4),
+        (Segmentation(0), (1, 16, 4 * SEGMENT_TOKENS), 1),
+        (Segmentation(0, multiple=3), (1, 16, SEGMENT_TOKENS), 3),
+    ],
+)
+def test_length_of_a_segment(segmentation: Segmentation, sizes: tuple[int, int, int], timesteps: int) -> None:
+    assert segmentation.timesteps(*sizes) == timesteps
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 9])
+def test_outputs_are_those_of_the_whole_sequence(length: int) -> None:
+    x = jnp.arange(14.0).reshape(2, 7)
+
+    def running_sum(carry: Array, x: Array) -> tuple[Array, Array]:
+        sums = carry[:, None] + jnp.cumsum(x, axis=1)
+        return sums[:, -1], sums
+
+    np.testing.assert_array_equal(in_segments(running_sum, x, jnp.ones(2), length), 1.0 + jnp.cumsum(x, axis=1))
