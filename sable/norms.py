@@ -1,4 +1,4 @@
-"""The norms of Sable, with gradients written by hand that keep a norm's input alone and compute the rest again.
+"""The norms of every network, with gradients written by hand that keep a norm's input alone and compute the rest again.
 
 Autodiff keeps several arrays of the input's size. Averages over channels are products with a
 small matrix where a CPU is faster at them: XLA sums short rows one number after the other. `benchmarks/retention.py`
@@ -40,6 +40,13 @@ class HeadNorm(nnx.Module):
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Give every head of every token mean 0 and variance 1, then scale and shift."""
         return head_norm(x, self.scale[...], self.bias[...], self.heads)
+
+
+class LayerNorm(HeadNorm):
+    """Layer norm (Ba et al., 2016): a head norm whose one head is the whole token."""
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__(embed_dim, heads=1)
 
 
 @jax.custom_vjp

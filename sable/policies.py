@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
@@ -16,7 +17,7 @@ from sable.mixers.base import Mixer
 from sable.mixers.gated_retention import GatedRetention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
-from sable.norms import HeadNorm, RMSNorm
+from sable.norms import LayerNorm, RMSNorm
 from sable.segments import WHOLE, Segmentation, in_segments
 from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
 
@@ -101,6 +102,20 @@ def _as_sequence(observation: Observation) -> Observation:
     return Observation(*(jnp.expand_dims(x, 1) for x in observation))
 
 
+class Skeleton(NamedTuple):
+    """What a model's encoder and decoder are made of, beside the mixer."""
+
+    norm: Callable[[int], nnx.Module]
+    feed_forward: Callable[..., nnx.Module]
+    observation_bias: bool
+    norm_every_block: bool
+    """See `sable.networks.encoder_decoder.Parts`."""
+
+
+SABLE = Skeleton(norm=RMSNorm, feed_forward=SwiGLU, observation_bias=False, norm_every_block=True)
+MAT = Skeleton(norm=LayerNorm, feed_forward=MLP, observation_bias=True, norm_every_block=False)
+
+
 def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """Sable: retention, RMSNorm, SwiGLU, no bias in the embeddings."""
     forms: dict[str, retention.Form] = {
@@ -109,68 +124,39 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         "recurrent": retention.recurrent,
         "factored": retention.factored,
     }
-    form = forms[config.mode]
-
-    def build(rngs: nnx.Rngs) -> EncoderDecoder:
-        def mixer(causal: bool) -> Mixer:
-            return GatedRetention(
-                config.embed_dim,
-                config.heads,
-                form=form,
-                causal=causal,
-                decay_scaling=config.decay_scaling,
-                dtype=config.dtype,
-                rngs=rngs,
-            )
-
-        parts = Parts(
-            norm=RMSNorm,
-            feed_forward=lambda: SwiGLU(config.embed_dim, dtype=config.dtype, rngs=rngs),
-            mixer=mixer,
-            observation_bias=False,
-            norm_every_block=True,
-            remat=config.remat,
-        )
-        return _encoder_decoder(config, space, parts, rngs)
-
-    # The parallel form is measured for its one matrix over the whole sequence, which segments would cut.
-    length = config.segment or (WHOLE if config.mode == "parallel" else 0)
-    segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
-    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point", segmentation=segmentation)
+    mixer = functools.partial(GatedRetention, form=forms[config.mode], decay_scaling=config.decay_scaling)
+    return _policy(config, space, SABLE, mixer)
 
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer: softmax attention, LayerNorm, two-layer GELU MLP, biases."""
     forms = {"dense": attention.dense}
-    form = forms[config.mode]
+    return _policy(config, space, MAT, functools.partial(attention.Attention, form=forms[config.mode]))
+
+
+def _policy(config: ModelConfig, space: Space, skeleton: Skeleton, mixer: Callable[..., Mixer]) -> EncoderDecoderPolicy:
+    """The policy of a mixer in a skeleton; `mixer` takes the sizes, `causal`, `dtype` and `rngs`."""
 
     def build(rngs: nnx.Rngs) -> EncoderDecoder:
-        def mixer(causal: bool) -> Mixer:
-            return attention.Attention(
-                config.embed_dim, config.heads, form=form, causal=causal, dtype=config.dtype, rngs=rngs
-            )
-
         parts = Parts(
-            norm=lambda width: HeadNorm(width, heads=1),
-            feed_forward=lambda: MLP(config.embed_dim, dtype=config.dtype, rngs=rngs),
-            mixer=mixer,
-            observation_bias=True,
-            norm_every_block=False,
+            norm=skeleton.norm,
+            feed_forward=lambda: skeleton.feed_forward(config.embed_dim, dtype=config.dtype, rngs=rngs),
+            mixer=lambda causal: mixer(config.embed_dim, config.heads, causal=causal, dtype=config.dtype, rngs=rngs),
+            observation_bias=skeleton.observation_bias,
+            norm_every_block=skeleton.norm_every_block,
             remat=config.remat,
         )
-        return _encoder_decoder(config, space, parts, rngs)
+        return EncoderDecoder(
+            space,
+            config.embed_dim,
+            config.blocks,
+            parts,
+            encode_time=config.timestep_encoding,
+            dtype=config.dtype,
+            rngs=rngs,
+        )
 
-    segmentation = Segmentation(config.segment)
+    # The parallel form is measured for its one matrix over the whole sequence, which segments would cut.
+    length = config.segment or (WHOLE if config.mode == "parallel" else 0)
+    segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
     return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point", segmentation=segmentation)
-
-
-def _encoder_decoder(config: ModelConfig, space: Space, parts: Parts, rngs: nnx.Rngs) -> EncoderDecoder:
-    return EncoderDecoder(
-        space,
-        config.embed_dim,
-        config.blocks,
-        parts,
-        encode_time=config.timestep_encoding,
-        dtype=config.dtype,
-        rngs=rngs,
-    )

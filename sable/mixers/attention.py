@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
-from sable.linear import Linear
 from sable.mixers.base import TimestepState
+from sable.mixers.projections import Projections
 from sable.types import Carry
 
 AttentionForm = Callable[..., Array]
@@ -32,21 +32,15 @@ def dense(
     return jnp.einsum("...hnm,...mhd->...nhd", jax.nn.softmax(scores, axis=-1), v)
 
 
-class Attention(nnx.Module):
+class Attention(Projections):
     """Multi-head attention with biases. Acting keeps the keys and values of earlier agents (a KV cache)."""
 
     def __init__(
         self, embed_dim: int, heads: int, *, form: AttentionForm, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
-        def projection() -> Linear:
-            init = nnx.initializers.orthogonal(0.01)
-            return Linear(embed_dim, embed_dim, bias=True, kernel_init=init, dtype=dtype, rngs=rngs)
-
-        self.heads = heads
-        self.head_dim = embed_dim // heads
+        super().__init__(embed_dim, heads, dtype=dtype, rngs=rngs)
         self.form = form
         self.causal = causal
-        self.query, self.key, self.value, self.output = projection(), projection(), projection(), projection()
 
     def init_carry(self, envs: int) -> Carry:
         """No memory."""
@@ -60,9 +54,8 @@ class Attention(nnx.Module):
         carry: Carry,
     ) -> tuple[Float[Array, "B T N E"], Carry]:
         """Attention among the N agents of every timestep."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
-        y = self.form(q, k, v, causal=self.causal)
-        return self.output(y.reshape(query.shape)).astype(jnp.float32), carry
+        q, k, v = self.project(query, key)
+        return self.merge(self.form(q, k, v, causal=self.causal)), carry
 
     def timestep(
         self,
@@ -83,17 +76,14 @@ class Attention(nnx.Module):
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
     ) -> tuple[Float[Array, "B E"], TimestepState]:
         """Cache one agent's key and value, then attend over those cached so far: O(N) work."""
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        q, k, v = self.project(query, key)
         keys = jax.lax.dynamic_update_index_in_dim(state[0], k, agent, axis=2)
         values = jax.lax.dynamic_update_index_in_dim(state[1], v, agent, axis=2)
         scores = jnp.einsum("bhd,bhmd->bhm", q, keys) / jnp.sqrt(self.head_dim)
         scores = jnp.where(jnp.arange(keys.shape[2]) <= agent, scores, -jnp.inf)
         y = jnp.einsum("bhm,bhmd->bhd", jax.nn.softmax(scores, axis=-1), values)
-        return self.output(y.reshape(query.shape)).astype(jnp.float32), (keys, values)
+        return self.merge(y), (keys, values)
 
     def end_timestep(self, state: TimestepState) -> Carry:
         """Nothing is remembered."""
         return ()
-
-    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
-        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)

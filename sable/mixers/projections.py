@@ -1,0 +1,35 @@
+"""What multi-head mixers share: the layers that make queries, keys and values of tokens, and that join the heads."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, DTypeLike, Float
+
+from sable.linear import Linear
+
+
+class Projections(nnx.Module):
+    """Query, key, value and output layers with biases, as in the Multi-Agent Transformer (Wen et al., 2022)."""
+
+    def __init__(self, embed_dim: int, heads: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        def projection() -> Linear:
+            init = nnx.initializers.orthogonal(0.01)
+            return Linear(embed_dim, embed_dim, bias=True, kernel_init=init, dtype=dtype, rngs=rngs)
+
+        self.heads = heads
+        self.head_dim = embed_dim // heads
+        self.query, self.key, self.value, self.output = projection(), projection(), projection(), projection()
+
+    def project(
+        self, query: Float[Array, "*tokens E"], key: Float[Array, "*tokens E"]
+    ) -> tuple[Float[Array, "*tokens H d"], Float[Array, "*tokens H d"], Float[Array, "*tokens H d"]]:
+        """q of the query stream, k and v of the key stream, by head, in float32."""
+        return self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+
+    def merge(self, y: Float[Array, "*tokens H d"]) -> Float[Array, "*tokens E"]:
+        """The heads' outputs as one token."""
+        return self.output(y.reshape(*y.shape[:-2], self.heads * self.head_dim)).astype(jnp.float32)
+
+    def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
+        return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
