@@ -51,7 +51,7 @@ MODELS: dict[str, ModelEntry] = {
             name="mat",
             summary="Multi-Agent Transformer: softmax attention over agents, no memory (Wen et al., arXiv 2205.14953)",
             builder="sable.policies:build_mat",
-            modes=("dense",),
+            modes=("dense", "blockwise"),
             default_modes=("dense",),
         ),
     )

@@ -12,8 +12,10 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from sable import acting
 from sable.config import ModelConfig
-from sable.mixers import attention, retention
+from sable.mixers import retention
+from sable.mixers.attention import Attention, AttentionForm, dense
 from sable.mixers.base import Mixer
+from sable.mixers.blockwise_attention import blockwise
 from sable.mixers.gated_retention import GatedRetention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
@@ -115,6 +117,8 @@ class Skeleton(NamedTuple):
 SABLE = Skeleton(norm=RMSNorm, feed_forward=SwiGLU, observation_bias=False, norm_every_block=True)
 MAT = Skeleton(norm=LayerNorm, feed_forward=MLP, observation_bias=True, norm_every_block=False)
 
+ATTENTION_FORMS: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise}
+
 
 def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """Sable: retention, RMSNorm, SwiGLU, no bias in the embeddings."""
@@ -130,8 +134,7 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer: softmax attention, LayerNorm, two-layer GELU MLP, biases."""
-    forms = {"dense": attention.dense}
-    return _policy(config, space, MAT, functools.partial(attention.Attention, form=forms[config.mode]))
+    return _policy(config, space, MAT, functools.partial(Attention, form=ATTENTION_FORMS[config.mode]))
 
 
 def _policy(config: ModelConfig, space: Space, skeleton: Skeleton, mixer: Callable[..., Mixer]) -> EncoderDecoderPolicy:

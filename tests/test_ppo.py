@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from worlds import MODES, Aim, Counter, neom, tiny_policy, tiny_ppo
+from worlds import MODES, ONE_MODE_EACH, Aim, Counter, neom, tiny_policy, tiny_ppo
 
 from sable import ppo
 from sable.advantages import trajectory_advantages
@@ -37,7 +37,7 @@ def test_every_parameter_moves_in_one_update(model: str, mode: str) -> None:
     check_every_parameter_moves(model, mode, neom(3, 4, reward="individual"))
 
 
-@pytest.mark.parametrize(("model", "mode"), MODES)
+@pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
 def test_every_parameter_moves_in_one_update_with_continuous_actions(model: str, mode: str) -> None:
     check_every_parameter_moves(model, mode, Batched(Aim(3, limit=4), 4))
 
@@ -50,7 +50,7 @@ def check_every_parameter_moves(model: str, mode: str, scenario: Batched) -> Non
     for path, gradient in jax.tree_util.tree_flatten_with_path(grads)[0]:
         name = jax.tree_util.keystr(path)
         largest = float(jnp.max(jnp.abs(gradient)))
-        if model == "mat" and "key" in name and "bias" in name:
+        if model.startswith("mat") and "key" in name and "bias" in name:
             assert largest < 1e-6, name
         else:
             assert largest > 0, name

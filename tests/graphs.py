@@ -1,0 +1,22 @@
+"""Looking into traced programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.extend.core
+
+
+def largest_array(function: Callable[..., Any], *arguments: Any) -> int:
+    """Elements of the largest array that a function computes, over all sub-programs; shapes will do as arguments."""
+
+    def sizes(jaxpr: Any) -> Iterator[int]:
+        for equation in jaxpr.eqns:
+            yield from (math.prod(variable.aval.shape) for variable in equation.outvars)
+            for inner in jax.extend.core.jaxprs_in_params(equation.params):
+                yield from sizes(inner)
+
+    return max(sizes(jax.make_jaxpr(function)(*arguments).jaxpr))
