@@ -23,7 +23,8 @@ class ModelEntry:
     """One registered model.
 
     `modes` are the equal forms of its training pass (empty: it has no mode axis); `default_modes` those that a sweep
-    takes when only the model is named; `chunked` those that the chunk size applies to.
+    takes when only the model is named; `chunked` those that the chunk size applies to; `gpu_only` those that run on an
+    NVIDIA GPU and nowhere else.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelEntry:
     modes: tuple[str, ...] = ()
     default_modes: tuple[str, ...] = ()
     chunked: tuple[str, ...] = ()
+    gpu_only: tuple[str, ...] = ()
     ppo_defaults: tuple[tuple[str, float], ...] = ()
     """Fields of `sable.config.PPOConfig` that have another default for this model, with their values."""
 
@@ -51,8 +53,9 @@ MODELS: dict[str, ModelEntry] = {
             name="mat",
             summary="Multi-Agent Transformer: softmax attention over agents, no memory (Wen et al., arXiv 2205.14953)",
             builder="sable.policies:build_mat",
-            modes=("dense", "blockwise"),
+            modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
+            gpu_only=("fused",),
         ),
     )
 }

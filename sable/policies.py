@@ -16,6 +16,7 @@ from sable.mixers import retention
 from sable.mixers.attention import Attention, AttentionForm, dense
 from sable.mixers.base import Mixer
 from sable.mixers.blockwise_attention import blockwise
+from sable.mixers.fused_attention import check_fused, fused
 from sable.mixers.gated_retention import GatedRetention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
@@ -117,8 +118,6 @@ class Skeleton(NamedTuple):
 SABLE = Skeleton(norm=RMSNorm, feed_forward=SwiGLU, observation_bias=False, norm_every_block=True)
 MAT = Skeleton(norm=LayerNorm, feed_forward=MLP, observation_bias=True, norm_every_block=False)
 
-ATTENTION_FORMS: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise}
-
 
 def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """Sable: retention, RMSNorm, SwiGLU, no bias in the embeddings."""
@@ -134,7 +133,15 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer: softmax attention, LayerNorm, two-layer GELU MLP, biases."""
-    return _policy(config, space, MAT, functools.partial(Attention, form=ATTENTION_FORMS[config.mode]))
+    return _policy(config, space, MAT, _attention(config))
+
+
+def _attention(config: ModelConfig) -> Callable[..., Attention]:
+    """Softmax attention in the form of `config.mode`; raises `ValueError` where it cannot run."""
+    forms: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise, "fused": fused}
+    if config.mode == "fused":
+        check_fused(config.head_dim, config.dtype)
+    return functools.partial(Attention, form=forms[config.mode])
 
 
 def _policy(config: ModelConfig, space: Space, skeleton: Skeleton, mixer: Callable[..., Mixer]) -> EncoderDecoderPolicy:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +16,12 @@ from graphs import largest_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sable.config import ModelConfig
 from sable.mixers import attention
 from sable.mixers.blockwise_attention import blockwise
+from sable.mixers.fused_attention import fused
+from sable.models import build_policy
+from sable.types import Space
 
 
 def random_tokens(shape: tuple[int, ...], seed: int = 0) -> list[jax.Array]:
@@ -91,6 +98,40 @@ def test_blockwise_holds_no_array_that_grows_as_the_square(causal: bool) -> None
 
     assert largest(blockwise, 2048) <= 4 * largest(blockwise, 512)
     assert largest(attention.dense, 2048) == 16 * largest(attention.dense, 512)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_fused_is_dense_in_half_precision(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's own function, asked for its portable implementation instead of the kernel."""
+    library = jax.nn.dot_product_attention
+    asked = []
+
+    def portable(*arguments: Any, implementation: str, **options: Any) -> jax.Array:
+        inspect.signature(library).bind(*arguments, implementation=implementation, **options)
+        asked.append((implementation, {x.dtype for x in arguments}))
+        y: jax.Array = library(*arguments, implementation="xla", **options)
+        return y
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", portable)
+    q, k, v = random_tokens((2, 3, 5, 2, 8))
+    y = fused(q, k, v, causal=causal)
+    assert asked == [("cudnn", {jnp.dtype("bfloat16")})]
+    assert y.dtype == jnp.float32
+    np.testing.assert_allclose(y, attention.dense(q, k, v, causal=causal), atol=3e-2)
+
+
+def test_fused_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space(2, 3, 4)
+    config = ModelConfig(model="mat", mode="fused", dtype="bfloat16")
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    with pytest.raises(ValueError, match=r"^mode fused needs an NVIDIA GPU with cuDNN, jax has cpu: take dense or "):
+        build_policy(config, space)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    build_policy(config, space)
+    with pytest.raises(ValueError, match=r"^mode fused computes in bfloat16, dtype is float32: take bfloat16"):
+        build_policy(replace(config, dtype="float32"), space)
+    with pytest.raises(ValueError, match=r"^mode fused takes heads of 8, 16, … 128 channels, embed_dim / heads is 4:"):
+        build_policy(replace(config, heads=16), space)
 
 
 def test_the_cache_gives_what_the_whole_matrix_gives() -> None:

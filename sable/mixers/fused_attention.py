@@ -1,0 +1,36 @@
+"""Softmax attention by cuDNN's fused kernel, through `jax.nn.dot_product_attention`; NVIDIA GPUs only.
+
+The kernel computes in half precision: queries, keys and values are cast to bfloat16. Its axes are (B, T, N, H) for
+what this project calls (environments and timesteps, N, H, d).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, DTypeLike, Float
+
+
+def check_fused(head_dim: int, dtype: DTypeLike) -> None:
+    """Raise `ValueError`, saying what is missing, where the kernel cannot serve such heads here."""
+    found = jax.default_backend()
+    if found != "gpu":
+        raise ValueError(f"mode fused needs an NVIDIA GPU with cuDNN, jax has {found}: take dense or blockwise")
+    if jnp.dtype(dtype) != jnp.bfloat16:
+        raise ValueError(f"mode fused computes in bfloat16, dtype is {dtype}: take bfloat16, or dense or blockwise")
+    if head_dim % 8 or head_dim > 128:
+        raise ValueError(
+            f"mode fused takes heads of 8, 16, … 128 channels, embed_dim / heads is {head_dim}: change either"
+        )
+
+
+def fused(
+    q: Float[Array, "... N H d"], k: Float[Array, "... N H d"], v: Float[Array, "... N H d"], *, causal: bool
+) -> Float[Array, "... N H d"]:
+    """Attention in one kernel: O(N) memory."""
+
+    def flat(x: Array) -> Array:
+        return x.reshape(-1, *x.shape[-3:]).astype(jnp.bfloat16)
+
+    y = jax.nn.dot_product_attention(flat(q), flat(k), flat(v), is_causal=causal, implementation="cudnn")
+    return y.reshape(q.shape).astype(q.dtype)
