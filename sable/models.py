@@ -57,6 +57,15 @@ MODELS: dict[str, ModelEntry] = {
             default_modes=("dense",),
             gpu_only=("fused",),
         ),
+        ModelEntry(
+            name="sable-memoryless",
+            summary="Sable whose state is forgotten at every timestep: what its memory is worth",
+            builder="sable.policies:build_memoryless_sable",
+            modes=("chunkwise", "recurrent", "parallel", "factored"),
+            default_modes=("chunkwise",),
+            chunked=("chunkwise",),
+            ppo_defaults=(("accumulate", 0),),
+        ),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -129,6 +130,11 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     }
     mixer = functools.partial(GatedRetention, form=forms[config.mode], decay_scaling=config.decay_scaling)
     return _policy(config, space, SABLE, mixer)
+
+
+def build_memoryless_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
+    """Sable without memory between timesteps: its decay is 0, whatever `decay_scaling` says."""
+    return build_sable(dataclasses.replace(config, decay_scaling=0.0), space)
 
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:

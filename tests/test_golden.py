@@ -16,7 +16,7 @@ from sable import ppo
 from sable.config import ModelConfig, PPOConfig
 from sable.losses import normalise
 from sable.networks.encoder_decoder import NetworkCarry
-from sable.policies import EncoderDecoderPolicy, build_mat, build_sable
+from sable.policies import EncoderDecoderPolicy, build_mat, build_memoryless_sable, build_sable
 from sable.types import Observation, Space
 
 TOLERANCE = 2e-5
@@ -213,3 +213,25 @@ def test_mat_acting_with_its_cache(mat_weights: Weights) -> None:
     np.testing.assert_array_equal(action.actions, mat_weights["mat/act/action"])
     assert_close(action.log_prob, mat_weights["mat/act/log_prob"])
     assert_close(action.value, mat_weights["mat/act/value"])
+
+
+@pytest.mark.parametrize(("mode", "chunk"), FORMS)
+def test_sable_without_memory(mat_weights: Weights, mode: str, chunk: int) -> None:
+    """The published arrays are of three environments; as three timesteps after a filled state they must be the same."""
+    config = ModelConfig(model="sable-memoryless", embed_dim=16, heads=1, mode=mode, chunk=chunk)
+    policy = build_memoryless_sable(config, Space(4, F, A))
+    params = golden_params(policy, mat_weights, "sable_params/params/", "sable")
+    features, legal, actions = (jnp.asarray(mat_weights[f"in/{name}"]) for name in ("obs", "legal", "action"))
+    resets = jnp.zeros((1, 3), dtype=bool)
+    carry = jax.tree.map(jnp.ones_like, policy.init_carry(1))
+    sequence = Observation(features[None], legal[None], jnp.arange(3)[None])
+    evaluation = jax.jit(policy.evaluate)(params, sequence, actions[None], resets, carry)
+    for name in ("value", "log_prob", "entropy"):
+        assert_close(getattr(evaluation, name), mat_weights[f"ff/chunkNone/{name}"])
+    noise = noise_for(mat_weights["ff/chunkNone/act/action"])
+    timestep = Observation(features, legal, jnp.zeros(3, dtype=jnp.int32))
+    carry = jax.tree.map(jnp.ones_like, policy.init_carry(3))
+    action = act_with_noise(policy)(params, timestep, jnp.zeros(3, dtype=bool), carry, noise)
+    np.testing.assert_array_equal(action.actions, mat_weights["ff/chunkNone/act/action"])
+    assert_close(action.log_prob, mat_weights["ff/chunkNone/act/log_prob"])
+    assert_close(action.value, mat_weights["ff/chunkNone/act/value"])

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from worlds import MODES, ONE_MODE_EACH, Aim, Counter, neom, tiny_policy, tiny_ppo
+from worlds import MODES, ONE_MODE_EACH, VARIANTS, Aim, Counter, neom, tiny_policy, tiny_ppo
 
 from sable import ppo
 from sable.models import MODELS
@@ -81,7 +81,7 @@ def check_agreement(last_value: jax.Array, steps: Transition, evaluation: Evalua
 OTHER_FORMS = [
     (model, mode, {"chunk": 3} if mode in MODELS[model].chunked else {})
     for model, mode in MODES
-    if mode in MODELS[model].chunked or (model, mode) not in ONE_MODE_EACH
+    if model not in VARIANTS and (mode in MODELS[model].chunked or (model, mode) not in ONE_MODE_EACH)
 ]
 
 

@@ -14,10 +14,17 @@ from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-MODES = [(entry.name, mode) for entry in MODELS.values() for mode in entry.modes or ("",) if mode not in entry.gpu_only]
-"""Every registered model in each of its modes that runs anywhere."""
-ONE_MODE_EACH = [(entry.name, next(iter(entry.modes), "")) for entry in MODELS.values()]
-"""Every registered model in its first mode, for what the modes share."""
+VARIANTS = ("sable-memoryless",)
+"""Models made of another model's mixer: what is shown of the other's modes holds for theirs."""
+MODES = [
+    (entry.name, mode)
+    for entry in MODELS.values()
+    for mode in (entry.modes[:1] if entry.name in VARIANTS else entry.modes or ("",))
+    if mode not in entry.gpu_only
+]
+"""Every registered model in each of its modes that runs anywhere, variants in their first mode."""
+ONE_MODE_EACH = [(entry.name, next(iter(entry.modes), "")) for entry in MODELS.values() if entry.name not in VARIANTS]
+"""Every registered model but variants in its first mode, for what the modes share."""
 TINY = {"embed_dim": 8, "heads": 2}
 
 
