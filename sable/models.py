@@ -66,6 +66,14 @@ MODELS: dict[str, ModelEntry] = {
             chunked=("chunkwise",),
             ppo_defaults=(("accumulate", 0),),
         ),
+        ModelEntry(
+            name="mat-rms",
+            summary="MAT with Sable's RMSNorm and SwiGLU: what those are worth",
+            builder="sable.policies:build_mat_rms",
+            modes=("dense", "blockwise", "fused"),
+            default_modes=("dense",),
+            gpu_only=("fused",),
+        ),
     )
 }
 

@@ -142,6 +142,11 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     return _policy(config, space, MAT, _attention(config))
 
 
+def build_mat_rms(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
+    """The Multi-Agent Transformer with Sable's RMSNorm and SwiGLU (an ablation of the Sable paper)."""
+    return _policy(config, space, MAT._replace(norm=nnx.RMSNorm, feed_forward=SwiGLU), _attention(config))
+
+
 def _attention(config: ModelConfig) -> Callable[..., Attention]:
     """Softmax attention in the form of `config.mode`; raises `ValueError` where it cannot run."""
     forms: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise, "fused": fused}

@@ -244,7 +244,7 @@ def _known_mode(entry: ModelEntry, mode: str) -> str:
     if not entry.modes:
         raise UserError(f"--model: {entry.name} has no modes: write '{entry.name}'")
     owners = [other.name for other in MODELS.values() if mode in other.modes]
-    owned = f" ({', '.join(owners)} has it)" if owners else ""
+    owned = f" ({', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it)" if owners else ""
     raise UserError(f"--model: {entry.name} has no mode '{mode}'{owned}: {nearest(mode, entry.modes)}")
 
 

@@ -169,7 +169,7 @@ def test_a_dry_run_shows_the_grid_and_writes_nothing(capsys: pytest.CaptureFixtu
 BAD_INPUT = [
     ("sweep --model sabel", "--model: there is no model 'sabel': did you mean 'sable'?"),
     ("sweep --model sable:chunkwize", "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
-    ("sweep --model sable:dense", "--model: sable has no mode 'dense' (mat has it)"),
+    ("sweep --model sable:dense", "--model: sable has no mode 'dense' (mat, mat-rms"),
     ("sweep --mode paralel", "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
     ("sweep --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),
     ("sweep --scenario neom:sine", "--scenario: neom has no task 'sine': did you mean 'simple-sine'?"),

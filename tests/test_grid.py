@@ -206,7 +206,7 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
         (("sabel",), (), "--model: there is no model 'sabel': did you mean 'sable'? known: sable, mat"),
         (("sabel:chunkwise",), (), "--model: there is no model 'sabel': did you mean 'sable'?"),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
-        (("sable:dense",), (), "--model: sable has no mode 'dense' (mat has it): known: chunkwise"),
+        (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),
         (("sable:",), (), "--model: sable has no mode ''"),
         (("sable",), ("paralel",), "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
         (("sable",), ("dense",), "--mode: none of sable has mode dense: see 'scaleprof list models'"),

@@ -231,3 +231,19 @@ def test_bfloat16_stays_close_to_float32() -> None:
         assert not np.array_equal(rough, close), "the option must change the arithmetic"
         np.testing.assert_allclose(rough, close, atol=2e-2)
     assert exact.value.dtype == jnp.float32
+
+
+def test_mat_rms_differs_from_mat_by_norms_and_feed_forward_layers() -> None:
+    def shapes(model: str) -> dict[str, tuple[int, ...]]:
+        params = jax.eval_shape(tiny_policy(model, "dense", Space(3, 4, 5)).init, jax.random.key(0))
+        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+    ours, theirs = shapes("mat-rms"), shapes("mat")
+    assert all(theirs[name] == ours[name] for name in set(ours) & set(theirs))
+    assert {name for name in ours if name not in theirs} == {
+        f"['{side}_blocks'][0]['feed_forward']['{layer}']['kernel'].value"
+        for side in ("encoder", "decoder")
+        for layer in ("gate", "linear")
+    }
+    assert all("norm" in name or "feed_forward" in name for name in theirs if name not in ours)
+    assert not any("norm" in name and "bias" in name for name in ours)

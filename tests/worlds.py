@@ -14,7 +14,7 @@ from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-VARIANTS = ("sable-memoryless",)
+VARIANTS = ("sable-memoryless", "mat-rms")
 """Models made of another model's mixer: what is shown of the other's modes holds for theirs."""
 MODES = [
     (entry.name, mode)
