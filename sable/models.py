@@ -74,6 +74,13 @@ MODELS: dict[str, ModelEntry] = {
             default_modes=("dense",),
             gpu_only=("fused",),
         ),
+        ModelEntry(
+            name="linear-attention",
+            summary="MAT with linear attention over agents, no memory (Katharopoulos et al., arXiv 2006.16236)",
+            builder="sable.policies:build_linear_attention",
+            modes=("factored",),
+            default_modes=("factored",),
+        ),
     )
 }
 

@@ -14,8 +14,8 @@ from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-VARIANTS = ("sable-memoryless", "mat-rms")
-"""Models made of another model's mixer: what is shown of the other's modes holds for theirs."""
+VARIANTS = ("sable-memoryless", "mat-rms", "linear-attention")
+"""Models in another model's skeleton: what is shown of its options, actions and modes holds for theirs."""
 MODES = [
     (entry.name, mode)
     for entry in MODELS.values()
