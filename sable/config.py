@@ -43,6 +43,8 @@ class ModelConfig:
     """Timesteps per chunk of the chunkwise form."""
     decay_scaling: float = 0.8
     """Factor on every head's decay (the published Sable's `decay_scaling_factor`): 0 forgets at once, 1 longest."""
+    window: int = 4
+    """Timesteps seen by `mat-temporal`, the current one included."""
     timestep_encoding: bool = False
     """Add a sin/cos encoding of the timestep within the episode to queries, keys and values (off, as published)."""
     acting: str = "sequential"
@@ -56,7 +58,7 @@ class ModelConfig:
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
 
     def __post_init__(self) -> None:
-        for field in ("embed_dim", "heads", "blocks", "chunk"):
+        for field in ("embed_dim", "heads", "blocks", "chunk", "window"):
             value = getattr(self, field)
             _require(_whole(value) and value >= 1, field, value, "a whole number of at least 1")
         _require(

@@ -81,6 +81,13 @@ MODELS: dict[str, ModelEntry] = {
             modes=("factored",),
             default_modes=("factored",),
         ),
+        ModelEntry(
+            name="mat-temporal",
+            summary="MAT whose attention spans the last timesteps of all agents, `model.window` of them",
+            builder="sable.policies:build_mat_temporal",
+            modes=("dense",),
+            default_modes=("dense",),
+        ),
     )
 }
 

@@ -20,6 +20,7 @@ from sable.mixers.blockwise_attention import blockwise
 from sable.mixers.fused_attention import check_fused, fused
 from sable.mixers.gated_retention import GatedRetention
 from sable.mixers.linear_attention import LinearAttention
+from sable.mixers.temporal_attention import TemporalAttention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
 from sable.norms import LayerNorm, RMSNorm
@@ -146,6 +147,12 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
 def build_mat_rms(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer with Sable's RMSNorm and SwiGLU (an ablation of the Sable paper)."""
     return _policy(config, space, MAT._replace(norm=nnx.RMSNorm, feed_forward=SwiGLU), _attention(config))
+
+
+def build_mat_temporal(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
+    """The Multi-Agent Transformer whose attention spans the last `config.window` timesteps."""
+    mixer = functools.partial(TemporalAttention, window=config.window, num_agents=space.num_agents)
+    return _policy(config, space, MAT, mixer)
 
 
 def build_linear_attention(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:

@@ -16,6 +16,7 @@ from sable.types import Space
         ({"embed_dim": 0}, "embed_dim is 0: it must be a whole number of at least 1"),
         ({"embed_dim": 3, "heads": 3}, "embed_dim is 3: it must be even"),
         ({"chunk": 0}, "chunk is 0: it must be a whole number of at least 1"),
+        ({"window": 0}, "window is 0: it must be a whole number of at least 1"),
         ({"heads": True}, "heads is True: it must be a whole number of at least 1"),
         ({"decay_scaling": 1.5}, "decay_scaling is 1.5: it must be between 0 and 1"),
         ({"segment": -1}, "segment is -1: it must be 0, or a whole number of timesteps"),

@@ -93,6 +93,12 @@ def test_neither_chunk_nor_form_changes_the_function(model: str, mode: str, opti
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def random_like(x: jax.Array) -> jax.Array:
+    """Numbers, or truth values, of the same shape."""
+    key = jax.random.key(3)
+    return jax.random.bernoulli(key, shape=x.shape) if x.dtype == jnp.bool_ else jax.random.normal(key, x.shape)
+
+
 @pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
@@ -107,7 +113,7 @@ def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpnes
     mask = jax.random.bernoulli(jax.random.key(2), 0.8, (5, 9, 4)).at[..., 0].set(True)
     observation = Observation(features, mask, jnp.arange(5))
     reset = jnp.array([True, False, False, False, True])
-    carry = jax.tree.map(lambda x: jax.random.normal(jax.random.key(3), x.shape), sequential.init_carry(5))
+    carry = jax.tree.map(random_like, sequential.init_carry(5))
     arguments = (params, observation, reset, carry, jax.random.key(4))
     one, other = (jax.jit(policy.act)(*arguments) for policy in (sequential, fixed))
     np.testing.assert_allclose(one.actions, other.actions, atol=1e-5, rtol=1e-5)

@@ -14,7 +14,7 @@ from sable.types import Observation, Policy, Space
 from scenarios import make_environment
 from scenarios.wrappers import Batched, EnvironmentStep
 
-VARIANTS = ("sable-memoryless", "mat-rms", "linear-attention")
+VARIANTS = ("sable-memoryless", "mat-rms", "linear-attention", "mat-temporal")
 """Models in another model's skeleton: what is shown of its options, actions and modes holds for theirs."""
 MODES = [
     (entry.name, mode)
