@@ -64,7 +64,6 @@ MODELS: dict[str, ModelEntry] = {
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise",),
             chunked=("chunkwise",),
-            ppo_defaults=(("accumulate", 0),),
         ),
         ModelEntry(
             name="mat-rms",

@@ -146,7 +146,7 @@ def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
 
 def build_mat_rms(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer with Sable's RMSNorm and SwiGLU (an ablation of the Sable paper)."""
-    return _policy(config, space, MAT._replace(norm=nnx.RMSNorm, feed_forward=SwiGLU), _attention(config))
+    return _policy(config, space, MAT._replace(norm=RMSNorm, feed_forward=SwiGLU), _attention(config))
 
 
 def build_mat_temporal(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
