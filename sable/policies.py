@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from sable import acting
 from sable.config import ModelConfig
@@ -48,12 +48,16 @@ class EncoderDecoderPolicy:
         network = nnx.eval_shape(lambda: self._build(nnx.Rngs(0)))
         return network.init_carry(envs)
 
+    def permute_carry(self, carry: NetworkCarry, order: Int[Array, " N"]) -> NetworkCarry:
+        """The carry itself: the agents of an earlier timestep are remembered together, in no order."""
+        return carry
+
     def act(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, key: PRNGKeyArray
     ) -> Action:
         """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
         network = self.network(params)
-        rep, value, encoder = network.encode(_as_sequence(observation), reset[:, None], carry.encoder, acting=True)
+        rep, value, encoder = network.encode(as_sequence(observation), reset[:, None], carry.encoder, acting=True)
         rep, value = rep[:, 0], value[:, 0]
         if self._fixed_point:
             actions, log_prob, after, sweeps = acting.sample_fixed_point(
@@ -94,7 +98,7 @@ class EncoderDecoderPolicy:
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
     ) -> Float[Array, "B N"]:
         """The encoder's value of one timestep."""
-        sequence = _as_sequence(observation)
+        sequence = as_sequence(observation)
         _, value, _ = self.network(params).encode(sequence, reset[:, None], carry.encoder, acting=True)
         return value[:, 0]
 
@@ -103,7 +107,7 @@ class EncoderDecoderPolicy:
         return nnx.merge(self._graph, params)
 
 
-def _as_sequence(observation: Observation) -> Observation:
+def as_sequence(observation: Observation) -> Observation:
     """One timestep as a sequence of length 1."""
     return Observation(*(jnp.expand_dims(x, 1) for x in observation))
 

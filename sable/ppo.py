@@ -213,6 +213,7 @@ def permute_agents(policy: Policy, params: Params, batch: Batch, key: PRNGKeyArr
         old_value=along(batch.old_value, 2),
         advantages=along(batch.advantages, 2),
         targets=along(batch.targets, 2),
+        carry=policy.permute_carry(batch.carry, order),
     )
     evaluation = policy.evaluate(params, permuted.observation, permuted.actions, permuted.resets, permuted.carry)
     return permuted._replace(old_log_prob=evaluation.log_prob)

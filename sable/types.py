@@ -89,7 +89,8 @@ class Action(NamedTuple):
     value: Float[Array, "B N"]
     carry: Carry
     decoder_steps: Int[Array, " B"]
-    """Decoder passes that had to wait for each other: N agent by agent, the sweeps of a fixed-point iteration."""
+    """Decoder passes that had to wait for each other: N agent by agent, the sweeps of a fixed-point iteration; 0 where
+    nothing is decoded."""
 
 
 class Evaluation(NamedTuple):
@@ -115,6 +116,10 @@ class Policy(Protocol):
 
     def init_carry(self, envs: int) -> Carry:
         """The carry at the very start."""
+        ...
+
+    def permute_carry(self, carry: Carry, order: Int[Array, " N"]) -> Carry:
+        """The carry of the same agents in another order: agent i is agent order[i] of before."""
         ...
 
     def act(

@@ -142,6 +142,9 @@ class Recorder:
     def init_carry(self, envs: int) -> Any:
         return jnp.arange(envs, dtype=jnp.float32)
 
+    def permute_carry(self, carry: Any, order: Any) -> Any:
+        return carry
+
     def act(self, params: Any, observation: Any, reset: Any, carry: Any, key: jax.Array) -> Any:
         ids = observation.features[:, :, 0]
         zeros = jnp.zeros_like(ids)
