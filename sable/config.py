@@ -38,7 +38,7 @@ class ModelConfig:
     heads: int = 4
     """Heads H; each has d = E / H channels."""
     blocks: int = 1
-    """Encoder blocks, and as many decoder blocks."""
+    """Encoder blocks, and as many decoder blocks; hidden layers of a torso in the models without a mixer."""
     chunk: int = 1
     """Timesteps per chunk of the chunkwise form."""
     decay_scaling: float = 0.8

@@ -6,6 +6,8 @@ into another layout; written as xᵀg there is nothing to copy. `benchmarks/rete
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -53,3 +55,8 @@ def _product_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Arra
 
 
 token_product.defvjp(_product, _product_gradient)
+
+
+def dot_general(x: Float[Array, "*tokens in"], kernel: Float[Array, "in out"], *_: Any, **__: Any) -> Array:
+    """`token_product` for Flax's layers, whose further arguments (axes, precision) say nothing that is not so here."""
+    return token_product(x, kernel)

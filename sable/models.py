@@ -87,6 +87,22 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense",),
             default_modes=("dense",),
         ),
+        ModelEntry(
+            name="ippo",
+            summary="Independent PPO: an MLP per agent, weights shared, no mixing (de Witt et al., arXiv 2011.09533)",
+            builder="sable.independent:build_ippo",
+        ),
+        ModelEntry(
+            name="mappo",
+            summary="IPPO's actor, and a critic that also sees the team's observations, pooled (mean and maximum over"
+            " agents) so that it is O(N), not concatenated as usual (Yu et al., arXiv 2103.01955)",
+            builder="sable.independent:build_mappo",
+        ),
+        ModelEntry(
+            name="ippo-gru",
+            summary="IPPO with a GRU over time per agent, one in the actor and one in the critic",
+            builder="sable.independent:build_ippo_gru",
+        ),
     )
 }
 

@@ -86,7 +86,7 @@ def sweep(
     envs: Annotated[Text, _axis("--envs", "Environments stepped together.", "4")] = None,
     embed_dim: Annotated[Text, _axis("--embed-dim", "Embedding width.", "64")] = None,
     heads: Annotated[Text, _axis("--heads", "Heads.", "4")] = None,
-    blocks: Annotated[Text, _axis("--blocks", "Encoder blocks, and as many decoder blocks.", "1")] = None,
+    blocks: Annotated[Text, _axis("--blocks", "Encoder and decoder blocks, or hidden layers.", "1")] = None,
     dtype: Annotated[Text, _axis("--dtype", "Precision of matrix products: float32, bfloat16.", "float32")] = None,
     seed: Annotated[Text, _axis("--seed", "Random seeds.", "0")] = None,
     repeats: Annotated[int | None, _axis("--repeats", "Processes per point.", "1", metavar="N")] = None,

@@ -14,6 +14,7 @@ SHAPE_CHECKED = [
     "sable.acting",
     "sable.advantages",
     "sable.distributions",
+    "sable.independent",
     "sable.linear",
     "sable.losses",
     "sable.mixers",

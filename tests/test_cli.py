@@ -109,6 +109,7 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines[::2]] == list(MODELS)
     assert lines[1] == "    modes: chunkwise, recurrent, parallel, factored"
+    assert "    modes: none" in lines
 
 
 def test_scenarios(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,3 +75,5 @@ def test_unknown_models_and_modes() -> None:
         build_policy(ModelConfig(), Space(0, 3, 4))
     with pytest.raises(ValueError, match="mode is 'dense': sable has chunkwise, recurrent, parallel, factored"):
         build_policy(ModelConfig(mode="dense"), Space(2, 3, 4))
+    with pytest.raises(ValueError, match="mode is 'chunkwise': ippo has no modes"):
+        build_policy(ModelConfig(model="ippo"), Space(2, 3, 4))

@@ -13,11 +13,11 @@ from sable.config import ModelConfig, PPOConfig
 from sable.models import build_policy
 from scenarios.wrappers import Batched
 
-MODELS = [("sable", "chunkwise"), ("mat", "dense")]
+MODELS = [("sable", "chunkwise"), ("mat", "dense"), ("ippo", ""), ("mappo", "")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "mode"), MODELS)
+@pytest.mark.parametrize(("model", "mode"), [*MODELS, ("ippo-gru", "")])
 def test_four_agents_learn_their_pattern(model: str, mode: str) -> None:
     scores = learn(ModelConfig(model=model, mode=mode), neom(4, 16, reward="individual"), updates=120)
     assert 0.5 < scores[0] < 0.7

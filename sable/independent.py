@@ -1,0 +1,126 @@
+"""The policies without a decoder, IPPO and MAPPO, and their builders: every agent acts on its own.
+
+The trainer is the one of all models, so that what the papers change in it (value normalisation, for one) is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from sable.config import ModelConfig
+from sable.networks.independent import (
+    ActorCritic,
+    AgentMemory,
+    CriticView,
+    FeedForward,
+    Recurrent,
+    TorsoFactory,
+    own_and_pooled_observations,
+    own_observation,
+)
+from sable.policies import as_sequence
+from sable.segments import Segmentation, in_segments
+from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
+
+
+class IndependentPolicy:
+    """A policy whose agents act without knowing each other's actions; see `sable.types.Policy` for the contract."""
+
+    def __init__(self, build: Callable[[nnx.Rngs], ActorCritic], *, segmentation: Segmentation) -> None:
+        self._build = build
+        self._segmentation = segmentation
+        self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
+
+    def init(self, key: PRNGKeyArray) -> Params:
+        """Fresh parameters."""
+        return nnx.state(self._build(nnx.Rngs(key)))
+
+    def init_carry(self, envs: int) -> AgentMemory:
+        """Empty memories of all agents of B environments."""
+        network = nnx.eval_shape(lambda: self._build(nnx.Rngs(0)))
+        return network.init_carry(envs)
+
+    def permute_carry(self, carry: AgentMemory, order: Int[Array, " N"]) -> AgentMemory:
+        """Every agent keeps its memory."""
+        permuted: AgentMemory = jax.tree.map(lambda x: jnp.take(x, order, axis=1), carry)
+        return permuted
+
+    def act(
+        self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: AgentMemory, key: PRNGKeyArray
+    ) -> Action:
+        """Sample the actions of all agents at once; nothing is decoded, so there is nothing to wait for."""
+        network = self.network(params)
+        sequence, resets = as_sequence(observation), reset[:, None]
+        output, actor = network.output(sequence, resets, carry.actor)
+        value, critic = network.value(sequence, resets, carry.critic)
+        output, mask, distribution = output[:, 0], observation.action_mask, network.distribution
+        actions = distribution.sample(output, mask, jnp.moveaxis(distribution.draw_noise(key, mask), 0, 1))
+        log_prob, _ = distribution.log_prob_and_entropy(output, mask, actions)
+        return Action(
+            actions, log_prob, value[:, 0], AgentMemory(actor, critic), jnp.zeros_like(observation.step_count)
+        )
+
+    def evaluate(
+        self,
+        params: Params,
+        observation: Observation,
+        actions: ActionSequence,
+        resets: Bool[Array, "B T"],
+        carry: AgentMemory,
+    ) -> Evaluation:
+        """Apply the actor and the critic to whole sequences, one segment after the other."""
+        network = self.network(params)
+
+        def part(
+            carry: AgentMemory, sequence: tuple[Observation, ActionSequence, Array]
+        ) -> tuple[AgentMemory, Evaluation]:
+            observation, actions, resets = sequence
+            output, actor = network.output(observation, resets, carry.actor)
+            value, critic = network.value(observation, resets, carry.critic)
+            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+            return AgentMemory(actor, critic), Evaluation(log_prob, entropy, value)
+
+        length = self._segmentation.timesteps(*observation.features.shape[:3])
+        return in_segments(part, (observation, actions, resets), carry, length)
+
+    def value(
+        self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: AgentMemory
+    ) -> Float[Array, "B N"]:
+        """The critic's value of one timestep."""
+        value, _ = self.network(params).value(as_sequence(observation), reset[:, None], carry.critic)
+        return value[:, 0]
+
+    def network(self, params: Params) -> ActorCritic:
+        """The network with these parameters in it."""
+        return nnx.merge(self._graph, params)
+
+
+def build_ippo(config: ModelConfig, space: Space) -> IndependentPolicy:
+    """IPPO (de Witt et al., arXiv 2011.09533): actor and critic see the agent's own observation, weights are shared."""
+    return _policy(config, space, FeedForward, own_observation)
+
+
+def build_mappo(config: ModelConfig, space: Space) -> IndependentPolicy:
+    """MAPPO (Yu et al., arXiv 2103.01955): IPPO's actor, and a critic that also sees the team.
+
+    The team is pooled (mean and maximum over agents of every feature) instead of concatenated, so that size and cost of
+    the critic's input stay O(1) for an agent and O(N) for all; see `own_and_pooled_observations`.
+    """
+    return _policy(config, space, FeedForward, own_and_pooled_observations)
+
+
+def build_ippo_gru(config: ModelConfig, space: Space) -> IndependentPolicy:
+    """IPPO with memory: actor and critic have a GRU each, as Mava's recurrent IPPO (`rec_ippo`) does."""
+    return _policy(config, space, Recurrent, own_observation)
+
+
+def _policy(config: ModelConfig, space: Space, torso: TorsoFactory, critic_view: CriticView) -> IndependentPolicy:
+    return IndependentPolicy(
+        lambda rngs: ActorCritic(space, config, torso=torso, critic_view=critic_view, rngs=rngs),
+        segmentation=Segmentation(config.segment),
+    )
