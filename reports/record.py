@@ -27,6 +27,7 @@ POINT_FIELDS = (
     "epochs",
     "minibatches",
     "dtype",
+    "match",
     "settings",
     "seed",
 )
@@ -59,6 +60,7 @@ class Record:
     epochs: int = 0
     minibatches: int = 0
     dtype: str = ""
+    match: str = ""
     settings: str = ""
     seed: int = 0
     repeat: int = 0
@@ -73,6 +75,8 @@ class Record:
     platform: str = ""
     device: str = ""
     parameters: int | None = None
+    matched_embed_dim: int | None = None
+    reference_parameters: int | None = None
 
     # Memory: XLA's static analysis, the device allocator, the driver, the operating system.
     xla_act_temp_bytes: int | None = None

@@ -1,7 +1,8 @@
 """The registry of models: name → what it is, its modes and who builds it. Plain data, no jax.
 
 A builder is named as "module:function" and resolved where a model is really built, so that a process which only
-checks options stays light. Adding a model is one row here.
+checks options stays light. Adding a model is one row here; a model of somebody's own needs none, its name is its
+builder.
 """
 
 from __future__ import annotations
@@ -36,7 +37,30 @@ class ModelEntry:
     gpu_only: tuple[str, ...] = ()
     ppo_defaults: tuple[tuple[str, float], ...] = ()
     """Fields of `sable.config.PPOConfig` that have another default for this model, with their values."""
+    published_epochs: int = 4
+    published_minibatches: int = 2
+    """Epochs and minibatches of the published settings; those that nothing else was published for are Sable's."""
+    parameters: int | None = None
+    """Numbers that it learns on `neom` with E = 64, 4 heads and one block; None where nobody counted."""
+    complexity: tuple[str, ...] = ()
+    """How time of acting, time of learning and memory of learning grow, one line for every group of modes."""
 
+
+SABLE_COMPLEXITY = (
+    "factored: act O(N), learn O(T N), memory O(T N)",
+    "recurrent: act O(N), learn O(T N) one token after the other, memory O(T N)",
+    "chunkwise: act O(N), learn O(c T N²), memory O(c² N² + T N), c timesteps in a chunk",
+    "parallel: act O(N), learn O(T² N²), memory O(T² N²)",
+)
+MAT_COMPLEXITY = (
+    "dense: act O(N²), learn O(T N²), memory O(T N²)",
+    "blockwise, fused: act O(N²), learn O(T N²), memory O(T N)",
+)
+MAT_DEFAULTS = (("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0))
+"""Of the published MAT (Wen et al., arXiv 2205.14953, and its settings in the Sable paper's comparison)."""
+
+CONTRACT = ("init", "init_carry", "permute_carry", "act", "evaluate", "value")
+"""What a policy has: the methods of `sable.types.Policy`."""
 
 MODELS: dict[str, ModelEntry] = {
     entry.name: entry
@@ -48,6 +72,8 @@ MODELS: dict[str, ModelEntry] = {
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise", "recurrent", "parallel"),
             chunked=("chunkwise",),
+            parameters=97_045,
+            complexity=SABLE_COMPLEXITY,
         ),
         ModelEntry(
             name="mat",
@@ -56,6 +82,11 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
+            ppo_defaults=MAT_DEFAULTS,
+            published_epochs=5,
+            published_minibatches=1,
+            parameters=77_860,
+            complexity=MAT_COMPLEXITY,
         ),
         ModelEntry(
             name="sable-memoryless",
@@ -64,6 +95,8 @@ MODELS: dict[str, ModelEntry] = {
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise",),
             chunked=("chunkwise",),
+            parameters=97_045,
+            complexity=SABLE_COMPLEXITY,
         ),
         ModelEntry(
             name="mat-rms",
@@ -72,6 +105,11 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
+            ppo_defaults=MAT_DEFAULTS,
+            published_epochs=5,
+            published_minibatches=1,
+            parameters=85_205,
+            complexity=MAT_COMPLEXITY,
         ),
         ModelEntry(
             name="linear-attention",
@@ -79,6 +117,11 @@ MODELS: dict[str, ModelEntry] = {
             builder="sable.policies:build_linear_attention",
             modes=("factored",),
             default_modes=("factored",),
+            ppo_defaults=MAT_DEFAULTS,
+            published_epochs=5,
+            published_minibatches=1,
+            parameters=77_860,
+            complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
         ModelEntry(
             name="mat-temporal",
@@ -86,39 +129,84 @@ MODELS: dict[str, ModelEntry] = {
             builder="sable.policies:build_mat_temporal",
             modes=("dense",),
             default_modes=("dense",),
+            ppo_defaults=MAT_DEFAULTS,
+            published_epochs=5,
+            published_minibatches=1,
+            parameters=77_860,
+            complexity=("act O(W N²), learn O(T W N²), memory O(W N² + T N), W timesteps in the window",),
         ),
         ModelEntry(
             name="ippo",
             summary="Independent PPO: an MLP per agent, weights shared, no mixing (de Witt et al., arXiv 2011.09533)",
             builder="sable.independent:build_ippo",
+            parameters=2_438,
+            complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
         ModelEntry(
             name="mappo",
             summary="IPPO's actor, and a critic that also sees the team's observations, pooled (mean and maximum over"
             " agents) so that it is O(N), not concatenated as usual (Yu et al., arXiv 2103.01955)",
             builder="sable.independent:build_mappo",
+            parameters=4_358,
+            complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
         ModelEntry(
             name="ippo-gru",
             summary="IPPO with a GRU over time per agent, one in the actor and one in the critic",
             builder="sable.independent:build_ippo_gru",
+            parameters=60_294,
+            complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
     )
 }
 
 
+def is_own(name: str) -> bool:
+    """Whether a model's name is the builder of somebody's own model, "module:function"."""
+    return name.partition(":")[0] not in MODELS and ":" in name
+
+
+def find(name: str) -> ModelEntry:
+    """The entry of a registered model, or one made up for somebody's own.
+
+    Raises `ValueError` for a name that is neither.
+    """
+    if is_own(name):
+        return ModelEntry(name=name, summary="", builder=name)
+    if name not in MODELS:
+        raise ValueError(f"model is {name!r}: it must be one of {', '.join(MODELS)}, or module:function")
+    return MODELS[name]
+
+
 def build_policy(config: ModelConfig, space: Space) -> Policy:
     """Build the policy that `config` names for observations and actions of `space`.
 
-    Raises `ValueError` for a model or a mode that is not registered, and for a space without agents.
+    Raises `ValueError` for a model or a mode that is not registered, for a space without agents, and for a builder that
+    is not there or does not return a `sable.types.Policy`.
     """
     if space.num_agents < 1:
         raise ValueError(f"num_agents is {space.num_agents}: it must be a whole number of at least 1")
-    entry = MODELS.get(config.model)
-    if entry is None:
-        raise ValueError(f"model is {config.model!r}: it must be one of {', '.join(MODELS)}")
+    entry = find(config.model)
     if config.mode not in (entry.modes or ("",)):
         raise ValueError(f"mode is {config.mode!r}: {entry.name} has {', '.join(entry.modes) or 'no modes'}")
-    module, _, function = entry.builder.partition(":")
-    builder = cast("Builder", getattr(importlib.import_module(module), function))
-    return builder(config, space)
+    policy = _builder(entry.builder)(config, space)
+    missing = [name for name in CONTRACT if not callable(getattr(policy, name, None))]
+    if missing:
+        raise ValueError(
+            f"model is {entry.name!r}: it returned a {type(policy).__name__}, which is no policy: "
+            f"it has no {', '.join(missing)} (see sable.types.Policy)"
+        )
+    return policy
+
+
+def _builder(name: str) -> Builder:
+    module, _, function = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise
+        raise ValueError(f"model is {name!r}: there is no module {error.name!r}") from None
+    if not callable(getattr(found, function, None)):
+        raise ValueError(f"model is {name!r}: module {module!r} has no function {function!r}")
+    return cast("Builder", getattr(found, function))

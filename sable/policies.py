@@ -24,8 +24,8 @@ from sable.mixers.temporal_attention import TemporalAttention
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
 from sable.norms import LayerNorm, RMSNorm
-from sable.segments import WHOLE, Segmentation, in_segments
-from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
+from sable.segments import WHOLE, Segmentation, in_groups, in_segments
+from sable.types import Action, ActionSequence, Carry, Evaluation, Observation, Params, Space
 
 NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 
@@ -57,8 +57,7 @@ class EncoderDecoderPolicy:
     ) -> Action:
         """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
         network = self.network(params)
-        rep, value, encoder = network.encode(as_sequence(observation), reset[:, None], carry.encoder, acting=True)
-        rep, value = rep[:, 0], value[:, 0]
+        rep, value, encoder = _encode_timestep(network, observation, reset, carry)
         if self._fixed_point:
             actions, log_prob, after, sweeps = acting.sample_fixed_point(
                 network, rep, observation.action_mask, observation.step_count, reset, carry, key
@@ -98,13 +97,28 @@ class EncoderDecoderPolicy:
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
     ) -> Float[Array, "B N"]:
         """The encoder's value of one timestep."""
-        sequence = as_sequence(observation)
-        _, value, _ = self.network(params).encode(sequence, reset[:, None], carry.encoder, acting=True)
-        return value[:, 0]
+        _, value, _ = _encode_timestep(self.network(params), observation, reset, carry)
+        return value
 
     def network(self, params: Params) -> EncoderDecoder:
         """The network with these parameters in it."""
         return nnx.merge(self._graph, params)
+
+
+def _encode_timestep(
+    network: EncoderDecoder, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
+) -> tuple[Float[Array, "B N E"], Float[Array, "B N"], tuple[Carry, ...]]:
+    """Representations, values and the encoder's memory after one timestep of all agents."""
+
+    def encode(
+        inputs: tuple[Observation, Array, tuple[Carry, ...]],
+    ) -> tuple[Float[Array, "b N E"], Float[Array, "b N"], tuple[Carry, ...]]:
+        observation, reset, memory = inputs
+        rep, value, memory = network.encode(as_sequence(observation), reset[:, None], memory, acting=True)
+        return rep[:, 0], value[:, 0], memory
+
+    envs, agents = observation.features.shape[:2]
+    return in_groups(encode, (observation, reset, carry.encoder), envs, agents)
 
 
 def as_sequence(observation: Observation) -> Observation:

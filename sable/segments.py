@@ -1,5 +1,6 @@
-"""Learning from a sequence in segments of timesteps, so that the activations of one segment are in memory at a time.
+"""Computing in pieces whose arrays stay in a core's cache: segments of timesteps, groups of environments.
 
+Learning from a sequence in segments keeps the activations of one segment in memory at a time.
 The state is carried from segment to segment, and gradients flow back through it: the same function, outputs and
 gradients as the whole sequence. What a segment computed is computed again in the backward pass. That costs a third of
 the arithmetic and, where a segment's arrays stay in a core's cache, no time (docs/performance.md).
@@ -20,10 +21,11 @@ from sable.types import Carry
 SEGMENT_TOKENS = 2048
 """Tokens (environments × timesteps × agents) of a segment when its length is left open, picked by measurement."""
 FEWEST_SEGMENTS = 4
-"""A sequence that would have fewer segments than this is left whole when the length is open, picked by measurement."""
+"""What would have fewer pieces than this is left whole where its cutting is left open, picked by measurement."""
 WHOLE = 2**31
 """A segment length that no sequence reaches."""
 
+Inputs = TypeVar("Inputs")
 Sequence = TypeVar("Sequence")
 Outputs = TypeVar("Outputs")
 
@@ -43,6 +45,21 @@ class Segmentation:
             whole = tokens < FEWEST_SEGMENTS * SEGMENT_TOKENS
             length = timesteps if whole else max(1, SEGMENT_TOKENS // (envs * agents))
         return min(-(-length // self.multiple) * self.multiple, timesteps)
+
+
+def in_groups(function: Callable[[Inputs], Outputs], inputs: Inputs, envs: int, agents: int) -> Outputs:
+    """What `function` gives for a batch of B environments, computed for groups of them one after the other.
+
+    Inputs and outputs are pytrees of (B, …). A group has about `SEGMENT_TOKENS` tokens (environments × agents); small
+    batches are left whole.
+    """
+    if envs * agents < FEWEST_SEGMENTS * SEGMENT_TOKENS:
+        return function(inputs)
+    divisors = (size for size in range(envs, 0, -1) if envs % size == 0)
+    size = next((size for size in divisors if size * agents <= SEGMENT_TOKENS), 1)
+    split = jax.tree.map(lambda x: x.reshape(envs // size, size, *x.shape[1:]), inputs)
+    outputs: Outputs = jax.tree.map(lambda x: x.reshape(envs, *x.shape[2:]), jax.lax.map(function, split))
+    return outputs
 
 
 def in_segments(

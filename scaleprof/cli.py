@@ -127,6 +127,12 @@ def sweep(
             "--set", metavar="GROUP.FIELD=VALUE", help="Any other field of the model, ppo or scenario configs."
         ),
     ] = None,
+    published: Annotated[
+        bool | None, typer.Option("--published", help="Each model's published epochs and minibatches.")
+    ] = None,
+    match: Annotated[
+        Text, _axis("--match", "params: as many parameters as Sable in every model.", "as given", metavar="WHAT")
+    ] = None,
     preset: Annotated[
         Text, typer.Option("--preset", metavar="NAME", help="Ready-made options; those given here win over it.")
     ] = None,
@@ -184,7 +190,12 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
         raise UserError(f"list: there is no list of '{what}': {nearest(what, ('models', 'scenarios'))}")
     if what == "models":
         for model in MODELS.values():
-            typer.echo(f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}")
+            typer.echo(
+                f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}\n"
+                f"    parameters at embedding width 64: {model.parameters}"
+            )
+            for line in model.complexity:
+                typer.echo(f"    {line}")
     else:
         for scenario in SCENARIOS.values():
             typer.echo(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import itertools
 import math
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import scenarios
 from reports.record import Record
 from sable.config import DTYPES, ModelConfig, PPOConfig
-from sable.models import MODELS, ModelEntry
+from sable.models import MODELS, ModelEntry, find, is_own
 from scaleprof.errors import UserError
 from scaleprof.parsing import convert_setting, nearest, parse_setting
 
@@ -60,6 +63,8 @@ class Point:
     dtype: str
     seed: int
     repeat: int
+    match: str = ""
+    """`params`: the width is another, at which the model has as many parameters as Sable in `embed_dim`."""
     settings: tuple[tuple[str, str], ...] = ()
 
     def model_config(self) -> ModelConfig:
@@ -83,7 +88,7 @@ class Point:
             envs=self.envs,
             epochs=self.epochs,
             minibatches=self.minibatches,
-            **dict(MODELS[self.model].ppo_defaults) | self._group("ppo", PPOConfig),
+            **dict(find(self.model).ppo_defaults) | self._group("ppo", PPOConfig),
         )
 
     def scenario_options(self) -> dict[str, Any]:
@@ -134,10 +139,12 @@ class Axes:
     blocks: tuple[int, ...]
     dtype: tuple[str, ...]
     seed: tuple[int, ...]
-    epochs: int
-    minibatches: int
+    epochs: int | None
+    minibatches: int | None
+    """None takes what each model was published with."""
     repeats: int
     settings: tuple[tuple[str, str], ...]
+    match: str = ""
 
     @property
     def size(self) -> int:
@@ -164,6 +171,7 @@ class Axes:
             self.dtype,
             self.variants,
         ):
+            entry = find(model)
             for chunk in self._chunks(model, mode):
                 point = Point(
                     scenario=self.scenario,
@@ -176,11 +184,12 @@ class Axes:
                     embed_dim=embed_dim,
                     heads=heads,
                     blocks=blocks,
-                    epochs=self.epochs,
-                    minibatches=self.minibatches,
+                    epochs=self.epochs or entry.published_epochs,
+                    minibatches=self.minibatches or entry.published_minibatches,
                     dtype=dtype,
                     seed=seed,
                     repeat=repeat,
+                    match=self.match,
                     settings=self.settings,
                 )
                 check(point)
@@ -188,7 +197,7 @@ class Axes:
         return points
 
     def _chunks(self, model: str, mode: str) -> tuple[int | None, ...]:
-        return self.chunk if mode in MODELS[model].chunked else (None,)
+        return self.chunk if mode in find(model).chunked else (None,)
 
 
 def check(point: Point) -> None:
@@ -223,6 +232,10 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
     pairs: list[tuple[str, str]] = []
     for name in models:
         model, colon, mode = name.partition(":")
+        if is_own(name):
+            _check_module(name)
+            pairs.append((name, ""))
+            continue
         if model not in MODELS:
             raise UserError(f"--model: there is no model '{model}': {nearest(model, MODELS)}")
         entry = MODELS[model]
@@ -231,6 +244,16 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
     if not chosen:
         raise UserError(f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'")
     return chosen
+
+
+def _check_module(name: str) -> None:
+    """Raise `UserError` where the module of somebody's own model is surely not there; nothing is imported."""
+    module, _, function = name.partition(":")
+    package = module.partition(".")[0]
+    if importlib.machinery.PathFinder.find_spec(package, [os.getcwd(), *sys.path]) is None:
+        raise UserError(f"--model: there is no model and no module '{package}': {nearest(package, MODELS)}")
+    if not function.isidentifier():
+        raise UserError(f"--model: '{name}' names no function: write {module}:function")
 
 
 def _bare_modes(entry: ModelEntry, modes: tuple[str, ...]) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "remat": None,
     "accumulate": None,
     "segment": None,
+    "published": False,
+    "match": "",
     "repeats": 1,
     "updates": 2,
     "warmup_updates": 1,
@@ -75,7 +77,10 @@ def plan_sweep(
     `explicit` holds the options by the names in `DEFAULTS`, None where the user gave none.
     """
     chosen = load_preset(preset) if preset else {}
-    values = DEFAULTS | chosen | {name: value for name, value in explicit.items() if value is not None}
+    given = {name: value for name, value in explicit.items() if value is not None}
+    values = DEFAULTS | chosen | given
+    if values["published"]:
+        values |= {"epochs": given.get("epochs"), "minibatches": given.get("minibatches")}
     axes = _axes(values, settings)
     if axes.size > MAX_POINTS and not yes:
         raise UserError(f"the grid has {axes.size} points: give fewer values, or --yes for more than {MAX_POINTS}")
@@ -111,9 +116,10 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
         blocks=numbers("blocks"),
         dtype=choose_dtypes(parse_names(values["dtype"], "--dtype")),
         seed=numbers("seed", minimum=0, maximum=MAX_SEED),
-        epochs=_at_least(values, "epochs", 1),
-        minibatches=_at_least(values, "minibatches", 1),
+        epochs=None if values["epochs"] is None else _at_least(values, "epochs", 1),
+        minibatches=None if values["minibatches"] is None else _at_least(values, "minibatches", 1),
         repeats=_at_least(values, "repeats", 1),
+        match=_match(values["match"]),
         settings=choose_settings(
             settings,
             scenario,
@@ -129,6 +135,12 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
 def option_name(name: str) -> str:
     """`seq_len` → `--seq-len`."""
     return "--" + name.replace("_", "-")
+
+
+def _match(value: str) -> str:
+    if value not in ("", "params"):
+        raise UserError(f"--match: there is nothing to match called '{value}': write --match params")
+    return value
 
 
 def _text(value: int | None) -> str | None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from sable import ppo
+from sable.matching import match_parameters
 from sable.models import build_policy
 from sable.types import Params, TrainState
 from scaleprof.grid import Point
@@ -21,10 +22,17 @@ from scenarios.wrappers import Batched
 class Programs:
     """act, rollout and learn of a point, compiled ahead of time from shapes alone, without any array in memory."""
 
+    reference_parameters: int | None
+    """Parameters of the model that this one's width was matched to, if it was."""
+
     def __init__(self, point: Point) -> None:
         config = point.ppo_config()
         scenario = Batched(make_environment(point.scenario, point.agents, point.scenario_options()), point.envs)
-        policy = build_policy(point.model_config(), scenario.space)
+        model, self.reference_parameters = point.model_config(), None
+        if point.match:
+            model, self.reference_parameters = match_parameters(model, scenario.space)
+        self.embed_dim = model.embed_dim
+        policy = build_policy(model, scenario.space)
         init = functools.partial(ppo.init_train_state, policy, scenario, config)
         self._functions: dict[str, Callable[..., Any]] = {
             "init": init,

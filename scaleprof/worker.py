@@ -21,6 +21,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sable.models import is_own
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
 from scaleprof.protocol import OOM_SIGNS, Task, send, under_limit
@@ -104,6 +105,8 @@ def import_libraries() -> None:
 def measure(task: Task, events: TextIO) -> None:
     """Compile, warm up and measure one point, sending what is known as soon as it is."""
     assert task.point is not None
+    if is_own(task.point.model):
+        sys.path.insert(0, os.getcwd())  # As for a script of the user's; the project's own names come first.
     send(events, "phase", name="start")
     imported = timing.timed_host(import_libraries)
     import jax
@@ -123,7 +126,13 @@ def measure(task: Task, events: TextIO) -> None:
         host_rss_start_bytes=host.rss_bytes(),
     )
     programs = Programs(task.point)
-    send(events, "facts", parameters=programs.parameters)
+    send(
+        events,
+        "facts",
+        parameters=programs.parameters,
+        matched_embed_dim=programs.embed_dim if task.point.match else None,
+        reference_parameters=programs.reference_parameters,
+    )
     compile_programs(programs, task, device, events)
     run_programs(programs, task, device, events)
 

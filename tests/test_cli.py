@@ -107,8 +107,10 @@ def test_completion_is_offered() -> None:
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in lines[::2]] == list(MODELS)
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == list(MODELS)
     assert lines[1] == "    modes: chunkwise, recurrent, parallel, factored"
+    assert lines[2] == f"    parameters at embedding width 64: {MODELS['sable'].parameters}"
+    assert lines[3] == "    factored: act O(N), learn O(T N), memory O(T N)"
     assert "    modes: none" in lines
 
 

@@ -204,7 +204,8 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
     ("models", "modes", "said"),
     [
         (("sabel",), (), "--model: there is no model 'sabel': did you mean 'sable'? known: sable, mat"),
-        (("sabel:chunkwise",), (), "--model: there is no model 'sabel': did you mean 'sable'?"),
+        (("sabel:chunkwise",), (), "--model: there is no model and no module 'sabel': did you mean 'sable'?"),
+        (("json:",), (), "--model: 'json:' names no function: write json:function"),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
         (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),
         (("sable:",), (), "--model: sable has no mode ''"),
@@ -242,9 +243,16 @@ def test_the_last_of_equal_settings_counts() -> None:
 
 
 def test_a_model_brings_its_own_trainer_defaults() -> None:
-    assert point(model="sable", mode="factored").ppo_config().accumulate == 0
-    assert point(model="mat", mode="dense", chunk=None).ppo_config().accumulate == 0
-    assert point(settings=(("ppo.accumulate", "2"),), envs=4, minibatches=2).ppo_config().accumulate == 2
+    mat = {"model": "mat", "mode": "dense", "chunk": None}
+    ours, sable = point(**mat).ppo_config(), point(model="sable", mode="factored").ppo_config()
+    assert (ours.learning_rate, ours.clip, ours.max_grad_norm) == (5e-4, 0.1, 5.0)
+    assert (sable.learning_rate, sable.clip, sable.max_grad_norm) == (2.5e-4, 0.2, 0.5)
+    assert point(**mat, settings=(("ppo.clip", "0.3"),)).ppo_config().clip == 0.3
+
+
+def test_somebodys_own_model_has_no_modes_and_no_chunks() -> None:
+    assert choose_variants(("json:loads", "mat"), ()) == (("json:loads", ""), ("mat", "dense"))
+    assert point(model="json:loads", mode="", chunk=None).ppo_config().clip == 0.2
 
 
 def test_a_task_is_chosen_once() -> None:

@@ -63,6 +63,14 @@ def test_the_manifest_says_what_is_run() -> None:
     assert set(manifest["options"]) == {*DEFAULTS, "set"}
 
 
+def test_published_epochs_and_minibatches_are_each_models_own() -> None:
+    models = "sable:chunkwise,mat,ippo"
+    plan = plan_sweep({"agents": "3", "model": models, "published": True}, [], None, yes=False)
+    assert [(point.epochs, point.minibatches) for point in plan.points] == [(4, 2), (5, 1), (4, 2)]
+    plan = plan_sweep({"agents": "3", "model": models, "minibatches": 4}, [], "paper", yes=False)
+    assert [(point.epochs, point.minibatches) for point in plan.points] == [(4, 4), (5, 4), (4, 4)]
+
+
 def test_explicit_over_preset_over_defaults() -> None:
     plan = plan_sweep({"agents": "3", "epochs": 2, "model": None}, [], "paper", yes=False)
     assert {point.agents for point in plan.points} == {3}  # explicit over the preset's 32, 512, 1024
@@ -127,6 +135,7 @@ def test_memory_limit() -> None:
         ({"scenario": "noem"}, "--scenario: there is no scenario 'noem'"),
         ({"dtype": "int8"}, "--dtype: there is no dtype 'int8'"),
         ({"reward": "team"}, "--reward: reward is 'team'"),
+        ({"match": "size"}, "--match: there is nothing to match called 'size': write --match params"),
     ],
 )
 def test_refusals(explicit: dict[str, Any], said: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
 
-from sable.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, WHOLE, Segmentation, in_segments
+from sable.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, WHOLE, Segmentation, in_groups, in_segments
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,18 @@ def test_outputs_are_those_of_the_whole_sequence(length: int) -> None:
         return sums[:, -1], sums
 
     np.testing.assert_array_equal(in_segments(running_sum, x, jnp.ones(2), length), 1.0 + jnp.cumsum(x, axis=1))
+
+
+@pytest.mark.parametrize(("envs", "agents", "scans"), [(4, 8, 0), (4, SEGMENT_TOKENS, 1), (6, SEGMENT_TOKENS // 2, 0)])
+def test_groups_of_environments_change_nothing(envs: int, agents: int, scans: int) -> None:
+    x = {"features": jnp.arange(float(envs * agents)).reshape(envs, agents), "reset": jnp.arange(envs) % 2 == 0}
+
+    def function(x: dict[str, Array]) -> tuple[Array, Array]:
+        return x["features"].sum(axis=1), jnp.where(x["reset"][:, None], 0.0, x["features"])
+
+    def grouped(x: dict[str, Array]) -> tuple[Array, Array]:
+        return in_groups(function, x, envs, agents)
+
+    for ours, theirs in zip(grouped(x), function(x), strict=True):
+        np.testing.assert_allclose(ours, theirs)
+    assert str(jax.make_jaxpr(grouped)(x)).count("scan[") == scans
