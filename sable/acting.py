@@ -6,6 +6,8 @@ actions 0 … i − 1, so the sequential sample is the only fixed point of decod
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -72,18 +74,22 @@ def sample_fixed_point(
         output, after = network.decode(*sequence, carry, acting=True)
         return output[:, 0], after
 
-    def unsettled(loop: tuple[Array, Array, Array]) -> Bool[Array, ""]:
-        _, changed, _ = loop
+    Loop: TypeAlias = tuple[Array, Array, Array, Array, NetworkCarry]
+
+    def unsettled(loop: Loop) -> Bool[Array, ""]:
+        _, changed, *_ = loop
         return changed.any()
 
-    def again(loop: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        actions, changed, sweeps = loop
-        following = distribution.sample(decode(actions)[0], action_mask, noise)
-        return following, distribution.changed(following, actions).any(axis=-1), sweeps + changed
+    def again(loop: Loop) -> Loop:
+        actions, changed, sweeps, *_ = loop
+        output, after = decode(actions)
+        following = distribution.sample(output, action_mask, noise)
+        sweeps += changed
+        return following, distribution.changed(following, actions).any(axis=-1), sweeps, output, after
 
     guess = distribution.sample(jnp.zeros_like(noise), action_mask, noise)
-    start = (guess, jnp.ones_like(reset), jnp.zeros_like(step_count))
-    actions, _, sweeps = jax.lax.while_loop(unsettled, again, start)
-    output, after = decode(actions)
+    undecoded = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(decode, guess))
+    start = (guess, jnp.ones_like(reset), jnp.zeros_like(step_count), *undecoded)
+    actions, _, sweeps, output, after = jax.lax.while_loop(unsettled, again, start)
     log_prob, _ = distribution.log_prob_and_entropy(output, action_mask, actions)
     return actions, log_prob, after, sweeps

@@ -6,6 +6,7 @@ into another layout; written as xᵀg there is nothing to copy. `benchmarks/rete
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -33,25 +34,27 @@ class Linear(nnx.Linear):
 
     def __call__(self, x: Float[Array, "*tokens in"], out_sharding: None = None) -> Float[Array, "*tokens out"]:
         """Apply the layer to every token; one device holds it."""
-        y = token_product(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+        y = token_product(x, self.kernel[...], self.dtype)
+        return y if self.bias is None else (y.astype(jnp.float32) + self.bias[...]).astype(self.dtype)
 
 
-@jax.custom_vjp
-def token_product(x: Float[Array, "*tokens in"], kernel: Float[Array, "in out"]) -> Float[Array, "*tokens out"]:
-    """x W for every token."""
-    return x @ kernel
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def token_product(
+    x: Float[Array, "*tokens in"], kernel: Float[Array, "in out"], dtype: DTypeLike
+) -> Float[Array, "*tokens out"]:
+    """x W for every token, in `dtype`; the gradient of W is summed over tokens in float32 at least."""
+    return x.astype(dtype) @ kernel.astype(dtype)
 
 
-def _product(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return x @ kernel, (x, kernel)
+def _product(x: Array, kernel: Array, dtype: DTypeLike) -> tuple[Array, tuple[Array, Array]]:
+    return token_product(x, kernel, dtype), (x, kernel)
 
 
-def _product_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _product_gradient(dtype: DTypeLike, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    return gradient @ kernel.T, jnp.einsum(
-        "ti,to->io", x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    )
+    flat = x.astype(dtype).reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+    to_kernel = jnp.einsum("ti,to->io", *flat, preferred_element_type=kernel.dtype)
+    return (gradient @ kernel.astype(dtype).T).astype(x.dtype), to_kernel
 
 
 token_product.defvjp(_product, _product_gradient)
@@ -59,4 +62,4 @@ token_product.defvjp(_product, _product_gradient)
 
 def dot_general(x: Float[Array, "*tokens in"], kernel: Float[Array, "in out"], *_: Any, **__: Any) -> Array:
     """`token_product` for Flax's layers, whose further arguments (axes, precision) say nothing that is not so here."""
-    return token_product(x, kernel)
+    return token_product(x, kernel, x.dtype)

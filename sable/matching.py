@@ -14,8 +14,8 @@ from sable.types import Space
 
 TOLERANCE = 0.05
 """How far a matched model's parameters may be from the reference's."""
-WIDEST = 64
-"""Widths up to this many times the given one are looked at."""
+WIDEST = 2**16
+"""The widest that is looked at."""
 
 
 def parameter_count(config: ModelConfig, space: Space) -> int:
@@ -37,13 +37,13 @@ def match_parameters(config: ModelConfig, space: Space) -> tuple[ModelConfig, in
         return parameter_count(dataclasses.replace(config, embed_dim=width), space)
 
     step = math.lcm(2, config.heads)
-    widths = range(step, WIDEST * config.embed_dim + 1, step)
+    widths = range(step, WIDEST + 1, step)
     above = bisect.bisect_left(widths, target, key=count)
     near = {width: count(width) for width in widths[max(0, above - 1) : above + 1]}
     best = min(near, key=lambda width: abs(near[width] - target))
     if abs(near[best] / target - 1.0) > TOLERANCE:
         raise ValueError(
             f"match is 'params': {config.model} has {near[best]} parameters at embed_dim {best}, the nearest to "
-            f"sable's {target} that {config.heads} heads divide: take another embed_dim or fewer heads"
+            f"sable's {target}: take another embed_dim (for sable), other heads (they divide the width) or more blocks"
         )
     return dataclasses.replace(config, embed_dim=best), target

@@ -53,11 +53,12 @@ SABLE_COMPLEXITY = (
     "parallel: act O(N), learn O(T² N²), memory O(T² N²)",
 )
 MAT_COMPLEXITY = (
-    "dense: act O(N²), learn O(T N²), memory O(T N²)",
+    "dense: act O(N²), learn O(T N²), memory O(N²) for each timestep of a segment, + O(T N)",
     "blockwise, fused: act O(N²), learn O(T N²), memory O(T N)",
 )
 MAT_DEFAULTS = (("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0))
-"""Of the published MAT (Wen et al., arXiv 2205.14953, and its settings in the Sable paper's comparison)."""
+"""Step size, clipping and gradient norm of the published MAT (Wen et al., arXiv 2205.14953); so are the 5 epochs of one
+minibatch of its rows. All other models take the published Sable's (arXiv 2410.01706): `PPOConfig`, 4 epochs of 2."""
 
 CONTRACT = ("init", "init_carry", "permute_carry", "act", "evaluate", "value")
 """What a policy has: the methods of `sable.types.Policy`."""
@@ -133,7 +134,7 @@ MODELS: dict[str, ModelEntry] = {
             published_epochs=5,
             published_minibatches=1,
             parameters=77_860,
-            complexity=("act O(W N²), learn O(T W N²), memory O(W N² + T N), W timesteps in the window",),
+            complexity=("act O(W N²), learn O(T W N²), memory O(W N² + T W N), W timesteps in the window",),
         ),
         ModelEntry(
             name="ippo",

@@ -1,5 +1,7 @@
 """The norms of every network, with gradients written by hand that keep a norm's input alone and compute the rest again.
 
+Statistics and outputs are float32 at least, whatever the input is.
+
 Autodiff keeps several arrays of the input's size. Averages over channels are products with a
 small matrix where a CPU is faster at them: XLA sums short rows one number after the other. `benchmarks/retention.py`
 shows what that is worth.
@@ -52,6 +54,7 @@ class LayerNorm(HeadNorm):
 @jax.custom_vjp
 def rms_norm(x: Float[Array, "*tokens E"], scale: Float[Array, " E"]) -> Float[Array, "*tokens E"]:
     """scale · x / √(mean of x² + ε)."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * scale
 
 
@@ -60,10 +63,12 @@ def _rms(x: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
 
 
 def _rms_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, scale = saved
+    saved_x, scale = saved
+    x = saved_x.astype(gradient.dtype)
     inverse = jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON)
     normed, inner = x * inverse, gradient * scale
-    return inverse * (inner - normed * _head_mean(inner * normed, 1)), _token_sum(gradient * normed)
+    to_x = inverse * (inner - normed * _head_mean(inner * normed, 1))
+    return to_x.astype(saved_x.dtype), _token_sum(gradient * normed)
 
 
 rms_norm.defvjp(_rms, _rms_gradient)
@@ -74,7 +79,7 @@ def head_norm(
     x: Float[Array, "*tokens E"], scale: Float[Array, " E"], bias: Float[Array, " E"], heads: int
 ) -> Float[Array, "*tokens E"]:
     """scale · (x − mean) / √(variance + ε) + bias, with mean and variance over the channels of each head."""
-    centred, inverse = _head_statistics(x, heads)
+    centred, inverse = _head_statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)), heads)
     return centred * inverse * scale + bias
 
 
@@ -84,10 +89,10 @@ def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple
 
 def _head_gradient(heads: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, scale = saved
-    centred, inverse = _head_statistics(x, heads)
+    centred, inverse = _head_statistics(x.astype(gradient.dtype), heads)
     normed, inner = centred * inverse, gradient * scale
     to_x = inverse * (inner - _head_mean(inner, heads) - normed * _head_mean(inner * normed, heads))
-    return to_x, _token_sum(gradient * normed), _token_sum(gradient)
+    return to_x.astype(x.dtype), _token_sum(gradient * normed), _token_sum(gradient)
 
 
 head_norm.defvjp(_head, _head_gradient)

@@ -128,7 +128,8 @@ def sweep(
         ),
     ] = None,
     published: Annotated[
-        bool | None, typer.Option("--published", help="Each model's published epochs and minibatches.")
+        bool | None,
+        typer.Option("--published", help="Published epochs and minibatches: Sable's, or MAT's for its kin."),
     ] = None,
     match: Annotated[
         Text, _axis("--match", "params: as many parameters as Sable in every model.", "as given", metavar="WHAT")
@@ -192,7 +193,7 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
         for model in MODELS.values():
             typer.echo(
                 f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}\n"
-                f"    parameters at embedding width 64: {model.parameters}"
+                f"    parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}"
             )
             for line in model.complexity:
                 typer.echo(f"    {line}")

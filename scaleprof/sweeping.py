@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from datetime import datetime
@@ -67,9 +68,11 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
 
 
 def default_folder(scenario: str) -> Path:
-    """`runs/<time>-<scenario>`, free of characters that file systems or shells mind."""
+    """`runs/<time>-<scenario>`, free of characters that file systems or shells mind; numbered where it is taken."""
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
-    return Path("runs") / f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
+    first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
 
 
 def check_csv(csv: str | None) -> None:

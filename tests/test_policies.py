@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -109,7 +110,11 @@ def random_like(x: jax.Array) -> jax.Array:
     return jax.random.bernoulli(key, shape=x.shape) if x.dtype == jnp.bool_ else jax.random.normal(key, x.shape)
 
 
-@pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
+DECODERS = [("sable", "chunkwise"), ("mat", "dense"), ("linear-attention", "factored"), ("mat-temporal", "dense")]
+"""One mode of every mixer that is stepped agent by agent."""
+
+
+@pytest.mark.parametrize(("model", "mode"), DECODERS)
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
 def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpness: float, *, continuous: bool) -> None:
@@ -127,10 +132,9 @@ def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpnes
     arguments = (params, observation, reset, carry, jax.random.key(4))
     one, other = (jax.jit(policy.act)(*arguments) for policy in (sequential, fixed))
     np.testing.assert_allclose(one.actions, other.actions, atol=1e-5, rtol=1e-5)
-    decodes = has_decoder(sequential)
-    np.testing.assert_array_equal(one.decoder_steps, np.full(5, 9 * decodes))
-    assert (other.decoder_steps >= decodes).all()
-    assert (other.decoder_steps <= 10 * decodes).all()
+    np.testing.assert_array_equal(one.decoder_steps, np.full(5, 9))
+    assert (other.decoder_steps >= 1).all()
+    assert (other.decoder_steps <= 10).all()
     for ours, theirs in zip(jax.tree.leaves(other[1:4]), jax.tree.leaves(one[1:4]), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
 
@@ -141,7 +145,7 @@ def gradients_of_evaluate(model: str, mode: str, **options: Any) -> tuple[Any, s
     _, steps, _ = acted_and_evaluated(model, mode)
     policy = tiny_policy(model, mode, Batched(Counter(3, limit=5), 4).space, **options)
     params = policy.init(jax.random.key(0))
-    carry = jax.tree.map(lambda x: 0.1 * jax.random.normal(jax.random.key(1), x.shape, x.dtype), policy.init_carry(4))
+    carry = jax.tree.map(random_like, policy.init_carry(4))
 
     def scalar(params: Any) -> jax.Array:
         evaluation = policy.evaluate(params, steps.observation, steps.actions, steps.reset, carry)
@@ -150,8 +154,9 @@ def gradients_of_evaluate(model: str, mode: str, **options: Any) -> tuple[Any, s
     return jax.jit(jax.grad(scalar))(params), str(jax.make_jaxpr(jax.grad(scalar))(params))
 
 
-CUT: list[tuple[str, str, str, Any]] = [(model, mode, "segment", 3) for model, mode in MODES]
-"""Segments of 3 of 7 timesteps, so that the last one is padded."""
+REMEMBERING = [("sable", "chunkwise"), ("sable", "factored"), ("mat-temporal", "dense"), ("ippo-gru", "")]
+CUT: list[tuple[str, str, str, Any]] = [(model, mode, "segment", 3) for model, mode in [*REMEMBERING, ("mat", "dense")]]
+"""Segments of 3 of 7 timesteps, so that the last one is padded; of every kind of carry."""
 REMATERIALISED: list[tuple[str, str, str, Any]] = [(model, mode, "remat", True) for model, mode in ONE_MODE_EACH]
 
 
@@ -161,7 +166,7 @@ def test_saving_memory_changes_nothing_else(model: str, mode: str, option: str, 
     grads, graph = gradients_of_evaluate(model, mode, **{option: value})
     assert graph.count("remat") > plain.count("remat")
     for ours, theirs in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
-        assert float(jnp.max(jnp.abs(ours - theirs))) <= 1e-6 + 1e-5 * float(jnp.max(jnp.abs(theirs)))
+        assert float(jnp.max(jnp.abs(ours - theirs))) <= 1e-5 * max(1.0, float(jnp.max(jnp.abs(theirs))))
 
 
 @pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
@@ -171,7 +176,7 @@ def test_illegal_actions_are_never_chosen(model: str, mode: str) -> None:
     assert bool((steps.actions[:, :, 1:] == 2).any())
 
 
-@pytest.mark.parametrize(("model", "mode"), ONE_MODE_EACH)
+@pytest.mark.parametrize(("model", "mode"), [*DECODERS, ("ippo", ""), ("mappo", ""), ("ippo-gru", "")])
 @pytest.mark.parametrize("continuous", [False, True], ids=["discrete", "continuous"])
 def test_only_earlier_actions_matter(model: str, mode: str, *, continuous: bool) -> None:
     """And those only where there is a decoder."""
@@ -236,35 +241,33 @@ def check_flatness(few: list[int], many: list[int]) -> None:
         assert abs(large - small) <= 0.02 * small
 
 
-def test_bfloat16_stays_close_to_float32() -> None:
-    _, steps, exact = acted_and_evaluated("sable", "chunkwise")
+LEARNED_IN_BFLOAT16 = [*DECODERS, ("mat", "blockwise"), ("sable", "factored"), ("ippo-gru", "")]
+
+
+@pytest.mark.parametrize(("model", "mode"), LEARNED_IN_BFLOAT16)
+def test_bfloat16_stays_close_to_float32(model: str, mode: str) -> None:
+    """Outputs to 2e-2, and a gradient that points the same way; parameters stay float32."""
     scenario = Batched(Counter(3, limit=5), 4)
-    policy = tiny_policy("sable", "chunkwise", scenario.space, dtype="bfloat16")
-    fresh = policy.init(jax.random.key(0))
-    assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
-    exact_policy = tiny_policy("sable", "chunkwise", scenario.space)
-    carry = policy.init_carry(4)
-    ours, theirs = (
-        jax.jit(p.evaluate)(fresh, steps.observation, steps.actions, steps.reset, carry) for p in (policy, exact_policy)
-    )
-    for rough, close in zip(ours, theirs, strict=True):
-        assert rough.dtype == jnp.float32
-        assert not np.array_equal(rough, close), "the option must change the arithmetic"
-        np.testing.assert_allclose(rough, close, atol=2e-2)
-    assert exact.value.dtype == jnp.float32
+    rough, exact = (tiny_policy(model, mode, scenario.space, dtype=dtype) for dtype in ("bfloat16", "float32"))
+    params = rough.init(jax.random.key(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    _, observation = jax.jit(scenario.reset)(jax.random.key(1))
+    observation = jax.tree.map(lambda x: jnp.repeat(x[:, None], 2, axis=1), observation)
+    actions, resets = jnp.zeros((4, 2, 3), dtype=jnp.int32), jnp.zeros((4, 2), dtype=bool)
 
+    def evaluated(policy: Policy) -> tuple[Evaluation, Any]:
+        def scalar(params: Any) -> tuple[jax.Array, Evaluation]:
+            evaluation = policy.evaluate(params, observation, actions, resets, policy.init_carry(4))
+            return evaluation.log_prob.sum() + (evaluation.value**2).sum(), evaluation
 
-def test_mat_rms_differs_from_mat_by_norms_and_feed_forward_layers() -> None:
-    def shapes(model: str) -> dict[str, tuple[int, ...]]:
-        params = jax.eval_shape(tiny_policy(model, "dense", Space(3, 4, 5)).init, jax.random.key(0))
-        return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+        grads, evaluation = jax.jit(jax.grad(scalar, has_aux=True))(params)
+        return evaluation, grads
 
-    ours, theirs = shapes("mat-rms"), shapes("mat")
-    assert all(theirs[name] == ours[name] for name in set(ours) & set(theirs))
-    assert {name for name in ours if name not in theirs} == {
-        f"['{side}_blocks'][0]['feed_forward']['{layer}']['kernel'].value"
-        for side in ("encoder", "decoder")
-        for layer in ("gate", "linear")
-    }
-    assert all("norm" in name or "feed_forward" in name for name in theirs if name not in ours)
-    assert not any("norm" in name and "bias" in name for name in ours)
+    (ours, our_grads), (theirs, their_grads) = evaluated(rough), evaluated(exact)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(one, other, atol=2e-2)
+    assert not np.array_equal(ours.value, theirs.value), "the option must change the arithmetic"
+    flat, reference = (jax.flatten_util.ravel_pytree(grads)[0] for grads in (our_grads, their_grads))
+    cosine = flat @ reference / jnp.linalg.norm(flat) / jnp.linalg.norm(reference)
+    assert float(cosine) > 0.99
