@@ -40,5 +40,5 @@ def learning_temporaries(agents: int, timesteps: int, segment: int) -> int:
 def test_memory_of_learning_is_linear_in_agents_and_timesteps(segment: int) -> None:
     small, large = learning_temporaries(64, 4, segment), learning_temporaries(4096, 4, segment)
     assert math.log(large / small) / math.log(4096 / 64) <= 1.05
-    short, long = learning_temporaries(8, 16, segment), learning_temporaries(8, 256, segment)
+    short, long = learning_temporaries(16, 16, segment), learning_temporaries(16, 256, segment)
     assert math.log(long / short) / math.log(256 / 16) <= 1.05
