@@ -19,7 +19,10 @@ MODELS = [("sable", "chunkwise"), ("mat", "dense"), ("ippo", ""), ("mappo", "")]
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "mode"), [*MODELS, ("ippo-gru", "")])
 def test_four_agents_learn_their_pattern(model: str, mode: str) -> None:
-    scores = learn(ModelConfig(model=model, mode=mode), neom(4, 16, reward="individual"), updates=120)
+    # At 3e-3, six times its published step size, MAT still jumps between 0.9 and 1 at the end.
+    rate = 1e-3 if model == "mat" else 3e-3
+    world = neom(4, 16, reward="individual")
+    scores = learn(ModelConfig(model=model, mode=mode), world, updates=120, learning_rate=rate)
     assert 0.5 < scores[0] < 0.7
     assert sum(scores[-10:]) / 10 > 0.95
 
@@ -33,9 +36,9 @@ def test_three_agents_learn_to_aim_with_continuous_actions(model: str, mode: str
     assert sum(scores[-10:]) / 10 > 0.97
 
 
-def learn(model: ModelConfig, scenario: Batched, *, updates: int) -> list[float]:
+def learn(model: ModelConfig, scenario: Batched, *, updates: int, learning_rate: float = 3e-3) -> list[float]:
     """The mean reward of every update."""
-    config = PPOConfig(envs=scenario.envs, epochs=4, minibatches=4, learning_rate=3e-3)
+    config = PPOConfig(envs=scenario.envs, epochs=4, minibatches=4, learning_rate=learning_rate)
     policy = build_policy(model, scenario.space)
     state = jax.jit(partial(ppo.init_train_state, policy, scenario, config))(jax.random.key(0))
     update = jax.jit(partial(ppo.update, policy, scenario, config), donate_argnums=0)
