@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
@@ -40,7 +40,8 @@ class Record:
 
     Fields ending in `_bytes` are bytes, in `_seconds` seconds of wall time (`update_cpu_seconds`: of process CPU time,
     summed over threads). `xla_*` are XLA's static figures for the compiled program, `device_*` the device allocator's,
-    `nvml_*` the driver's, `host_*` the operating system's for the measured process.
+    `nvml_*` the driver's, `host_*` the operating system's for the measured process. How each is measured stands in
+    docs/measuring.md.
     """
 
     # Which run and which point.
@@ -64,51 +65,105 @@ class Record:
     settings: str = ""
     seed: int = 0
     repeat: int = 0
+    side: str = ""
+    """`new` or `base` where two versions of the code were measured against each other, else empty."""
+    pair_id: str = ""
+    """The same for the two records whose processes alternated."""
 
     # How it ended.
     status: str = "planned"
     reason_code: str = ""
     reason: str = ""
     phase: str = ""
+    stderr_tail: str = ""
+    """The last lines that a failed process wrote to stderr, joined by ` | `."""
+    measure: str = ""
+    """`together` in one process; `memory,speed` in one process each; `memory` or `speed` where only that was asked."""
+    memory_status: str = ""
+    speed_status: str = ""
 
     # Where it ran and how large the model is.
     platform: str = ""
     device: str = ""
+    pinned_cpus: str = ""
     parameters: int | None = None
     matched_embed_dim: int | None = None
     reference_parameters: int | None = None
 
     # Memory: XLA's static analysis, the device allocator, the driver, the operating system.
+    xla_act_argument_bytes: int | None = None
+    xla_act_output_bytes: int | None = None
+    xla_act_alias_bytes: int | None = None
     xla_act_temp_bytes: int | None = None
+    xla_rollout_argument_bytes: int | None = None
+    xla_rollout_output_bytes: int | None = None
+    xla_rollout_alias_bytes: int | None = None
     xla_rollout_temp_bytes: int | None = None
-    xla_learn_temp_bytes: int | None = None
     xla_learn_argument_bytes: int | None = None
     xla_learn_output_bytes: int | None = None
+    xla_learn_alias_bytes: int | None = None
+    xla_learn_temp_bytes: int | None = None
     xla_peak_bytes: int | None = None
+    xla_bound: str = ""
+    """`exact`, or `lower` where a program has operations whose scratch memory XLA does not see."""
+    device_compile_peak_bytes: int | None = None
+    device_input_peak_bytes: int | None = None
     device_peak_bytes: int | None = None
     nvml_process_bytes: int | None = None
+    nvml_device_bytes: int | None = None
+    nvml_utilisation_percent: float | None = None
+    nvml_power_watts: float | None = None
+    nvml_sm_clock_mhz: float | None = None
+    nvml_throttle_reasons: str = ""
+    nvml_energy_joules: float | None = None
     host_rss_start_bytes: int | None = None
     host_compile_peak_bytes: int | None = None
+    host_base_bytes: int | None = None
     host_rss_peak_bytes: int | None = None
     host_peak_rise_bytes: int | None = None
+    host_memory_quality: str = ""
+    """`repeatable` where the allocator was set to be, `noisy` where it was left as it is."""
     memory_limit_bytes: int | None = None
 
     # Time.
     import_seconds: float | None = None
+    trace_act_seconds: float | None = None
+    trace_rollout_seconds: float | None = None
+    trace_learn_seconds: float | None = None
     compile_act_seconds: float | None = None
     compile_rollout_seconds: float | None = None
     compile_learn_seconds: float | None = None
+    compile_cache: str = ""
+    """`off`; `written` by this repeat; `read` from an earlier one, and then no compile time is given."""
+    first_update_seconds: float | None = None
     act_seconds: float | None = None
+    env_seconds: float | None = None
     rollout_seconds: float | None = None
     learn_seconds: float | None = None
     update_seconds: float | None = None
     update_min_seconds: float | None = None
+    update_p25_seconds: float | None = None
     update_p90_seconds: float | None = None
+    update_cv: float | None = None
     update_cpu_seconds: float | None = None
     env_steps_per_second: float | None = None
     agent_steps_per_second: float | None = None
     warmup_updates: int | None = None
+    warmup: str = ""
+    """`steady`; `short_warmup` where updates are too long for four; `unsteady` where times never settled."""
     measured_updates: int | None = None
+    measured_seconds: float | None = None
+    run_delay_seconds: float | None = None
+    contended: int | None = None
+    """1 where other processes kept this one from running for more than 15 % of the measured time, else 0."""
+    parent_cpu_share: float | None = None
+    point_seconds: float | None = None
+    flops_per_update: float | None = None
+    traffic_bytes_per_update: float | None = None
+    matmul_fraction: float | None = None
+    copy_fraction: float | None = None
+    bound_by: str = ""
+    """`arithmetic`, `memory traffic` or `sequential steps`: what an update is nearest to being limited by."""
 
     # Learning, in the last measured update.
     policy_loss: float | None = None
