@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import selectors
@@ -10,19 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
 from scaleprof.probes.device import Nvml
-from scaleprof.protocol import OOM_SIGNS, Task, under_limit
+from scaleprof.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
 
 WATCH_SECONDS = 0.05
 """How often the parent looks at a child while it waits for its next event."""
+GRACE_SECONDS = 5.0
+"""How long a child that was asked to end may take before it is killed."""
 TAIL_BYTES = 8192
+TAIL_LINES = 5
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
 """The child. `-P` keeps the folder that the user is in off its import path: a `reports.py` there is not ours."""
 
@@ -39,7 +43,8 @@ class Outcome:
     phase: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
-    nvml_process_bytes: int | None = None
+    timeline: list[watch.Sample] = field(default_factory=list)
+    stderr_tail: str = ""
 
     def fail(self, status: str, reason_code: str, reason: str) -> None:
         """Note a failure in the phase that is running, unless the end is already known."""
@@ -49,22 +54,27 @@ class Outcome:
             self.reason = f"{reason} [{self.phase}]"
 
 
-def child_environment(device: str | None) -> dict[str, str]:
-    """The environment of every child: the parent's, with the chosen device and nothing that would falsify a figure.
+class Stop(Protocol):
+    """What a child has to know of the user's wish to stop; see `scaleprof.runner.StopSignals`."""
 
-    The persistent compilation cache is off, because compile time is measured. On a GPU the allocator does not take the
-    whole card at the start, so that what the driver shows means something.
-    """
-    environment = dict(os.environ)
-    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    if device is not None:
-        kind, _, index = device.partition(":")
-        environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[kind]
-        if index:
-            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-            environment["CUDA_VISIBLE_DEVICES"] = index
-    return environment
+    @property
+    def urgent(self) -> bool:
+        """Whether children are to be killed without grace."""
+        ...
+
+    def raising(self) -> AbstractContextManager[None]:
+        """A context in which that wish raises KeyboardInterrupt."""
+        ...
+
+
+class NeverStop:
+    """For children that nobody interrupts."""
+
+    urgent = False
+
+    def raising(self) -> AbstractContextManager[None]:
+        """Nothing is raised."""
+        return nullcontext()
 
 
 def run_child(
@@ -75,96 +85,137 @@ def run_child(
     timeout_seconds: float,
     nvml: Nvml,
     on_event: EventHandler,
-    interruptible: Callable[[], AbstractContextManager[None]] = nullcontext,
+    stop: Stop | None = None,
     command: Sequence[str] = WORKER,
 ) -> Outcome:
     """Start a fresh interpreter, hand it the task and follow its events until it ends or must be ended.
 
-    Sleeps between events; every `WATCH_SECONDS` it compares the child's resident memory with the task's limit. The
-    child is killed on every way out of this function. A KeyboardInterrupt within `interruptible`, which is entered
+    The child is gone on every way out of this function. A KeyboardInterrupt within `stop.raising()`, which is entered
     while there is nothing to do but wait, ends the child and is an outcome too.
     """
-    outcome = Outcome(status="", phase="start")
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            with interruptible():
-                _Follower(process, task, log, timeout_seconds, nvml, on_event, outcome).follow()
-        except KeyboardInterrupt:
-            outcome.fail("interrupted", "signal", "the sweep was stopped")
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            for stream in (process.stdin, process.stdout):
-                assert stream is not None
-                stream.close()
-    return outcome
+    stop = stop or NeverStop()
+    with Child(task, environment, log, timeout_seconds, nvml, on_event, stop, command) as child:
+        child.follow()
+    return child.outcome
 
 
-class _Follower:
+class Child:
+    """One child process, a context manager: it runs inside the block and is gone after it.
+
+    Sleeps between events; every `WATCH_SECONDS` it compares the child's resident memory with the task's limit.
+    """
+
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
         task: Task,
+        environment: dict[str, str],
         log: Path,
         timeout_seconds: float,
         nvml: Nvml,
         on_event: EventHandler,
-        outcome: Outcome,
+        stop: Stop,
+        command: Sequence[str] = WORKER,
     ) -> None:
-        self.process = process
-        self.task = task
-        self.log = log
-        self.timeout_seconds = timeout_seconds
-        self.deadline = time.monotonic() + timeout_seconds
-        self.next_look = time.monotonic() + WATCH_SECONDS
-        self.nvml = nvml
-        self.on_event = on_event
-        self.outcome = outcome
+        self.outcome = Outcome(status="", phase="start")
+        self._task = dataclasses.replace(task, parent=os.getpid())
+        self._log = log
+        self._timeout_seconds = timeout_seconds
+        self._left_seconds = timeout_seconds
+        self._nvml = nvml
+        self._on_event = on_event
+        self._stop = stop
+        self._pending = b""
+        self._at = time.monotonic(), time.process_time()
+        with log.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        self._timeline = watch.Timeline(self._process.pid)
+        self.outcome.timeline = self._timeline.samples
+        self._say(self._task.to_json())
 
-    def follow(self) -> None:
-        """Read events to the end of the stream; ends the child at a limit."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the child: asked first, then killed; at once where it had its time or the user is in a hurry."""
+        if self._process.poll() is None and self.outcome.status in ("interrupted", "timeout"):
+            self._process.terminate()
+            deadline = time.monotonic() + GRACE_SECONDS
+            while self._process.poll() is None and time.monotonic() < deadline and not self._stop.urgent:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(WATCH_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            with suppress(BrokenPipeError):
+                stream.close()
+        if self.outcome.status not in ("ok", "skipped", "") and self.outcome.reason_code != "predicted":
+            self.outcome.stderr_tail = " | ".join(self._last_lines()[-TAIL_LINES:])[-500:]
+
+    def go(self) -> None:
+        """Let a child that waits for its turn do a burst of updates."""
+        self._say(GO)
+
+    def finish(self) -> None:
+        """Tell a child that waits for its turn that there is none to come."""
+        self._say(STOP)
+
+    def follow(self, until: str = "") -> None:
+        """Read events until the one named `until`, or to the end; ends the child at a limit.
+
+        Only the time in here counts against the time limit: a child that waits for its turn does not use it up.
+        """
+        started = time.monotonic()
+        deadline = started + self._left_seconds
         try:
-            with self.process.stdin as stdin:
-                stdin.write(self.task.to_json().encode() + b"\n")
-        except BrokenPipeError:
-            self._ended()
-            return
-        descriptor = self.process.stdout.fileno()
-        pending = b""
+            with self._stop.raising():
+                self._follow(until, deadline)
+        except KeyboardInterrupt:
+            self.outcome.fail("interrupted", "signal", "the sweep was stopped")
+        self._left_seconds -= time.monotonic() - started
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # dead already: the end of its output tells how
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _follow(self, until: str, deadline: float) -> None:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        next_look = time.monotonic()
+        seen = False
         with selectors.DefaultSelector() as selector:
             selector.register(descriptor, selectors.EVENT_READ)
-            while not self.outcome.status:
+            while not (self.outcome.status or seen):
                 if selector.select(WATCH_SECONDS):
                     data = os.read(descriptor, 1 << 16)
                     if not data:
-                        self._ended()
+                        self._ended(deadline)
                         return
-                    *lines, pending = (pending + data).split(b"\n")
+                    *lines, self._pending = (self._pending + data).split(b"\n")
                     for line in lines:
                         if line.startswith(b'{"event"'):  # before the worker runs, anybody's print may come this way
-                            self._take(json.loads(line))
+                            seen = self._take(json.loads(line)) == until or seen
                 now = time.monotonic()
-                if now >= self.next_look:
-                    self.next_look = now + WATCH_SECONDS
+                if now >= next_look:
+                    next_look = now + WATCH_SECONDS
                     self._watch()
-                if now > self.deadline:
+                if now > deadline:
                     self._timed_out()
 
-    def _take(self, event: dict[str, Any]) -> None:
-        kind = event.pop("event")
+    def _take(self, event: dict[str, Any]) -> str:
+        kind: str = event.pop("event")
         if kind == "phase":
-            self.outcome.phase = event["name"]
+            self._phase_begins(event["name"])
         elif kind == "facts":
             self.outcome.facts |= event
         elif kind == "sample":
@@ -175,37 +226,43 @@ class _Follower:
             self.outcome.fail("error", "exception", event["reason"])
         elif kind == "done":
             self.outcome.status = "ok"
-        self.on_event({"event": kind, **event})
+        self._on_event({"event": kind, **event})
+        return kind
+
+    def _phase_begins(self, name: str) -> None:
+        """Note the phase, and what share of a core this process used during the measured one."""
+        now = time.monotonic(), time.process_time()
+        if self.outcome.phase == "measure":
+            self.outcome.facts["parent_cpu_share"] = (now[1] - self._at[1]) / max(now[0] - self._at[0], 1e-9)
+        self.outcome.phase, self._at = name, now
 
     def _watch(self) -> None:
         """Compare the child's memory with its limit, on the host and as the driver sees it."""
-        if self.nvml.available:
-            seen = self.nvml.process_bytes(self.process.pid)
+        resident = self._timeline.look(self.outcome.phase)
+        if self._nvml.available:
+            seen = self._nvml.process_bytes(self._process.pid)
             if seen is not None:
-                self.outcome.nvml_process_bytes = max(seen, self.outcome.nvml_process_bytes or 0)
-        limit = self.task.memory_limit_bytes
+                self.outcome.facts["nvml_process_bytes"] = max(seen, self.outcome.facts.get("nvml_process_bytes") or 0)
+        limit = self._task.memory_limit_bytes
         on_host = self.outcome.facts.get("platform") == "cpu"
-        resident = watch.rss_bytes(self.process.pid) if on_host else None
-        if limit and resident is not None and resident > limit:
+        if on_host and limit and resident is not None and resident > limit:
             used = f"{resident / 2**30:.1f} GiB resident, the limit is {limit / 2**30:.1f} GiB"
             self.outcome.fail("oom", "limit", f"ended while it had {used}")
 
     def _timed_out(self) -> None:
-        self.outcome.fail("timeout", "timeout", f"not finished after {self.timeout_seconds:g} s (--timeout)")
+        self.outcome.fail("timeout", "timeout", f"not finished after {self._timeout_seconds:g} s (--timeout)")
 
-    def _ended(self) -> None:
+    def _ended(self, deadline: float) -> None:
         """The stream ended without a last word: the child died."""
         try:
-            code = self.process.wait(max(self.deadline - time.monotonic(), 0.0))
+            code = self._process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             self._timed_out()
             return
-        with self.log.open("rb") as stream:
-            stream.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
-            tail = stream.read().decode(errors="replace")
-        said = next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "nothing on stderr")[:300]
-        if any(sign in tail for sign in (*OOM_SIGNS, "Unable to allocate", "MemoryError")):
-            self.outcome.fail("oom", "limit", f"ran out of memory: {said}{under_limit(self.task)}")
+        lines = self._last_lines()
+        said = lines[-1][:300] if lines else "nothing on stderr"
+        if any(sign in line for sign in (*OOM_SIGNS, "Unable to allocate", "MemoryError") for line in lines):
+            self.outcome.fail("oom", "limit", f"ran out of memory: {said}{under_limit(self._task)}")
         elif code < 0:
             name = signal.Signals(-code).name
             hint = " (by the kernel's out-of-memory killer, or by hand)" if -code == signal.SIGKILL else ""
@@ -213,11 +270,23 @@ class _Follower:
         else:
             self.outcome.fail("crashed", "exit", f"ended with exit code {code}; stderr ends: {said}")
 
+    def _last_lines(self) -> list[str]:
+        """What the child wrote to stderr last, without empty lines."""
+        with self._log.open("rb") as stream:
+            stream.seek(max(0, self._log.stat().st_size - TAIL_BYTES))
+            tail = stream.read().decode(errors="replace")
+        return [line.strip() for line in tail.splitlines() if line.strip()]
 
-def look_around(environment: dict[str, str], log: Path, timeout_seconds: float) -> dict[str, Any]:
-    """Device facts and start-up memory, from a child that only imports; raises `UserError` if it cannot start."""
+
+def look_around(
+    environment: dict[str, str], log: Path, timeout_seconds: float, *, pin: tuple[int, ...] = (), rates: bool = False
+) -> dict[str, Any]:
+    """Device facts and start-up memory, from a child that only imports, and the machine's rates if they are wanted.
+
+    Raises `UserError` if it cannot start.
+    """
     outcome = run_child(
-        Task(),
+        Task(pin=pin, measure_rates=rates),
         environment,
         log,
         timeout_seconds=timeout_seconds,

@@ -92,9 +92,28 @@ def sweep(
     repeats: Annotated[int | None, _axis("--repeats", "Processes per point.", "1", metavar="N")] = None,
     epochs: Annotated[int | None, _axis("--epochs", "Passes over each rollout.", "1", metavar="N")] = None,
     minibatches: Annotated[int | None, _axis("--minibatches", "Groups of environments.", "2", metavar="N")] = None,
-    updates: Annotated[int | None, _axis("--updates", "Updates that are measured.", "2", metavar="N")] = None,
+    measure: Annotated[
+        Text,
+        _axis(
+            "--measure",
+            "memory,speed: each in a process of its own, so that memory repeats exactly.",
+            "together",
+            metavar="WHAT",
+        ),
+    ] = None,
+    min_updates: Annotated[
+        int | None, _axis("--min-updates", "Updates that are measured, at least.", "3", metavar="N")
+    ] = None,
+    min_seconds: Annotated[
+        float | None, _axis("--min-seconds", "Seconds that they take, at least.", "1", metavar="SECONDS")
+    ] = None,
     warmup_updates: Annotated[
-        int | None, _axis("--warmup-updates", "Updates before, not measured.", "1", metavar="N")
+        int | None,
+        _axis("--warmup-updates", "Updates before, not measured, at least; more until times settle.", "4", metavar="N"),
+    ] = None,
+    pin: Annotated[Text, _axis("--pin", "Cores to keep every point to: 0 or 0,1.", "all", metavar="CORES")] = None,
+    fresh_compile: Annotated[
+        bool | None, typer.Option("--fresh-compile", help="Compile in every repeat, not only in the first.")
     ] = None,
     acting: Annotated[
         Text,

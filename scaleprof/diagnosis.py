@@ -11,7 +11,8 @@ import typer
 
 from reports.units import format_bytes, format_seconds
 from scaleprof import __version__, environment, options
-from scaleprof.child import child_environment, look_around
+from scaleprof.child import look_around
+from scaleprof.launching import child_environment
 from scaleprof.probes import host
 from scaleprof.probes.device import Nvml, load_nvml
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.machinery
 import itertools
 import math
@@ -102,6 +103,11 @@ class Point:
             for name, value in self.settings
             if name.startswith(group + ".")
         }
+
+    @property
+    def without_repeat(self) -> Point:
+        """The point of which this is a repeat."""
+        return dataclasses.replace(self, repeat=0)
 
     @property
     def variant(self) -> str:

@@ -18,9 +18,10 @@ from scaleprof.grid import (
     choose_settings,
     choose_variants,
 )
+from scaleprof.launching import SweepOptions
 from scaleprof.parsing import nearest, parse_axis, parse_names, parse_size
 from scaleprof.probes import host
-from scaleprof.runner import SweepOptions
+from scaleprof.protocol import MEMORY, SPEED, TOGETHER
 
 DEFAULTS: dict[str, Any] = {
     "agents": "16,128,1024",
@@ -45,12 +46,18 @@ DEFAULTS: dict[str, Any] = {
     "published": False,
     "match": "",
     "repeats": 1,
-    "updates": 2,
-    "warmup_updates": 1,
+    "measure": "together",
+    "min_updates": 3,
+    "min_seconds": 1.0,
+    "warmup_updates": 4,
+    "pin": "",
+    "fresh_compile": False,
     "timeout": 120.0,
     "memory_limit": None,
 }
 """What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
+
+MEASURES = (TOGETHER, MEMORY, SPEED)
 
 MAX_SEED = 2**32 - 1
 """jax cuts a larger seed to its low 32 bits, so that two seeds would be the same run."""
@@ -85,10 +92,14 @@ def plan_sweep(
     if axes.size > MAX_POINTS and not yes:
         raise UserError(f"the grid has {axes.size} points: give fewer values, or --yes for more than {MAX_POINTS}")
     options = SweepOptions(
-        updates=_at_least(values, "updates", 1),
+        measure=choose_measure(values["measure"]),
+        min_updates=_at_least(values, "min_updates", 1),
+        min_seconds=_seconds(values["min_seconds"], "--min-seconds"),
         warmup_updates=_at_least(values, "warmup_updates", 0),
         timeout_seconds=_timeout(values["timeout"]),
         memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=on_gpu),
+        pin=choose_pin(values["pin"]),
+        reuse_compiled=axes.repeats > 1 and not values["fresh_compile"],
     )
     manifest = {
         "preset": preset,
@@ -152,6 +163,34 @@ def _at_least(values: dict[str, Any], name: str, minimum: int) -> int:
     if value < minimum:
         raise UserError(f"{option_name(name)}: {value} is too small: give a whole number of at least {minimum}")
     return value
+
+
+def choose_measure(text: str) -> tuple[str, ...]:
+    """Read `--measure`: what the processes of a point measure, memory before speed."""
+    kinds = parse_names(text, "--measure")
+    for kind in kinds:
+        if kind not in MEASURES:
+            raise UserError(f"--measure: there is nothing called '{kind}': {nearest(kind, MEASURES)}")
+    if TOGETHER in kinds and len(kinds) > 1:
+        raise UserError("--measure: together is one process for all: give it alone, or memory,speed")
+    return tuple(kind for kind in MEASURES if kind in kinds)
+
+
+def choose_pin(text: str) -> tuple[int, ...]:
+    """Read `--pin`: the cores that every point keeps to; empty for all that this process may use."""
+    if not text:
+        return ()
+    cpus, usable = parse_axis(text, "--pin", minimum=0), host.usable_cpus()
+    for cpu in cpus:
+        if cpu not in usable:
+            raise UserError(f"--pin: there is no core {cpu} to use: give some of {', '.join(map(str, usable))}")
+    return cpus
+
+
+def _seconds(value: float, option: str) -> float:
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{option}: {value:g} is not a time: give seconds of at least 0")
+    return float(value)
 
 
 def _timeout(value: float) -> float:

@@ -9,11 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
 
 from sable import ppo
 from sable.matching import match_parameters
 from sable.models import build_policy
-from sable.types import Params, TrainState
+from sable.types import Observation, Params, Scenario, TrainState
 from scaleprof.grid import Point
 from scenarios import make_environment
 from scenarios.wrappers import Batched
@@ -33,43 +35,46 @@ class Programs:
             model, self.reference_parameters = match_parameters(model, scenario.space)
         self.embed_dim = model.embed_dim
         policy = build_policy(model, scenario.space)
-        init = functools.partial(ppo.init_train_state, policy, scenario, config)
+
+        def init(seed: jax.Array, repeat: jax.Array) -> TrainState:
+            key = jax.random.fold_in(jax.random.key(seed), repeat)
+            return ppo.init_train_state(policy, scenario, config, key)
+
         self._functions: dict[str, Callable[..., Any]] = {
             "init": init,
             "act": functools.partial(ppo.act, policy),
             "rollout": functools.partial(ppo.rollout, policy, scenario, config),
             "learn": functools.partial(ppo.learn, policy, config),
+            "environment": functools.partial(random_play, scenario, config.seq_len),
         }
         self._compiled: dict[str, jax.stages.Compiled] = {}
-        self._key = jax.eval_shape(lambda: jax.random.key(0))
-        self._state = jax.eval_shape(init, self._key)
+        self._seeds = (jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.uint32))
+        self._state = jax.eval_shape(init, *self._seeds)
 
     @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self._state.params))
 
-    def compile(self, name: str) -> jax.stages.Compiled:
-        """Trace, lower and compile one of init, act, rollout and learn; the state is donated where it is replaced."""
+    def trace(self, name: str) -> jax.stages.Traced:
+        """Trace one of init, act, rollout, learn and environment; the state is donated where it is replaced."""
         function = self._functions[name]
         arguments: tuple[Any, ...] = (self._state,)
         if name == "init":
-            arguments = (self._key,)
+            arguments = self._seeds
         elif name == "learn":
             arguments = jax.eval_shape(self._functions["rollout"], self._state)
         jitted = jax.jit(function, donate_argnums=0) if name in ("rollout", "learn") else jax.jit(function)
-        self._compiled[name] = jitted.lower(*arguments).compile()
+        return jitted.trace(*arguments)
+
+    def compile(self, name: str, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+        """Compile what was traced and lowered under this name, to be called by it from now on."""
+        self._compiled[name] = lowered.compile()
         return self._compiled[name]
 
-    @staticmethod
-    def key(seed: int) -> jax.Array:
-        """The random key of a seed, computed."""
-        key: jax.Array = jax.block_until_ready(jax.random.key(seed))
-        return key
-
-    def init(self, key: jax.Array) -> TrainState:
-        """The state at the start of training, computed."""
-        state: TrainState = jax.block_until_ready(self._compiled["init"](key))
+    def init(self, seed: int, repeat: int) -> TrainState:
+        """The state at the start of training, computed; every repeat of a seed starts from another one."""
+        state: TrainState = jax.block_until_ready(self._compiled["init"](np.uint32(seed), np.uint32(repeat)))
         return state
 
     @staticmethod
@@ -92,17 +97,40 @@ class Programs:
         """All epochs and minibatches on one rollout; donates the state."""
         return self._compiled["learn"]
 
+    @property
+    def environment(self) -> Callable[..., Any]:
+        """The environment steps of a rollout without any model."""
+        return self._compiled["environment"]
+
     @staticmethod
     def distance(before: Params, after: Params) -> float:
-        """L2 distance between two sets of parameters."""
-        squares = [jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)]
-        return math.sqrt(float(sum(squares)))
+        """L2 distance between two sets of parameters, computed on the host so that nothing is compiled for it."""
+        pairs = zip(jax.tree.leaves(before), jax.tree.leaves(jax.device_get(after)), strict=True)
+        return math.sqrt(sum(float(np.sum((a - b) ** 2)) for a, b in pairs))
 
     @staticmethod
     def episode_return(state: TrainState) -> float | None:
         """Mean return per agent of the last whole episodes; None before any environment finished one."""
-        statistics = state.env_state.statistics
+        statistics = jax.device_get(state.env_state.statistics)
         finished = statistics.episodes > 0
-        if not bool(finished.any()):
-            return None
-        return float(jnp.sum(statistics.last_return * finished) / finished.sum())
+        return float(statistics.last_return[finished].mean()) if finished.any() else None
+
+
+def random_play(scenario: Scenario, seq_len: int, state: TrainState) -> PyTree:
+    """T steps of all environments under random legal actions; returns their last state, observation and all rewards.
+
+    The random numbers are drawn once and given to other agents at every step, so that they cost next to nothing.
+    """
+    space = scenario.space
+    draw = jax.random.uniform if not space.continuous else functools.partial(jax.random.uniform, minval=-1.0)
+    noise = draw(state.key, (scenario.envs, space.num_agents, space.actions))
+
+    def step(carry: tuple[PyTree, Observation], t: jax.Array) -> tuple[tuple[PyTree, Observation], jax.Array]:
+        env_state, observation = carry
+        actions = jnp.roll(noise, t, axis=-2)
+        if not space.continuous:
+            actions = jnp.argmax(jnp.where(observation.action_mask, actions, -1.0), axis=-1)
+        result = scenario.step(env_state, actions, jax.random.fold_in(state.key, t))
+        return (result.state, result.observation), result.reward
+
+    return jax.lax.scan(step, (state.env_state, state.observation), jnp.arange(seq_len))

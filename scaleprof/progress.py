@@ -58,9 +58,8 @@ def _tokens(point: Point) -> int:
 class Progress:
     """Implements `scaleprof.runner.Observer`; a context manager around the sweep."""
 
-    def __init__(self, points: Sequence[Point], updates: int, console: Console) -> None:
+    def __init__(self, points: Sequence[Point], console: Console) -> None:
         self._points = points
-        self._all_updates = updates
         self._console = console
         self._started = self._point_started = time.monotonic()
         self._index = 0
@@ -93,7 +92,7 @@ class Progress:
     def event(self, event: dict[str, Any]) -> None:
         """Follow the running point's phase and updates."""
         if event["event"] == "phase":
-            self._phase = event["name"]
+            self._phase, self._updates = event["name"], 0
         elif event["event"] == "sample":
             self._updates += 1
 
@@ -115,8 +114,7 @@ class Progress:
         times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(len(self._points), done, width=24), f"{done}/{len(self._points)}", times)
-        update = min(self._updates + 1, self._all_updates)
-        updates = f", update {update} of {self._all_updates}" if self._phase in ("warm up", "measure") else ""
+        updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
         running = Text.assemble(
             (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
         )

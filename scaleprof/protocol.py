@@ -15,15 +15,33 @@ from scaleprof.grid import Point
 OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
 """What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
 
+TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
+"""What one child measures: both at once, or one of the two."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What a child is asked to do: measure `point`, or only look at its devices when `point` is None."""
 
     point: Point | None = None
-    updates: int = 0
+    measure: str = TOGETHER
+    min_updates: int = 0
+    """Updates that are measured at least."""
+    min_seconds: float = 0.0
+    """Seconds that the measured updates take at least."""
     warmup_updates: int = 0
+    """Updates that come before and are not measured, at least."""
     memory_limit_bytes: int = 0
+    pin: tuple[int, ...] = ()
+    """Cores that the child keeps to; empty leaves them as they are."""
+    compile_cache: str = "off"
+    """`off`, `written` or `read`: what jax's persistent compilation cache does for this child."""
+    burst: int = 0
+    """Updates, at least, after which a child that takes turns with another waits for the word `GO`; 0 never waits."""
+    measure_rates: bool = False
+    """Whether a child without a point measures how fast the machine multiplies and copies."""
+    parent: int = 0
+    """Process number of whoever started the child."""
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -36,7 +54,13 @@ class Task:
         if fields["point"] is not None:
             settings = tuple((name, value) for name, value in fields["point"].pop("settings"))
             fields["point"] = Point(**fields["point"], settings=settings)
+        fields["pin"] = tuple(fields["pin"])
         return cls(**fields)
+
+
+GO = "go"
+"""What a child that is measured in turns reads before each burst; `STOP` ends its turns."""
+STOP = "stop"
 
 
 def under_limit(task: Task) -> str:

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Protocol
 
 from reports.record import FIELD_NAMES, Record
-from scaleprof.child import Outcome, run_child
+from scaleprof.child import Outcome
 from scaleprof.grid import Point
-from scaleprof.probes.device import Nvml
-from scaleprof.protocol import Task
+from scaleprof.launching import Machine, SweepOptions, measure_point
+from scaleprof.roofline import Rates
 from scaleprof.store import RunDirectory
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOptions:
-    """How every point of a sweep is measured."""
-
-    updates: int
-    warmup_updates: int
-    timeout_seconds: float
-    memory_limit_bytes: int
 
 
 class Observer(Protocol):
@@ -53,8 +43,7 @@ def sweep(
     points: Sequence[Point],
     options: SweepOptions,
     run: RunDirectory,
-    environment: dict[str, str],
-    nvml: Nvml,
+    machine: Machine,
     observer: Observer,
 ) -> list[Record]:
     """Measure every point in its own process and record it; returns all records.
@@ -66,32 +55,21 @@ def sweep(
         for index, point in enumerate(points):
             observer.point_begins(index, point)
             name = f"{index:04d}-{point.slug}"
-            task = Task(
-                point=point,
-                updates=options.updates,
-                warmup_updates=options.warmup_updates,
-                memory_limit_bytes=options.memory_limit_bytes,
-            )
-            outcome = run_child(
-                task,
-                environment,
-                run.log_path(name),
-                timeout_seconds=options.timeout_seconds,
-                nvml=nvml,
-                on_event=observer.event,
-                interruptible=stop.raising,
-            )
-            record = make_record(point, outcome, run.path.name, options)
+            began = time.monotonic()
+            outcome = measure_point(point, name, options, machine, run, observer.event, stop)
+            record = make_record(point, outcome, run.path.name, options, machine.rates)
+            record = dataclasses.replace(record, point_seconds=time.monotonic() - began)
             run.append(record)
             run.write_samples(name, outcome.samples)
+            run.write_timeline(name, outcome.timeline)
             observer.point_ended(index, record)
             if stop.requested:
                 raise SweepInterruptedError
     return run.records
 
 
-def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions) -> Record:
-    """The record of a point that ended: what its process told, and how it ended."""
+def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions, rates: Rates) -> Record:
+    """The record of a point that ended: what its processes told, and how they ended."""
     known = {name: value for name, value in outcome.facts.items() if name in FIELD_NAMES}
     record = point.record(
         run_id=run_id,
@@ -100,20 +78,23 @@ def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptio
         reason_code=outcome.reason_code,
         reason=outcome.reason,
         phase="" if outcome.status == "ok" else outcome.phase,
+        stderr_tail=outcome.stderr_tail,
         memory_limit_bytes=options.memory_limit_bytes,
-        nvml_process_bytes=outcome.nvml_process_bytes,
     )
-    return dataclasses.replace(record, **known)
+    record = dataclasses.replace(record, **known)
+    return dataclasses.replace(record, **rates.fractions(record))
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM during a sweep: they end the wait for a child at once, and nothing else.
+    """Ctrl-C and SIGTERM during a sweep: the first ends the wait for a child and asks it to end, a second kills it.
 
-    Outside `raising()` a signal is only noted in `requested`, so that what is being written is written whole.
+    Outside `raising()` a signal is only noted, so that what is being written is written whole.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.urgent = False
+        """A second signal came: nobody is to be waited for."""
         self._raise = False
         self._previous: dict[int, Any] = {}
 
@@ -138,6 +119,7 @@ class StopSignals:
             self._raise = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.urgent = self.requested
         self.requested = True
         if self._raise:
             self._raise = False  # A second signal must not break into the killing of the child.

@@ -6,6 +6,7 @@ records.jsonl       one record per repeat of a point, appended and fsynced when 
 results.csv         the same as a table, replaced as a whole after every record
 logs/               stderr of each child
 samples/            per-update samples of each point, CSV
+timelines/          resident memory of each point's processes over time, CSV
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class RunDirectory:
         """Make the folder of a new run; raises `UserError` if it already holds something or cannot be written."""
         check_free(path)
         try:
-            for folder in (path, path / "logs", path / "samples"):
+            for folder in (path, path / "logs", path / "samples", path / "timelines"):
                 folder.mkdir(parents=True, exist_ok=True)
             _replace(path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
             _replace(path / "environment.json", json.dumps(environment, indent=2) + "\n")
@@ -62,14 +63,21 @@ class RunDirectory:
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
         """Keep the per-update samples of one point, if it got as far as an update."""
-        if not samples:
-            return
+        if samples:
+            self._write_table("samples", name, list(samples[0]), [list(sample.values()) for sample in samples])
+
+    def write_timeline(self, name: str, timeline: Sequence[tuple[Any, ...]]) -> None:
+        """Keep a point's resident memory over time: seconds since its process began, phase, bytes."""
+        if timeline:
+            self._write_table("timelines", name, ["seconds", "phase", "rss_bytes"], timeline)
+
+    def _write_table(self, folder: str, name: str, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
         buffer = io.StringIO(newline="")
-        writer = csv.DictWriter(buffer, fieldnames=list(samples[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(samples)
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
         try:
-            _replace(self.path / "samples" / f"{name}.csv", buffer.getvalue())
+            _replace(self.path / folder / f"{name}.csv", buffer.getvalue())
         except OSError as error:
             raise self._cannot_write(error) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 import tempfile
@@ -13,11 +14,13 @@ from rich.console import Console
 
 from reports.terminal import render_grid, render_summary
 from scaleprof import environment
-from scaleprof.child import child_environment, look_around
+from scaleprof.child import look_around
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launching import Machine, child_environment
 from scaleprof.options import SweepPlan
 from scaleprof.probes.device import Nvml, load_nvml
 from scaleprof.progress import Progress
+from scaleprof.roofline import Rates
 from scaleprof.runner import SweepInterruptedError, sweep
 from scaleprof.store import RunDirectory, check_free, csv_text
 
@@ -47,9 +50,9 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
     interrupted = False
     stopped_by: UserError | None = None
     try:
-        updates = plan.options.warmup_updates + plan.options.updates
-        with Progress(plan.points, updates, progress) as observer:
-            sweep(plan.points, plan.options, run_directory, child_env, Nvml(load_nvml()), observer)
+        machine = Machine(environment=child_env, nvml=Nvml(load_nvml()), rates=rates_of(facts))
+        with Progress(plan.points, progress) as observer:
+            sweep(plan.points, plan.options, run_directory, machine, observer)
     except SweepInterruptedError:
         interrupted = True
     except UserError as error:  # the disk took no more: show what there is before saying so
@@ -65,6 +68,11 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
         return INTERRUPTED
     failed = any(record.status != "ok" for record in records)
     return SOME_FAILED if strict and failed else 0
+
+
+def rates_of(facts: dict[str, Any]) -> Rates:
+    """The machine's rates as the first child found them."""
+    return Rates(**{name.name: facts.get(name.name) for name in dataclasses.fields(Rates)})
 
 
 def default_folder(scenario: str) -> Path:
@@ -103,7 +111,8 @@ def write_csv(csv: str | None, text: str) -> None:
 def first_child(child_env: dict[str, str], plan: SweepPlan, device: str | None) -> dict[str, Any]:
     """Look at the devices from a fresh process, and refuse a memory limit that no process could start under."""
     with tempfile.TemporaryDirectory() as folder:
-        facts = look_around(child_env, Path(folder) / "log", max(plan.options.timeout_seconds, 60.0))
+        timeout = max(plan.options.timeout_seconds, 60.0)
+        facts = look_around(child_env, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
     if device is not None and device.startswith("gpu") and facts["platform"] == "cpu":
         raise UserError(f"--device: jax finds no GPU for {device}: see 'scaleprof doctor'")
     limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]

@@ -23,7 +23,7 @@ from scaleprof.errors import UserError
 from scaleprof.probes.device import Nvml
 from scaleprof.protocol import Task
 
-TASK = Task(point=point(), updates=1, warmup_updates=0, memory_limit_bytes=2 * 2**30)
+TASK = Task(point=point(), min_updates=1, warmup_updates=0, memory_limit_bytes=2 * 2**30)
 LIMIT = ", under the limit of 2.00 GiB (--memory-limit)"
 ON_CPU = {**os.environ, "JAX_PLATFORMS": "cpu"}
 
@@ -78,7 +78,7 @@ def test_events_become_an_outcome(tmp_path: Path) -> None:
     outcome = run(
         tmp_path,
         """
-        assert task["point"]["agents"] == 2 and task["updates"] == 1
+        assert task["point"]["agents"] == 2 and task["min_updates"] == 1
         send("phase", name="start")
         send("facts", platform="cpu", parameters=7)
         send("facts", parameters=8, import_seconds=0.5)
@@ -89,7 +89,8 @@ def test_events_become_an_outcome(tmp_path: Path) -> None:
         """,
         on_event=events.append,
     )
-    assert outcome == Outcome(
+    assert outcome.timeline
+    assert dataclasses.replace(outcome, timeline=[]) == Outcome(
         status="ok",
         phase="measure",
         facts={"platform": "cpu", "parameters": 8, "import_seconds": 0.5},
@@ -295,7 +296,7 @@ class FakeNvml(Nvml):
 )
 def test_the_most_that_the_driver_saw(tmp_path: Path, amounts: tuple[int | None, ...], most: int | None) -> None:
     outcome = run(tmp_path, "time.sleep(0.4); send('done')", nvml=FakeNvml(*amounts))
-    assert (outcome.status, outcome.nvml_process_bytes) == ("ok", most)
+    assert (outcome.status, outcome.facts.get("nvml_process_bytes")) == ("ok", most)
 
 
 def test_the_driver_is_asked_now_and_then_while_a_child_talks(tmp_path: Path) -> None:
@@ -309,7 +310,7 @@ def test_the_driver_is_asked_now_and_then_while_a_child_talks(tmp_path: Path) ->
     driver, heard = FakeNvml(5), list[float]()
     began = time.monotonic()
     outcome = run(tmp_path, code, nvml=driver, on_event=lambda event: heard.append(time.monotonic()))
-    assert (outcome.status, outcome.nvml_process_bytes) == ("ok", 5)
+    assert (outcome.status, outcome.facts.get("nvml_process_bytes")) == ("ok", 5)
     assert len(heard) > 1000
     while_talking = [asked for asked in driver.asked if heard[0] < asked < heard[-1]]
     assert len(while_talking) >= 5
@@ -432,10 +433,12 @@ def test_a_child_that_cannot_start(tmp_path: Path) -> None:
 def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
     environment = inject(tmp_path, "import time\ndef Programs(point):\n    time.sleep(600)")
     code = textwrap.dedent(f"""
-        import os, subprocess, sys
+        import dataclasses, os, subprocess, sys
         from scaleprof.child import WORKER
+        from scaleprof.protocol import Task
         child = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-        child.stdin.write({TASK.to_json().encode()!r} + b"\\n")
+        task = dataclasses.replace(Task.from_json({TASK.to_json()!r}), parent=os.getpid())
+        child.stdin.write(task.to_json().encode() + b"\\n")
         child.stdin.flush()
         child.stdout.readline()
         print(child.pid, flush=True)

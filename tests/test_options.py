@@ -8,6 +8,7 @@ import pytest
 
 import scaleprof.probes.host
 from scaleprof.errors import UserError
+from scaleprof.launching import SweepOptions
 from scaleprof.options import (
     DEFAULTS,
     check_device,
@@ -17,7 +18,6 @@ from scaleprof.options import (
     plan_sweep,
     preset_names,
 )
-from scaleprof.runner import SweepOptions
 
 GIB = 2**30
 
@@ -32,7 +32,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 @pytest.mark.usefixtures("machine")
 def test_defaults() -> None:
     plan = plan_sweep({}, [], None, yes=False)
-    assert plan.options == SweepOptions(updates=2, warmup_updates=1, timeout_seconds=120.0, memory_limit_bytes=8 * GIB)
+    assert plan.options == SweepOptions(
+        min_updates=3, min_seconds=1.0, warmup_updates=4, timeout_seconds=120.0, memory_limit_bytes=8 * GIB
+    )
     assert plan.scenario == "neom"
     assert [(point.agents, point.model, point.mode, point.chunk) for point in plan.points] == [
         (agents, *variant)
@@ -124,7 +126,7 @@ def test_memory_limit() -> None:
         ({"epochs": 0}, "--epochs: 0 is too small"),
         ({"minibatches": -2}, "--minibatches: -2 is too small"),
         ({"minibatches": 3}, "--envs: envs is 4: it must be divisible by the number of minibatches (3)"),
-        ({"updates": 0}, "--updates: 0 is too small"),
+        ({"min_updates": 0}, "--min-updates: 0 is too small"),
         ({"warmup_updates": -1}, "--warmup-updates: -1 is too small: give a whole number of at least 0"),
         ({"timeout": 0.0}, "--timeout: 0 is not a time: give seconds above 0"),
         ({"timeout": float("nan")}, "--timeout: nan is not a time"),

@@ -15,16 +15,21 @@ import pytest
 from points import point
 
 from reports import Record
-from scaleprof import child, runner
-from scaleprof.child import Outcome, child_environment, look_around, run_child
+from scaleprof import child, launching
+from scaleprof.child import Outcome, look_around, run_child
 from scaleprof.errors import UserError
 from scaleprof.grid import Point
+from scaleprof.launching import Machine, SweepOptions, child_environment
 from scaleprof.probes.device import Nvml
 from scaleprof.protocol import Task
-from scaleprof.runner import StopSignals, SweepInterruptedError, SweepOptions, make_record, sweep
+from scaleprof.roofline import Rates
+from scaleprof.runner import StopSignals, SweepInterruptedError, make_record, sweep
 from scaleprof.store import RunDirectory, load_records
 
-OPTIONS = SweepOptions(updates=2, warmup_updates=1, timeout_seconds=30.0, memory_limit_bytes=2**30)
+OPTIONS = SweepOptions(
+    min_updates=2, min_seconds=0.5, warmup_updates=1, timeout_seconds=30.0, memory_limit_bytes=2**30, pin=(0,)
+)
+MACHINE = Machine(environment=dict(os.environ), nvml=Nvml(None), rates=Rates())
 POINTS = [point(agents=agents) for agents in (2, 3, 4)]
 SPEAKS = 'import sys; sys.stdin.readline(); print(\'{"event": "phase", "name": "measure"}\', flush=True); '
 STOPS = [signal.SIGINT, signal.SIGTERM]
@@ -45,8 +50,8 @@ def handlers() -> Iterator[None]:
 
 def test_record_of_a_point_that_went_well() -> None:
     facts = {"platform": "cpu", "parameters": 7, "update_seconds": 0.5, "start_rss_bytes": 9, "xla_peak_bytes": 3}
-    outcome = Outcome(status="ok", phase="measure", facts=facts, nvml_process_bytes=11)
-    record = make_record(POINTS[0], outcome, "run-1", OPTIONS)
+    outcome = Outcome(status="ok", phase="measure", facts=facts | {"nvml_process_bytes": 11})
+    record = make_record(POINTS[0], outcome, "run-1", OPTIONS, Rates())
     assert dataclasses.replace(record, timestamp="") == POINTS[0].record(
         run_id="run-1",
         status="ok",
@@ -65,7 +70,7 @@ def test_record_of_a_point_that_failed() -> None:
     outcome = Outcome(status="", phase="compile learn", facts={"compile_act_seconds": 1.5})
     outcome.fail("timeout", "timeout", "not finished")
     outcome.fail("crashed", "signal", "killed afterwards")
-    record = make_record(POINTS[0], outcome, "run-1", OPTIONS)
+    record = make_record(POINTS[0], outcome, "run-1", OPTIONS, Rates())
     assert (record.status, record.reason_code) == ("timeout", "timeout")
     assert record.reason == "not finished [compile learn]"
     assert record.phase == "compile learn"
@@ -98,7 +103,7 @@ def replace_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> list[Task]:
         tasks.append(task)
         return run_child(task, *args, command=(sys.executable, "-c", SPEAKS + code), **kwargs)
 
-    monkeypatch.setattr(runner, "run_child", run_script)
+    monkeypatch.setattr(launching, "run_child", run_script)
     return tasks
 
 
@@ -106,7 +111,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
     sample = {"event": "sample", "update": 0, "phase": "measure", "update_seconds": 0.5}
     tasks = replace_worker(monkeypatch, f'import json; print(json.dumps({sample})); print(\'{{"event": "done"}}\')')
     watcher = Watcher(run.path)
-    records = sweep(POINTS, OPTIONS, run, dict(os.environ), Nvml(None), watcher)
+    records = sweep(POINTS, OPTIONS, run, MACHINE, watcher)
     assert [(record.agents, record.status) for record in records] == [(2, "ok"), (3, "ok"), (4, "ok")]
     assert {record.run_id for record in records} == {"run"}
     assert load_records(run.path) == records
@@ -122,7 +127,17 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
         )
     ]
     assert [task.point for task in tasks] == POINTS
-    assert {(task.updates, task.warmup_updates, task.memory_limit_bytes) for task in tasks} == {(2, 1, 2**30)}
+    assert set(tasks) == {
+        Task(
+            point=point,
+            min_updates=2,
+            min_seconds=0.5,
+            warmup_updates=1,
+            memory_limit_bytes=2**30,
+            pin=(0,),
+        )
+        for point in POINTS
+    }
     names = [f"000{index}-mat-dense-n{agents}-t2-r0" for index, agents in enumerate((2, 3, 4))]
     assert sorted(path.name for path in (run.path / "logs").iterdir()) == [f"{name}.log" for name in names]
     assert sorted(path.name for path in (run.path / "samples").iterdir()) == [f"{name}.csv" for name in names]
@@ -131,7 +146,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
 
 def test_the_sweep_goes_on_after_a_failure(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_worker(monkeypatch, "import os; os.kill(os.getpid(), 9)")
-    records = sweep(POINTS, OPTIONS, run, dict(os.environ), Nvml(None), Watcher(run.path))
+    records = sweep(POINTS, OPTIONS, run, MACHINE, Watcher(run.path))
     assert [record.status for record in records] == ["crashed"] * 3
     assert list((run.path / "samples").iterdir()) == []
 
@@ -181,7 +196,7 @@ def test_stopping(
     replace_worker(monkeypatch, 'import time; time.sleep(0.3); print(\'{"event": "done"}\', flush=True)')
     stopper = Stopper(run.path, number, at)
     with pytest.raises(SweepInterruptedError):
-        sweep(POINTS, OPTIONS, run, dict(os.environ), Nvml(None), stopper)
+        sweep(POINTS, OPTIONS, run, MACHINE, stopper)
     assert [record.status for record in load_records(run.path)] == statuses
     if statuses[-1] == "interrupted":
         record = load_records(run.path)[-1]
@@ -206,7 +221,7 @@ def test_a_second_signal_does_not_break_out(run: RunDirectory, monkeypatch: pyte
     monkeypatch.setattr("scaleprof.child.os.killpg", and_again(kill))
     monkeypatch.setattr("scaleprof.store.os.fsync", and_again(fsync))
     with pytest.raises(SweepInterruptedError):
-        sweep(POINTS, OPTIONS, run, dict(os.environ), Nvml(None), Stopper(run.path, signal.SIGINT, ("phase", 2)))
+        sweep(POINTS, OPTIONS, run, MACHINE, Stopper(run.path, signal.SIGINT, ("phase", 2)))
     assert len(signals) == 3  # killpg, records.jsonl, results.csv
     assert [record.status for record in load_records(run.path)] == ["interrupted"]
     assert load_records(run.path) == load_records(run.path / "results.csv")
@@ -225,7 +240,7 @@ def test_a_signal_when_all_is_measured_changes_no_result(tmp_path: Path) -> None
             timeout_seconds=30.0,
             nvml=Nvml(None),
             on_event=stop_at_the_end,
-            interruptible=stop.raising,
+            stop=stop,
             command=(sys.executable, "-c", SPEAKS + 'print(\'{"event": "done"}\', flush=True)'),
         )
         assert outcome.status == "ok"
@@ -272,6 +287,6 @@ def test_environment_of_children(
 
 @pytest.mark.parametrize("task_point", [None, point(settings=(("ppo.clip", "0.1"),))])
 def test_a_task_survives_its_journey(task_point: Point | None) -> None:
-    task = Task(point=task_point, updates=3, warmup_updates=1, memory_limit_bytes=2**40)
+    task = Task(point=task_point, min_updates=3, warmup_updates=1, memory_limit_bytes=2**40, pin=(0, 2))
     assert "\n" not in task.to_json()
     assert Task.from_json(task.to_json()) == task

@@ -39,7 +39,8 @@ COLUMNS = (
 
 SIZES = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2"]
 TINY = [*SIZES, "--warmup-updates", "1", "--memory-limit", "2GiB", "--device", "cpu"]
-GRID = ["--agents", "2,3,16384", "--model", "sable:chunkwise,mat:dense", "--updates", "2", "--set", "ppo.clip=0.3"]
+UPDATES = ["--min-updates", "2", "--min-seconds", "0"]
+GRID = ["--agents", "2,3,16384", "--model", "sable:chunkwise,mat:dense", *UPDATES, "--set", "ppo.clip=0.3"]
 QUICK_COMPILER = "--xla_backend_optimization_level=0"
 
 
@@ -211,6 +212,7 @@ def test_files_of_a_run(sweep: Sweep) -> None:
         "records.jsonl",
         "results.csv",
         "samples",
+        "timelines",
     ]
     assert sorted(path.name for path in (sweep.path / "logs").iterdir()) == [
         f"000{2 * i + j}-{model}-n{agents}-t2-r0.log"

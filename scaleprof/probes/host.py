@@ -7,8 +7,10 @@ child inherits from its parent. Where they cannot be had the answer is None.
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,8 @@ _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _PR_SET_PDEATHSIG = 1
+_THREADS = Path("/proc/self/task")
+_NANOSECONDS = 1e-9
 
 
 def total_memory_bytes() -> int:
@@ -62,7 +66,40 @@ def limit_data(limit_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
-def die_with_parent(signal_number: int) -> None:
-    """Ask Linux to send this process a signal when its parent dies, however it dies."""
+def run_delay_seconds() -> float | None:
+    """Time that this process's threads were ready to run and had to wait for a core, summed over the living threads."""
+    try:
+        texts = [(thread / "schedstat").read_text() for thread in _THREADS.iterdir()]
+    except OSError:
+        return None
+    return sum(int(text.split()[1]) for text in texts) * _NANOSECONDS
+
+
+def pin(cpus: tuple[int, ...]) -> None:
+    """Keep this process on these cores; XLA sizes its thread pools by them, so this comes before jax is imported."""
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+
+
+def usable_cpus() -> tuple[int, ...]:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def prefer_for_oom_kill() -> None:
+    """Let the kernel, short of memory, end this process before any other; where that is not allowed nothing changes."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def die_with_parent(signal_number: int, parent: int) -> None:
+    """Ask Linux to send this process a signal when its parent dies, however it dies; end now if it already has.
+
+    `parent` is the process number of the parent that started this one.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal_number)

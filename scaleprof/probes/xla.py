@@ -24,6 +24,15 @@ class ProgramMemory(NamedTuple):
         return self.argument_bytes + self.output_bytes - self.alias_bytes + self.temp_bytes
 
 
+UNSEEN = "__ynn_fusion"
+"""The name of operations that the CPU backend hands to YNNPACK, whose scratch memory XLA does not assign."""
+
+
+def has_unseen_memory(compiled: Any) -> bool:
+    """Whether a compiled program allocates memory that its static figure does not show."""
+    return UNSEEN in compiled.as_text()
+
+
 def program_memory(compiled: Any) -> ProgramMemory | None:
     """The analysis of a `jax.stages.Compiled`; None where the backend offers none."""
     analysis = compiled.memory_analysis()

@@ -1,0 +1,191 @@
+"""From a point to the one or two processes that measure it: with what environment and task, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaleprof.child import EventHandler, Outcome, Stop, run_child
+from scaleprof.grid import Point
+from scaleprof.probes import watch
+from scaleprof.probes.device import Nvml
+from scaleprof.protocol import MEMORY, SPEED, TOGETHER, Task
+from scaleprof.roofline import Rates
+from scaleprof.store import RunDirectory
+
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""What makes glibc give every large array back, so that resident memory repeats; a step takes up to 1.6 times as
+long."""
+MEMORY_FIELDS = ("host_", "device_", "nvml_process_bytes", "nvml_device_bytes")
+"""What the names of fields begin with that come from the process that measures memory, where there are two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How every point of a sweep is measured."""
+
+    measure: tuple[str, ...] = (TOGETHER,)
+    """What each process of a point measures, in this order."""
+    min_updates: int
+    min_seconds: float
+    warmup_updates: int
+    timeout_seconds: float
+    memory_limit_bytes: int
+    pin: tuple[int, ...] = ()
+    reuse_compiled: bool = False
+    """Whether later repeats of a point take what its first compiled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What all processes of a sweep share: the variables they are started with, and how the machine is seen."""
+
+    environment: dict[str, str]
+    nvml: Nvml
+    rates: Rates
+
+
+def child_environment(device: str | None) -> dict[str, str]:
+    """The environment of every child: the parent's, with the chosen device and nothing that would falsify a figure.
+
+    The persistent compilation cache is off unless later repeats may read it, because compile time is measured. On a GPU
+    the allocator does not take the whole card at the start, so that what the driver shows means something.
+    """
+    environment = dict(os.environ)
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if device is not None:
+        kind, _, index = device.partition(":")
+        environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[kind]
+        if index:
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+            environment["CUDA_VISIBLE_DEVICES"] = index
+    return environment
+
+
+def measure_point(
+    point: Point,
+    name: str,
+    options: SweepOptions,
+    machine: Machine,
+    run: RunDirectory,
+    on_event: EventHandler,
+    stop: Stop,
+) -> Outcome:
+    """Measure one repeat of a point in a process for all, or in one for memory and then one for speed.
+
+    Where the first of two does not end well the second is not started, and its status is `skipped`.
+    """
+    outcomes = {}
+    for kind in options.measure:
+        cache = CompileCache(run.path / "compiled" / kind, point) if options.reuse_compiled else None
+        log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
+        outcome = run_child(
+            make_task(point, kind, options, cache),
+            variables(machine.environment, kind, cache),
+            log,
+            timeout_seconds=options.timeout_seconds,
+            nvml=machine.nvml,
+            on_event=on_event,
+            stop=stop,
+        )
+        outcome.facts["host_memory_quality"] = quality(machine.environment, kind)
+        outcomes[kind] = outcome
+        if outcome.status != "ok":
+            break
+        if cache is not None:
+            cache.finished()
+    return merged(options.measure, outcomes)
+
+
+class CompileCache:
+    """jax's persistent compilation cache of one run, for the repeats of one point."""
+
+    def __init__(self, folder: Path, point: Point) -> None:
+        digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
+        self._mark = folder / f"{digest}.complete"
+        self.variables = {
+            "JAX_ENABLE_COMPILATION_CACHE": "true",
+            "JAX_COMPILATION_CACHE_DIR": str(folder.absolute()),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        }
+
+    @property
+    def state(self) -> str:
+        """`read` once a repeat of this point has compiled everything, `written` before."""
+        return "read" if self._mark.exists() else "written"
+
+    def finished(self) -> None:
+        """Note that everything this point needs is in the folder."""
+        self._mark.parent.mkdir(parents=True, exist_ok=True)
+        self._mark.touch()
+
+
+def make_task(
+    point: Point, kind: str, options: SweepOptions, cache: CompileCache | None = None, *, burst: int = 0
+) -> Task:
+    """What the child of this kind is asked to do."""
+    return Task(
+        point=point,
+        measure=kind,
+        min_updates=options.min_updates,
+        min_seconds=options.min_seconds,
+        warmup_updates=options.warmup_updates,
+        memory_limit_bytes=options.memory_limit_bytes,
+        pin=options.pin,
+        compile_cache="off" if cache is None else cache.state,
+        burst=burst,
+    )
+
+
+def variables(environment: Mapping[str, str], kind: str, cache: CompileCache | None = None) -> dict[str, str]:
+    """The environment of the child of this kind."""
+    return {
+        **environment,
+        **(ALLOCATOR if kind == MEMORY else {}),
+        **({} if cache is None else cache.variables),
+    }
+
+
+def quality(environment: Mapping[str, str], kind: str) -> str:
+    """Whether resident memory repeats: it does where the allocator's moving threshold was fixed."""
+    return "repeatable" if kind == MEMORY or any(name in environment for name in ALLOCATOR) else "noisy"
+
+
+def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:
+    """One outcome of a point's processes: memory from one, all else from the other, the first failure as the end."""
+    *_, last = outcomes.values()
+    facts: dict[str, Any] = {}
+    timeline: list[watch.Sample] = []
+    for kind, outcome in outcomes.items():
+        facts |= {name: value for name, value in outcome.facts.items() if belongs(name, kind)}
+        began = timeline[-1].seconds if timeline else 0.0
+        process = f"{kind}: " if len(kinds) > 1 else ""
+        timeline += [watch.Sample(began + at, process + phase, size) for at, phase, size in outcome.timeline]
+    last.timeline = timeline
+    last.facts = facts | {
+        "measure": ",".join(kinds),
+        "memory_status": status_of((MEMORY, TOGETHER), kinds, outcomes),
+        "speed_status": status_of((SPEED, TOGETHER), kinds, outcomes),
+    }
+    return last
+
+
+def belongs(name: str, kind: str) -> bool:
+    """Whether a fact of the child of this kind goes into the record: times not of memory, memory not of speed."""
+    if kind == MEMORY:
+        return not name.endswith("_seconds")
+    return kind == TOGETHER or not name.startswith(MEMORY_FIELDS)
+
+
+def status_of(kinds: tuple[str, ...], asked: tuple[str, ...], outcomes: Mapping[str, Outcome]) -> str:
+    """How the first of `kinds` that was asked for ended: `skipped` if not started, empty if none was asked for."""
+    kind = next((kind for kind in kinds if kind in asked), None)
+    if kind is None:
+        return ""
+    return outcomes[kind].status if kind in outcomes else "skipped"

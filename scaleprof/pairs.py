@@ -1,0 +1,112 @@
+"""Two versions of the code measured as live pairs: two processes of one point that take turns in short bursts.
+
+Whatever the machine does meanwhile happens to both alike, so that their ratio is steadier than either time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaleprof.child import WORKER, Child, EventHandler, Outcome, Stop
+from scaleprof.errors import UserError
+from scaleprof.grid import Point
+from scaleprof.launching import Machine, SweepOptions, make_task, merged, quality
+from scaleprof.protocol import TOGETHER
+from scaleprof.store import RunDirectory
+
+NEW, BASE = "new", "base"
+"""The sides of a pair: this code, and what it is measured against."""
+BURST_UPDATES = 4
+MIN_BURSTS = 8
+"""Bursts of each side, at least; sides alternate in the order A B B A."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of the code: how its worker is started."""
+
+    side: str
+    command: tuple[str, ...] = WORKER
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables on top of those that every child gets."""
+
+
+def find_version(text: str) -> Version:
+    """Read `--against`: a Python interpreter that has another scaleprof installed, or a checkout of one.
+
+    Raises `UserError` where it is neither.
+    """
+    path = Path(text)
+    if path.is_dir():
+        if not (path / "scaleprof" / "worker.py").is_file():
+            raise UserError(f"--against: {text} is no checkout of scaleprof: it has no scaleprof/worker.py")
+        return Version(side=BASE, variables=(("PYTHONPATH", str(path.absolute())),))
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise UserError(f"--against: {text} is not there: give a Python interpreter or the folder of a checkout")
+    return Version(side=BASE, command=(str(path.absolute()), *WORKER[1:]))
+
+
+def measure_pair(
+    point: Point,
+    name: str,
+    versions: Sequence[Version],
+    options: SweepOptions,
+    machine: Machine,
+    run: RunDirectory,
+    on_event: EventHandler,
+    stop: Stop,
+) -> list[Outcome]:
+    """Measure one repeat of a point in one process per version; returns their outcomes in the order of `versions`.
+
+    Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
+    `MIN_BURSTS`. Where one fails the others go on.
+    """
+    task = make_task(point, TOGETHER, options, burst=BURST_UPDATES)
+    with ExitStack() as stack:
+        children = [
+            stack.enter_context(
+                Child(
+                    task,
+                    {**machine.environment, **dict(version.variables)},
+                    run.log_path(f"{name}-{version.side}"),
+                    options.timeout_seconds,
+                    machine.nvml,
+                    on_event,
+                    stop,
+                    version.command,
+                )
+            )
+            for version in versions
+        ]
+        for child in children:
+            child.follow("ready")
+        turn = 0
+        while alive := [child for child in children if not child.outcome.status]:
+            if all(has_enough(child.outcome, options) for child in alive):
+                break
+            for child in alive if turn % 2 == 0 else reversed(alive):
+                child.go()
+                child.follow("ready")
+            turn += 1
+        for child in alive:
+            child.finish()
+            child.follow()
+    outcomes = []
+    for child in children:
+        child.outcome.facts["host_memory_quality"] = quality(machine.environment, TOGETHER)
+        outcomes.append(merged((TOGETHER,), {TOGETHER: child.outcome}))
+    return outcomes
+
+
+def has_enough(outcome: Outcome, options: SweepOptions) -> bool:
+    """Whether a side had as many turns and measured as many updates, for as long, as a point needs."""
+    samples = [sample for sample in outcome.samples if sample["phase"] == "measure"]
+    return (
+        len({sample["burst"] for sample in samples}) >= MIN_BURSTS
+        and len(samples) >= options.min_updates
+        and sum(sample["update_seconds"] for sample in samples) >= options.min_seconds
+    )

@@ -1,0 +1,33 @@
+"""How fast this machine multiplies matrices and copies memory: what a point's figures are held against."""
+
+from __future__ import annotations
+
+from scaleprof.probes import timing
+
+MATRIX_SIZE = 1024
+COPIED_BYTES = 128 * 2**20
+PASSES = 4
+REPEATS = 3
+
+
+def matmul_flops_per_second() -> float:
+    """FLOP/s of a large float32 matrix product on the cores that this process may use; the best of a few."""
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.ones((MATRIX_SIZE, MATRIX_SIZE))
+    product = jax.jit(lambda a: a @ a).lower(x).compile()
+    return 2.0 * MATRIX_SIZE**3 / min(timing.timed(product, x).seconds for _ in range(REPEATS))
+
+
+def copy_bytes_per_second() -> float:
+    """Bytes read and written per second by passes over an array that no cache holds; the best of a few.
+
+    Several passes in one program, because the first touch of fresh memory is the kernel's time and not the memory's.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.zeros(COPIED_BYTES // 4)
+    copies = jax.jit(lambda a: jax.lax.fori_loop(0, PASSES, lambda _, b: b + 1.0, a)).lower(x).compile()
+    return 2.0 * COPIED_BYTES * PASSES / min(timing.timed(copies, x).seconds for _ in range(REPEATS))

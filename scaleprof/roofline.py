@@ -1,0 +1,43 @@
+"""What a point's update is nearest to being limited by, held against what this machine can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from reports.record import Record
+
+BUSY = 0.25
+"""From this fraction of a rate on, that rate is called the limit; below it for both, starting one step after the other
+takes the time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """The machine's measured rates on the cores that points may use; None where they were not measured."""
+
+    matmul_flops_per_second: float | None = None
+    """Of a large float32 matrix product."""
+    copy_bytes_per_second: float | None = None
+    """Bytes read and written by passes over an array that no cache holds."""
+
+    def fractions(self, record: Record) -> dict[str, Any]:
+        """The fields of a record that follow from its work, its time and these rates; none where one is not known."""
+        if record.update_seconds is None:
+            return {}
+        matmul = _fraction(record.flops_per_update, record.update_seconds, self.matmul_flops_per_second)
+        copy = _fraction(record.traffic_bytes_per_update, record.update_seconds, self.copy_bytes_per_second)
+        return {"matmul_fraction": matmul, "copy_fraction": copy, "bound_by": bound_by(matmul, copy)}
+
+
+def _fraction(work: float | None, seconds: float, rate: float | None) -> float | None:
+    return None if work is None or rate is None else work / seconds / rate
+
+
+def bound_by(matmul: float | None, copy: float | None) -> str:
+    """The limit that these fractions point at: the larger one if it is large, else the order of steps."""
+    if matmul is None or copy is None:
+        return ""
+    if max(matmul, copy) < BUSY:
+        return "sequential steps"
+    return "arithmetic" if matmul >= copy else "memory traffic"

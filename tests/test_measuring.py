@@ -1,0 +1,284 @@
+"""Running compiled programs: warming up until steady, measuring, what is told of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
+
+import pytest
+from points import point
+
+from scaleprof.measuring import ALONE_SECONDS, BURST_SECONDS, percentile, run_programs, summarise, time_alone, warm_up
+from scaleprof.probes import host, timing
+from scaleprof.programs import Programs
+from scaleprof.protocol import GO, STOP, Task
+
+
+@pytest.mark.parametrize(
+    ("ordered", "value"),
+    [
+        ([3.0], 3.0),
+        ([1.0, 2.0], 1.9),
+        ([float(i) for i in range(11)], 9.0),
+        ([1.0, 1.0, 1.0, 5.0], 3.8),
+    ],
+)
+def test_percentile(ordered: list[float], value: float) -> None:
+    assert percentile(ordered, 90) == pytest.approx(value)
+
+
+def test_summary_of_updates() -> None:
+    samples = [
+        {
+            "rollout_seconds": rollout,
+            "learn_seconds": learn,
+            "update_seconds": rollout + learn,
+            "update_cpu_seconds": cpu,
+            "entropy": entropy,
+        }
+        for rollout, learn, cpu, entropy in ((3.0, 1.0, 9.0, 0.7), (1.0, 1.0, 4.0, 0.6), (1.0, 7.0, 2.0, 0.5))
+    ]
+    assert summarise(samples, env_steps=64, agents=10) == {
+        "rollout_seconds": 1.0,
+        "learn_seconds": 1.0,
+        "update_seconds": 4.0,
+        "update_min_seconds": 2.0,
+        "update_p25_seconds": 3.0,
+        "update_p90_seconds": pytest.approx(7.2),
+        "update_cv": pytest.approx(0.65465, abs=1e-5),
+        "update_cpu_seconds": 4.0,
+        "env_steps_per_second": 16.0,
+        "agent_steps_per_second": 160.0,
+        "entropy": 0.5,
+    }
+
+
+class Clocked:
+    """Programs that compute nothing, whose calls take what is listed, as (wall, CPU) seconds."""
+
+    def __init__(self, **took: list[tuple[float, float]]) -> None:
+        self.took = {name: iter(values) for name, values in took.items()}
+        self.calls: list[str] = []
+
+    def init(self, seed: int, repeat: int) -> SimpleNamespace:
+        self.calls.append("init")
+        return SimpleNamespace(params=seed + repeat)
+
+    def to_host(self, params: int) -> int:
+        return params
+
+    def rollout(self, state: Any) -> Any:
+        self.calls.append("rollout")
+        return SimpleNamespace(params=state.params), "trajectory"
+
+    def learn(self, state: Any, trajectory: str) -> Any:
+        assert trajectory == "trajectory"
+        self.calls.append("learn")
+        return SimpleNamespace(params=state.params + 1), Loss(0.5 / (1 + state.params))
+
+    def act(self, state: Any) -> str:
+        self.calls.append("act")
+        return "action"
+
+    def environment(self, state: Any) -> str:
+        self.calls.append("environment")
+        return "rewards"
+
+    def distance(self, before: int, after: int) -> float:
+        return float(after - before)
+
+    def episode_return(self, state: Any) -> None:
+        return None
+
+    def timed(self, call: Callable[..., Any], *arguments: Any) -> timing.Timed:
+        return timing.Timed(call(*arguments), *next(self.took[call.__name__]))
+
+
+class Loss(NamedTuple):
+    policy_loss: float
+
+
+def clocked(monkeypatch: pytest.MonkeyPatch, **took: list[tuple[float, float]]) -> Clocked:
+    programs = Clocked(**took)
+    monkeypatch.setattr(timing, "timed", programs.timed)
+    return programs
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls", "median"),
+    [
+        ([9.0, 1.0, 2.0, 4.0], 3, 2.0),
+        ([9.0] + [ALONE_SECONDS / 6.5] * 4 + [ALONE_SECONDS / 10] * 60, 8, ALONE_SECONDS * (1 / 6.5 + 1 / 10) / 2),
+        ([9.0] + [0.001] * 20 + [0.003] * 60, 50, 0.003),
+    ],
+    ids=["at least three", "about as long", "at most fifty"],
+)
+def test_acting_alone_takes_the_median_of_some_calls(
+    monkeypatch: pytest.MonkeyPatch, seconds: list[float], calls: int, median: float
+) -> None:
+    """The first does not count."""
+    programs = clocked(monkeypatch, act=[(value, 100.0) for value in seconds])
+    assert time_alone(programs.act, cast("Any", None)) == pytest.approx(median)
+    assert programs.calls == ["act"] * (1 + calls)
+
+
+def updates(*seconds: float) -> Callable[[], dict[str, float]]:
+    """Updates that take so long, one after the other."""
+    left = iter(seconds)
+    return lambda: {"update_seconds": next(left)}
+
+
+@pytest.mark.parametrize(
+    ("least", "seconds", "mark", "discarded"),
+    [
+        (4, [0.6, 0.14, 0.102, 0.1, 0.1, 0.1], "steady", 6),
+        (4, [1.0, 1.1, 1.0, 1.19], "steady", 4),
+        (4, [1.0, 2.0] * 4, "unsteady", 8),
+        (4, [0.01, 0.02] * 10, "unsteady", 20),
+        (4, [5.0], "short_warmup", 1),
+        (4, [4.0, 6.0], "short_warmup", 2),
+        (1, [0.3], "short_warmup", 1),
+        (0, [], "short_warmup", 0),
+        (6, [1.0] * 6, "steady", 6),
+    ],
+)
+def test_warming_up(least: int, seconds: list[float], mark: str, discarded: int) -> None:
+    assert warm_up(updates(*seconds), least) == (mark, [{"update_seconds": value} for value in seconds[:discarded]])
+
+
+def memory_of(monkeypatch: pytest.MonkeyPatch, *, resets: bool = True) -> None:
+    """A process that holds 400 bytes and had 900 while it compiled; the most after that is 450."""
+    memory = {"peak": 900}
+
+    def reset_peak() -> bool:
+        if resets:
+            memory["peak"] = 450
+        return resets
+
+    monkeypatch.setattr(host, "release_free_memory", lambda: None)
+    monkeypatch.setattr(host, "rss_bytes", lambda: 400)
+    monkeypatch.setattr(host, "peak_rss_bytes", lambda: memory["peak"])
+    monkeypatch.setattr(host, "reset_peak", reset_peak)
+
+
+def told_by(programs: Clocked, task: Task) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
+    """What a run tells of phases and samples, in order, and all its facts."""
+    device = SimpleNamespace(platform="cpu", memory_stats=lambda: None)
+    stream = io.StringIO()
+    run_programs(cast("Programs", programs), task, cast("Any", device), stream)
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    facts = {name: value for event in events if event["event"] == "facts" for name, value in event.items()}
+    del facts["event"]
+    order: list[tuple[Any, ...]] = []
+    for event in events:
+        if event["event"] == "phase":
+            order.append((event["name"],))
+        elif event["event"] == "sample":
+            order.append((event["phase"], event["update"], event["update_cpu_seconds"]))
+    return order, facts
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> None:
+    """Three updates after one to warm up."""
+    programs = clocked(
+        monkeypatch,
+        rollout=[(50.0, 50.0), (3.0, 4.0), (1.0, 1.0), (1.0, 1.0)],
+        learn=[(50.0, 50.0), (1.0, 5.0), (1.0, 3.0), (7.0, 1.0)],
+        act=[(0.25, 9.0)] * 4,
+        environment=[(0.5, 9.0)] * 4,
+    )
+    memory_of(monkeypatch, resets=resets)
+    delays = iter([10.0, 12.5])
+    monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays))
+    task = Task(point=point(agents=10, envs=4, seq_len=16, seed=7, repeat=1), min_updates=3, warmup_updates=1)
+    order, facts = told_by(programs, task)
+    assert programs.calls == ["init", *["rollout", "learn"] * 4, *["act"] * 4, *["environment"] * 4]
+    assert order == [
+        ("warm up",),
+        ("warm up", 0, 100.0),
+        ("measure",),
+        ("measure", 0, 9.0),
+        ("measure", 1, 4.0),
+        ("measure", 2, 2.0),
+        ("act and environment alone",),
+    ]
+    assert facts == {
+        "host_base_bytes": 400,
+        "device_input_peak_bytes": None,
+        "device_peak_bytes": None,
+        "host_rss_peak_bytes": 450 if resets else None,
+        "host_peak_rise_bytes": 50 if resets else None,
+        "act_seconds": 0.25,
+        "env_seconds": 0.5,
+        "parameters_moved": 4.0,
+        "episode_return": None,
+        "first_update_seconds": 100.0,
+        "warmup": "short_warmup",
+        "warmup_updates": 1,
+        "measured_updates": 3,
+        "measured_seconds": 14.0,
+        "run_delay_seconds": 2.5,
+        "contended": 1,
+        "rollout_seconds": 1.0,
+        "learn_seconds": 1.0,
+        "update_seconds": 4.0,
+        "update_min_seconds": 2.0,
+        "update_p25_seconds": 3.0,
+        "update_p90_seconds": pytest.approx(7.2),
+        "update_cv": pytest.approx(0.65465, abs=1e-5),
+        "update_cpu_seconds": 4.0,
+        "env_steps_per_second": 16.0,
+        "agent_steps_per_second": 160.0,
+        "policy_loss": pytest.approx(0.5 / 12),
+    }
+
+
+@pytest.mark.parametrize(("delay", "contended"), [(0.3, 0), (0.7, 1), (None, None)])
+def test_contended(monkeypatch: pytest.MonkeyPatch, delay: float | None, contended: int | None) -> None:
+    """Above 15 % of the measured time, here 4 s."""
+    pair = [(1.0, 1.0)] * 2
+    programs = clocked(monkeypatch, rollout=pair, learn=pair, act=[(1.0, 1.0)] * 4, environment=[(1.0, 1.0)] * 4)
+    memory_of(monkeypatch)
+    delays = iter([1.0, 1.0 + delay] if delay is not None else [None, None])
+    monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays))
+    _, facts = told_by(programs, Task(point=point(), min_updates=2))
+    assert facts["contended"] == contended
+    assert facts["run_delay_seconds"] == (None if delay is None else pytest.approx(delay))
+
+
+def test_updates_go_on_for_the_seconds_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = [(0.25, 1.0)] * 20
+    programs = clocked(monkeypatch, rollout=list(one), learn=list(one), act=list(one), environment=list(one))
+    memory_of(monkeypatch)
+    _, facts = told_by(programs, Task(point=point(), min_updates=2, min_seconds=2.9))
+    assert (facts["measured_updates"], facts["measured_seconds"]) == (6, 3.0)
+
+
+def test_memory_alone_takes_two_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = [(1.0, 1.0)] * 2
+    programs = clocked(monkeypatch, rollout=list(one), learn=list(one))
+    memory_of(monkeypatch)
+    order, facts = told_by(programs, Task(point=point(), measure="memory", min_updates=9, warmup_updates=9))
+    assert [told[:2] for told in order] == [("warm up",), ("warm up", 0), ("warm up", 1)]
+    assert facts == {
+        "host_base_bytes": 400,
+        "device_input_peak_bytes": None,
+        "device_peak_bytes": None,
+        "host_rss_peak_bytes": 450,
+        "host_peak_rise_bytes": 50,
+    }
+
+
+def test_updates_in_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that takes turns does two updates or more at every word, and ends when it is told to."""
+    one = [(1.0, 1.0)] * 2 + [(BURST_SECONDS / 10, 1.0)] * 12
+    programs = clocked(monkeypatch, rollout=list(one), learn=list(one), act=list(one), environment=list(one))
+    memory_of(monkeypatch)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{GO}\n{GO}\n{STOP}\n"))
+    order, facts = told_by(programs, Task(point=point(), burst=2, min_updates=1))
+    assert [told[1] for told in order if told[0] == "measure" and len(told) > 1] == list(range(2 + 5))
+    assert facts["measured_updates"] == 2 + 5

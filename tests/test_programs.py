@@ -1,0 +1,64 @@
+"""The programs of a point, made from shapes alone."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from points import point
+
+from scaleprof.programs import Programs
+
+
+def test_no_episode_no_return() -> None:
+    def state(episodes: list[int], returns: list[float]) -> Any:
+        import jax.numpy as jnp
+
+        statistics = SimpleNamespace(episodes=jnp.array(episodes), last_return=jnp.array(returns))
+        return SimpleNamespace(env_state=SimpleNamespace(statistics=statistics))
+
+    assert Programs.episode_return(state([0, 0], [0.0, 0.0])) is None
+    assert Programs.episode_return(state([0, 2], [9.0, 4.0])) == 4.0
+    assert Programs.episode_return(state([1, 2], [8.0, 4.0])) == 6.0
+
+
+def test_distance_of_parameters() -> None:
+    import jax.numpy as jnp
+
+    before = {"a": jnp.zeros((2, 2)), "b": jnp.ones(3)}
+    after = {"a": jnp.full((2, 2), 1.0), "b": jnp.array([1.0, 1.0, 1.0 + 12**0.5])}
+    assert Programs.distance(before, after) == pytest.approx(math.sqrt(4 + 12), rel=1e-6)
+
+
+def test_programs_are_made_from_shapes_alone() -> None:
+    large = Programs(point(agents=1 << 20, envs=1 << 20, seq_len=1 << 20))
+    assert large.parameters == Programs(point(agents=64)).parameters
+
+
+def test_every_repeat_of_a_seed_starts_elsewhere() -> None:
+    """And the same repeat of the same seed at the same place."""
+    programs = Programs(point(model="ippo", mode="", agents=2))
+    programs.compile("init", programs.trace("init").lower())
+    seeds = ((0, 0), (0, 1), (1, 0), (0, 0))
+    starts = [np.asarray(programs.init(seed, repeat).observation.features) for seed, repeat in seeds]
+    weights = [np.concatenate([x.ravel() for x in jax.tree.leaves(programs.init(*pair).params)]) for pair in seeds]
+    assert np.array_equal(weights[0], weights[3])
+    assert np.array_equal(starts[0], starts[3])
+    assert not np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_the_environment_alone_is_stepped_for_a_rollout() -> None:
+    programs = Programs(point(model="ippo", mode="", agents=3, envs=4, seq_len=6))
+    for name in ("init", "environment"):
+        programs.compile(name, programs.trace(name).lower())
+    state = programs.init(0, 0)
+    (env_state, observation), rewards = programs.environment(state)
+    assert rewards.shape == (6, 4, 3)
+    assert float(np.asarray(rewards).std()) > 0
+    assert not np.array_equal(observation.features, state.observation.features)
+    assert len(jax.tree.leaves(env_state)) == len(jax.tree.leaves(state.env_state))
