@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
-from scaleprof.probes.device import Nvml
+from scaleprof.probes.nvml import Nvml
 from scaleprof.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
 
 WATCH_SECONDS = 0.05

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from scaleprof import __version__, environment, options
 from scaleprof.child import look_around
 from scaleprof.launching import child_environment
 from scaleprof.probes import host
-from scaleprof.probes.device import Nvml, load_nvml
+from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, Nvml, load_nvml
 
 START_TIMEOUT_SECONDS = 120.0
 
@@ -25,9 +26,8 @@ def diagnose(device: str | None) -> int:
     for name in environment.PACKAGES:
         typer.echo(f"  {name} {environment.package_version(name) or 'NOT INSTALLED'}")
     typer.echo(f"machine: {environment.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}")
-    nvml = Nvml(load_nvml())
-    names = ", ".join(nvml.device_names())
-    typer.echo(f"GPU memory by the driver (NVML): {f'yes: {names}' if nvml.available else f'no: {nvml.reason}'}")
+    for line in driver_figures(Nvml(load_nvml())):
+        typer.echo(line)
     typer.echo(f"default memory limit: {format_bytes(options.memory_limit(None))} per point")
     with tempfile.TemporaryDirectory() as folder:
         facts = look_around(child_environment(device), Path(folder) / "log", START_TIMEOUT_SECONDS)
@@ -48,3 +48,26 @@ def measurable(facts: dict[str, Any]) -> Iterator[str]:
     allocator = facts["allocator_statistics"]
     without = f"no: {facts['platform']} keeps no statistics"
     yield f"device allocator peak: {'yes' if allocator else without}"
+
+
+def driver_figures(nvml: Nvml) -> Iterator[str]:
+    """What the driver tells of each card, and of what it does not tell why."""
+    label = "GPU figures by the driver (NVML)"
+    if not nvml.available:
+        yield f"{label}: no: {nvml.reason}"
+        return
+    yield f"{label}: yes: {', '.join(nvml.device_names()) or 'cards without a name'}"
+    for index in range(nvml.card_count):
+        nvml.sample(os.getpid(), index)
+        missing = nvml.missing()
+        words = dict(FIELD_WORDS)
+        if missing.get("process_bytes") == NOT_LISTED:
+            # This process uses no card, so it is on no list. There is a list, and a point's process may be on it.
+            del missing["process_bytes"]
+            words["process_bytes"] += " (if the driver lists the process: in a container it may not)"
+        readable = [name for field, name in words.items() if field not in missing]
+        if readable:
+            yield f"  card {index}: yes: {', '.join(readable)}"
+        for reason in dict.fromkeys(missing.values()):
+            names = ", ".join(words[field] for field, why in missing.items() if why == reason)
+            yield f"  card {index}: no {names}: {reason}"

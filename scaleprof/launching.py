@@ -12,7 +12,7 @@ from typing import Any
 from scaleprof.child import EventHandler, Outcome, Stop, run_child
 from scaleprof.grid import Point
 from scaleprof.probes import watch
-from scaleprof.probes.device import Nvml
+from scaleprof.probes.nvml import Nvml
 from scaleprof.protocol import MEMORY, SPEED, TOGETHER, Task
 from scaleprof.roofline import Rates
 from scaleprof.store import RunDirectory

@@ -18,7 +18,7 @@ from scaleprof.child import look_around
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launching import Machine, child_environment
 from scaleprof.options import SweepPlan
-from scaleprof.probes.device import Nvml, load_nvml
+from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.progress import Progress
 from scaleprof.roofline import Rates
 from scaleprof.runner import SweepInterruptedError, sweep

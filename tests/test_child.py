@@ -20,7 +20,7 @@ from points import point
 
 from scaleprof.child import WATCH_SECONDS, EventHandler, Outcome, look_around, run_child
 from scaleprof.errors import UserError
-from scaleprof.probes.device import Nvml
+from scaleprof.probes.nvml import Nvml
 from scaleprof.protocol import Task
 
 TASK = Task(point=point(), min_updates=1, warmup_updates=0, memory_limit_bytes=2 * 2**30)

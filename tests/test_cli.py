@@ -139,7 +139,7 @@ def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         r"XLA's static memory analysis: yes",
         r"host peak memory \(VmHWM\): .+",
         r"device allocator peak: no: cpu keeps no statistics",
-        r"GPU memory by the driver \(NVML\): no: the package nvidia-ml-py is not installed",
+        r"GPU figures by the driver \(NVML\): no: the package nvidia-ml-py is not installed",
     ):
         assert re.search(f"^{line}$", text, re.MULTILINE), line
 

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from scaleprof.probes import device, host, timing, watch, xla
-from scaleprof.probes.device import Nvml
 
 MIB = 2**20
 
@@ -222,90 +221,3 @@ def test_allocator_statistics(statistics: dict[str, int] | None, peak: int | Non
     fake = SimpleNamespace(memory_stats=lambda: statistics)
     assert device.allocator_peak_bytes(fake) == peak
     assert device.allocator_limit_bytes(fake) == limit
-
-
-# The driver.
-
-
-class FakeNvmlError(Exception):
-    pass
-
-
-class FakeDriver:
-    """NVML's binding with the given processes (pid, bytes) on each card; an error in place of a card's list."""
-
-    NVMLError = FakeNvmlError
-
-    def __init__(self, *cards: list[tuple[int, int | None]] | FakeNvmlError, broken: str = "") -> None:
-        self.cards = cards
-        self.broken = broken
-
-    def nvmlInit(self) -> None:  # noqa: N802
-        if self.broken:
-            raise FakeNvmlError(self.broken)
-
-    def nvmlDeviceGetCount(self) -> int:  # noqa: N802
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
-        return index
-
-    def nvmlDeviceGetName(self, handle: int) -> str | bytes:  # noqa: N802
-        return b"Old Card" if handle else "New Card"
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[SimpleNamespace]:  # noqa: N802
-        card = self.cards[handle]
-        if isinstance(card, FakeNvmlError):
-            raise card
-        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in card]
-
-
-@pytest.mark.parametrize(
-    ("module", "reason"),
-    [
-        (None, "the package nvidia-ml-py is not installed"),
-        (FakeDriver([], broken="Driver Not Loaded"), "Driver Not Loaded"),
-        (FakeDriver(), "the driver reports no GPU"),
-    ],
-    ids=["no package", "no driver", "no card"],
-)
-def test_nothing_to_ask(module: Any, reason: str) -> None:
-    nvml = Nvml(module)
-    assert not nvml.available
-    assert nvml.reason == reason
-    assert nvml.process_bytes(1) is None
-    assert nvml.device_names() == []
-
-
-LOST = FakeNvmlError("GPU is lost")
-
-
-@pytest.mark.parametrize(
-    ("cards", "used"),
-    [
-        ([[(5, 70), (6, 1000)]], 70),
-        ([[(6, 1000)]], None),
-        ([[]], None),
-        ([[(5, None)]], None),
-        ([[(5, 0)]], None),
-        ([[(5, 70)], [(5, 30), (6, 1000)]], 100),
-        ([[(5, None)], [(5, 30)]], 30),
-        ([[(5, 70), (5, 7)]], 77),
-        ([LOST], None),
-        ([LOST, [(5, 30)]], 30),
-    ],
-)
-def test_memory_of_a_process_on_the_cards(cards: list[Any], used: int | None) -> None:
-    nvml = Nvml(FakeDriver(*cards))
-    assert nvml.available
-    assert nvml.process_bytes(5) == used
-
-
-def test_names_of_cards() -> None:
-    assert Nvml(FakeDriver([], [])).device_names() == ["New Card", "Old Card"]
-
-
-def test_the_binding_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(device.load_nvml(), ModuleType)
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert device.load_nvml() is None

@@ -20,7 +20,7 @@ from scaleprof.child import Outcome, look_around, run_child
 from scaleprof.errors import UserError
 from scaleprof.grid import Point
 from scaleprof.launching import Machine, SweepOptions, child_environment
-from scaleprof.probes.device import Nvml
+from scaleprof.probes.nvml import Nvml
 from scaleprof.protocol import Task
 from scaleprof.roofline import Rates
 from scaleprof.runner import StopSignals, SweepInterruptedError, make_record, sweep
