@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
-from scaleprof.probes.nvml import Nvml
+from scaleprof.probes.nvml import GpuPhase, Nvml
 from scaleprof.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
 
 WATCH_SECONDS = 0.05
@@ -122,6 +122,8 @@ class Child:
         self._timeout_seconds = timeout_seconds
         self._left_seconds = timeout_seconds
         self._nvml = nvml
+        self._card = nvml.card(environment)
+        self._gpu = GpuPhase()
         self._on_event = on_event
         self._stop = stop
         self._pending = b""
@@ -233,21 +235,27 @@ class Child:
         """Note the phase, and what share of a core this process used during the measured one."""
         now = time.monotonic(), time.process_time()
         if self.outcome.phase == "measure":
+            self._look_at_card()  # also at either end of the measured phase, so that its energy is whole
             self.outcome.facts["parent_cpu_share"] = (now[1] - self._at[1]) / max(now[0] - self._at[0], 1e-9)
         self.outcome.phase, self._at = name, now
+        if name == "measure":
+            self._look_at_card()
 
     def _watch(self) -> None:
         """Compare the child's memory with its limit, on the host and as the driver sees it."""
         resident = self._timeline.look(self.outcome.phase)
-        if self._nvml.available:
-            seen = self._nvml.process_bytes(self._process.pid)
-            if seen is not None:
-                self.outcome.facts["nvml_process_bytes"] = max(seen, self.outcome.facts.get("nvml_process_bytes") or 0)
+        self._look_at_card()
         limit = self._task.memory_limit_bytes
         on_host = self.outcome.facts.get("platform") == "cpu"
         if on_host and limit and resident is not None and resident > limit:
             used = f"{resident / 2**30:.1f} GiB resident, the limit is {limit / 2**30:.1f} GiB"
             self.outcome.fail("oom", "limit", f"ended while it had {used}")
+
+    def _look_at_card(self) -> None:
+        if self._nvml.available:
+            reading = self._nvml.sample(self._process.pid, self._card)
+            self._gpu.add(reading, measured=self.outcome.phase == "measure")
+            self.outcome.facts |= self._gpu.fields()
 
     def _timed_out(self) -> None:
         self.outcome.fail("timeout", "timeout", f"not finished after {self._timeout_seconds:g} s (--timeout)")

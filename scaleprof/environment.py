@@ -6,22 +6,28 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from scaleprof import __version__
 from scaleprof.probes import host
+from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
-VARIABLES = ("XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "MALLOC_MMAP_THRESHOLD_", "OMP_NUM_THREADS")
-PREFIXES = ("JAX_", "XLA_")
+VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
+PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "TF_", "XLA_")
+"""Variables that a figure may depend on, whoever set them."""
 
 
-def describe(command: list[str], child_env: dict[str, str], devices: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    command: list[str], child_env: Mapping[str, Mapping[str, str]], devices: dict[str, Any], cards: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Everything that a figure of this run may depend on, as plain JSON values; unknown is None.
 
-    `child_env` is the environment that children get, `devices` what a first child found.
+    `child_env` holds the environment of each kind of child, `devices` what a first child found, `cards` what the
+    driver says of the GPUs.
     """
     return {
         "scaleprof": __version__,
@@ -31,14 +37,32 @@ def describe(command: list[str], child_env: dict[str, str], devices: dict[str, A
         "os": platform.platform(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "affinity": sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "affinity": list(host.usable_cpus()),
+        "governor": governor(),
         "memory_bytes": host.total_memory_bytes(),
-        "variables": {
-            name: value for name, value in sorted(child_env.items()) if name in VARIABLES or name.startswith(PREFIXES)
-        },
+        "allocator": platform.libc_ver(),
+        "cards": cards,
+        "variables": {kind: relevant(variables) for kind, variables in child_env.items()},
         "git": git_state(Path(__file__).parent),
         **devices,
     }
+
+
+def relevant(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that figures may depend on; a card's UUID, which is a serial number, as its hash."""
+    chosen = {name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)}
+    return {
+        name: ",".join(hash_of(part) if part.startswith(("GPU-", "MIG-")) else part for part in value.split(","))
+        for name, value in chosen.items()
+    }
+
+
+def governor() -> str | None:
+    """How the kernel chooses the clock of the first core; None where it does not say (most virtual machines)."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def package_version(name: str) -> str | None:

@@ -49,13 +49,15 @@ class Machine:
     rates: Rates
 
 
-def child_environment(device: str | None) -> dict[str, str]:
+def child_environment(device: str | None, nvml: Nvml | None = None) -> dict[str, str]:
     """The environment of every child: the parent's, with the chosen device and nothing that would falsify a figure.
 
     The persistent compilation cache is off unless later repeats may read it, because compile time is measured. On a GPU
-    the allocator does not take the whole card at the start, so that what the driver shows means something.
+    the allocator does not take the whole card at the start, so that what the driver shows means something. A card is
+    chosen by its UUID where the driver tells it, because CUDA and the driver may count cards differently.
     """
     environment = dict(os.environ)
+    environment.pop("XLA_PYTHON_CLIENT_MEM_FRACTION", None)  # the older name of XLA_CLIENT_MEM_FRACTION
     environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     if device is not None:
@@ -63,8 +65,15 @@ def child_environment(device: str | None) -> dict[str, str]:
         environment["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[kind]
         if index:
             environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-            environment["CUDA_VISIBLE_DEVICES"] = index
+            environment["CUDA_VISIBLE_DEVICES"] = (nvml.uuid_of(int(index)) if nvml is not None else None) or index
     return environment
+
+
+def memory_fraction(limit_bytes: int, card_bytes: int | None) -> dict[str, str]:
+    """The variable that keeps jax's allocator on a GPU within a limit; none where the card is not larger."""
+    if card_bytes is None or limit_bytes >= card_bytes:
+        return {}
+    return {"XLA_CLIENT_MEM_FRACTION": f"{limit_bytes / card_bytes:.4f}"}
 
 
 def measure_point(

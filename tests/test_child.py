@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from fake_nvml import FakeCard, FakeDriver
 from points import point
 
 from scaleprof.child import WATCH_SECONDS, EventHandler, Outcome, look_around, run_child
@@ -278,28 +279,39 @@ def test_the_watchdog_of_a_child_that_never_stops_talking(tmp_path: Path) -> Non
     assert "resident, the limit is 0.2 GiB" in outcome.reason
 
 
-class FakeNvml(Nvml):
-    """A driver that shows each of the given amounts in turn, then the last."""
+def test_what_the_driver_saw(tmp_path: Path) -> None:
+    """The most of its memory at any time, and energy between the two ends of the measured phase."""
+    card = FakeCard(millijoules=1000, utilisation=80)
 
-    def __init__(self, *amounts: int | None) -> None:
-        self.reason = ""
-        self.amounts = list(amounts)
-        self.asked: list[float] = []
+    def time_passes(event: dict[str, Any]) -> None:
+        if event["event"] == "facts":
+            card.processes = [(event["parameters"], 70)]
+            card.utilisation = 60
+        elif event["event"] == "sample":
+            card.processes = []
+            card.millijoules += 5000
 
-    def process_bytes(self, pid: int) -> int | None:
-        self.asked.append(time.monotonic())
-        return self.amounts.pop(0) if len(self.amounts) > 1 else self.amounts[0]
+    code = """
+    send("facts", parameters=os.getpid())
+    send("phase", name="measure")
+    send("sample", update=0, phase="measure")
+    send("phase", name="act and environment alone")
+    send("done")
+    """
+    outcome = run(tmp_path, code, nvml=Nvml(FakeDriver(card)), on_event=time_passes)
+    assert outcome.status == "ok"
+    assert outcome.facts["nvml_process_bytes"] == 70
+    assert outcome.facts["nvml_device_bytes"] == card.used
+    assert outcome.facts["nvml_utilisation_percent"] == 60.0
+    assert outcome.facts["nvml_energy_joules"] == 5.0
 
 
-@pytest.mark.parametrize(
-    ("amounts", "most"), [((None, 5, 70, 30), 70), ((None,), None), ((5, None), 5)], ids=["peak", "never", "gone"]
-)
-def test_the_most_that_the_driver_saw(tmp_path: Path, amounts: tuple[int | None, ...], most: int | None) -> None:
-    outcome = run(tmp_path, "time.sleep(0.4); send('done')", nvml=FakeNvml(*amounts))
-    assert (outcome.status, outcome.facts.get("nvml_process_bytes")) == ("ok", most)
+def test_without_a_driver_nothing_is_said_of_cards(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "send('phase', name='measure'); send('done')")
+    assert not [name for name in outcome.facts if name.startswith("nvml")]
 
 
-def test_the_driver_is_asked_now_and_then_while_a_child_talks(tmp_path: Path) -> None:
+def test_a_child_is_looked_at_now_and_then_while_it_talks(tmp_path: Path) -> None:
     """As often as while it is silent, not as often as it says something."""
     code = """
     start = time.monotonic()
@@ -307,14 +319,61 @@ def test_the_driver_is_asked_now_and_then_while_a_child_talks(tmp_path: Path) ->
         send("facts", parameters=1)
     send("done")
     """
-    driver, heard = FakeNvml(5), list[float]()
+    heard = list[float]()
     began = time.monotonic()
-    outcome = run(tmp_path, code, nvml=driver, on_event=lambda event: heard.append(time.monotonic()))
-    assert (outcome.status, outcome.facts.get("nvml_process_bytes")) == ("ok", 5)
+    outcome = run(tmp_path, code, on_event=lambda event: heard.append(time.monotonic()))
+    assert outcome.status == "ok"
     assert len(heard) > 1000
-    while_talking = [asked for asked in driver.asked if heard[0] < asked < heard[-1]]
+    while_talking = [sample for sample in outcome.timeline if heard[0] < began + sample.seconds < heard[-1]]
     assert len(while_talking) >= 5
-    assert len(driver.asked) <= (heard[-1] - began) / WATCH_SECONDS + 1
+    assert len(outcome.timeline) <= (heard[-1] - began) / WATCH_SECONDS + 2
+
+
+def test_the_timeline_holds_what_a_child_started(tmp_path: Path) -> None:
+    """Its own children are looked for once a second."""
+    code = """
+    import subprocess
+    send("phase", name="measure")
+    other = subprocess.Popen([sys.executable, "-c", "x = bytearray(200 * 2**20); import time; time.sleep(600)"])
+    time.sleep(2.5)
+    send("done")
+    """
+    outcome = run(tmp_path, code)
+    assert max(sample.rss_bytes for sample in outcome.timeline) > 200 * 2**20
+    assert outcome.timeline[-1].phase == "measure"
+    assert [sample.seconds for sample in outcome.timeline] == sorted(sample.seconds for sample in outcome.timeline)
+
+
+IGNORES_SIGTERM = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+send("phase", name="measure")
+while True:
+    time.sleep(600)
+"""
+
+
+def test_a_child_that_ignores_being_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaleprof.child.GRACE_SECONDS", 0.3)
+    outcome = run(tmp_path, IGNORES_SIGTERM, timeout_seconds=1.0)
+    assert (outcome.status, outcome.reason_code) == ("timeout", "timeout")
+
+
+def test_a_child_that_is_asked_to_end_may_tidy_up(tmp_path: Path) -> None:
+    code = f"""
+    def tidy(number, frame):
+        open({str(tmp_path / "tidied")!r}, "w").close()
+        sys.exit()
+    signal.signal(signal.SIGTERM, tidy)
+    time.sleep(600)
+    """
+    assert run(tmp_path, code, timeout_seconds=1.0).status == "timeout"
+    assert (tmp_path / "tidied").exists()
+
+
+def test_the_end_of_stderr_is_kept(tmp_path: Path) -> None:
+    code = "print('one', 'two', '', 'three', sep='\\n', file=sys.stderr, flush=True); os.abort()"
+    assert run(tmp_path, code).stderr_tail == "one | two | three"
+    assert run(tmp_path, "print('one', file=sys.stderr); send('done')").stderr_tail == ""
 
 
 def test_an_observer_that_fails_leaves_no_process(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ def load_nvml() -> ModuleType | None:
         return None
 
 
+def hash_of(uuid: str) -> str:
+    """What tells cards apart without giving away a serial number."""
+    return hashlib.sha256(uuid.encode()).hexdigest()[:12]
+
+
 class _Card(NamedTuple):
     handle: Any | None = None
     reason: str = ""
@@ -274,7 +279,7 @@ class Nvml:
             clock, _ = _ask(lambda: int(module.nvmlDeviceGetMaxClockInfo(card.handle, module.NVML_CLOCK_SM)))
         return {
             "name": card.name,
-            "uuid_hash": None if card.uuid is None else hashlib.sha256(card.uuid.encode()).hexdigest()[:12],
+            "uuid_hash": None if card.uuid is None else hash_of(card.uuid),
             "memory_bytes": memory,
             "max_sm_clock_mhz": clock,
         }
