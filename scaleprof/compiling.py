@@ -34,11 +34,12 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     compile_program(programs, "init")
     program_peak = compile_peak = 0
     unseen = False
-    flops = traffic = 0.0
+    work = arithmetic.Work(0.0, 0.0)
+    uncounted = False
     for name in MEASURED:
         send(events, "phase", name=f"compile {name}")
         host.reset_peak()
-        compiled, work, facts = compile_program(programs, name)
+        compiled, jaxpr, facts = compile_program(programs, name)
         if task.compile_cache == "read":  # a time of reading files is not a time of compiling
             facts.pop(f"compile_{name}_seconds")
         compile_peak = max(compile_peak, host.peak_rss_bytes() or 0)
@@ -49,7 +50,9 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
             unseen = unseen or xla.has_unseen_memory(compiled)
             facts |= {"xla_peak_bytes": program_peak, "xla_bound": "lower" if unseen else "exact"}
         if name != "act":  # an update is one rollout and one learning
-            flops, traffic = flops + work.flops, traffic + work.traffic_bytes
+            counted = arithmetic.work_of(jaxpr, while_trips=programs.while_trips)
+            work = arithmetic.Work(work.flops + counted.flops, work.traffic_bytes + counted.traffic_bytes)
+            uncounted = uncounted or bool(arithmetic.uncounted(jaxpr))
         send(events, "facts", **facts)
         host.release_free_memory()
         resident = host.rss_bytes() if device.platform == "cpu" else 0
@@ -61,8 +64,8 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     send(
         events,
         "facts",
-        flops_per_update=flops,
-        traffic_bytes_per_update=traffic,
+        flops_per_update=None if uncounted else work.flops,
+        traffic_bytes_per_update=None if uncounted else work.traffic_bytes,
         compile_cache=task.compile_cache,
         host_compile_peak_bytes=compile_peak if task.compile_cache != "read" and compile_peak else None,
         device_compile_peak_bytes=device_probe.allocator_peak_bytes(device),
@@ -72,8 +75,8 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         compile_program(programs, "environment")
 
 
-def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, arithmetic.Work, dict[str, Any]]:
-    """The compiled program, the work that its trace describes, and what tracing (with lowering) and compiling took."""
+def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, Any, dict[str, Any]]:
+    """The compiled program, its jaxpr, and what tracing (with lowering) and compiling took."""
     traced = timing.timed_host(programs.trace, name)
     lowered = timing.timed_host(traced.result.lower)
     compiled = timing.timed_host(programs.compile, name, lowered.result)
@@ -81,7 +84,7 @@ def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled,
         f"trace_{name}_seconds": traced.seconds + lowered.seconds,
         f"compile_{name}_seconds": compiled.seconds,
     }
-    return compiled.result, arithmetic.work_of(traced.result.jaxpr), facts
+    return compiled.result, traced.result.jaxpr, facts
 
 
 def gib(size: float) -> str:

@@ -50,7 +50,9 @@ def describe(
 
 def relevant(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that figures may depend on; a card's UUID, which is a serial number, as its hash."""
-    chosen = {name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)}
+    chosen = {
+        name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)
+    }
     return {
         name: ",".join(hash_of(part) if part.startswith(("GPU-", "MIG-")) else part for part in value.split(","))
         for name, value in chosen.items()

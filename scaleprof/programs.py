@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from sable import ppo
 from sable.matching import match_parameters
+from sable.mixers.blockwise_attention import BLOCK
 from sable.models import build_policy
 from sable.types import Observation, Params, Scenario, TrainState
 from scaleprof.grid import Point
@@ -34,6 +35,7 @@ class Programs:
         if point.match:
             model, self.reference_parameters = match_parameters(model, scenario.space)
         self.embed_dim = model.embed_dim
+        self._agents, self._mode = point.agents, point.mode
         policy = build_policy(model, scenario.space)
 
         def init(seed: jax.Array, repeat: jax.Array) -> TrainState:
@@ -55,6 +57,16 @@ class Programs:
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self._state.params))
+
+    @property
+    def while_trips(self) -> float:
+        """How often, on average, the loops run whose length only their data tells.
+
+        Those of blockwise attention stop at an agent's own block, which is half of all blocks on average. Fixed-point
+        acting is counted as if its first pass were its last, so that its figure is a lower bound.
+        """
+        blocks = math.ceil(self._agents / BLOCK)
+        return (blocks + 1) / 2 if self._mode == "blockwise" else 1.0
 
     def trace(self, name: str) -> jax.stages.Traced:
         """Trace one of init, act, rollout, learn and environment; the state is donated where it is replaced."""

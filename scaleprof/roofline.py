@@ -10,6 +10,8 @@ from reports.record import Record
 BUSY = 0.25
 """From this fraction of a rate on, that rate is called the limit; below it for both, starting one step after the other
 takes the time."""
+CACHE_BYTES = 32 * 2**20
+"""Where the temporaries of learning are smaller than this, a cache serves their traffic and memory is no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +29,22 @@ class Rates:
             return {}
         matmul = _fraction(record.flops_per_update, record.update_seconds, self.matmul_flops_per_second)
         copy = _fraction(record.traffic_bytes_per_update, record.update_seconds, self.copy_bytes_per_second)
-        return {"matmul_fraction": matmul, "copy_fraction": copy, "bound_by": bound_by(matmul, copy)}
+        cached = (record.xla_learn_temp_bytes or 0) < CACHE_BYTES
+        return {"matmul_fraction": matmul, "copy_fraction": copy, "bound_by": bound_by(matmul, copy, cached=cached)}
 
 
 def _fraction(work: float | None, seconds: float, rate: float | None) -> float | None:
     return None if work is None or rate is None else work / seconds / rate
 
 
-def bound_by(matmul: float | None, copy: float | None) -> str:
-    """The limit that these fractions point at: the larger one if it is large, else the order of steps."""
+def bound_by(matmul: float | None, copy: float | None, *, cached: bool = False) -> str:
+    """The limit that these fractions point at: the larger one if it is large, else the order of steps.
+
+    Traffic that a cache serves is no limit.
+    """
     if matmul is None or copy is None:
         return ""
-    if max(matmul, copy) < BUSY:
+    traffic = 0.0 if cached else copy
+    if max(matmul, traffic) < BUSY:
         return "sequential steps"
-    return "arithmetic" if matmul >= copy else "memory traffic"
+    return "arithmetic" if matmul >= traffic else "memory traffic"

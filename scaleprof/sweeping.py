@@ -16,7 +16,7 @@ from reports.terminal import render_grid, render_summary
 from scaleprof import environment
 from scaleprof.child import look_around
 from scaleprof.errors import INTERRUPTED, UserError
-from scaleprof.launching import Machine, child_environment
+from scaleprof.launching import Machine, child_environment, memory_fraction, variables
 from scaleprof.options import SweepPlan
 from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.progress import Progress
@@ -41,16 +41,21 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
-    child_env = child_environment(device)
+    nvml = Nvml(load_nvml())
+    cards = nvml.describe()
+    child_env = child_environment(device, nvml)
     facts = first_child(child_env, plan, device)
-    described = environment.describe(environment.command_line(), child_env, facts)
+    if facts["platform"] != "cpu":
+        child_env |= memory_fraction(plan.options.memory_limit_bytes, total_bytes(cards, nvml.card(child_env)))
+    kinds = {kind: variables(child_env, kind) for kind in plan.options.measure}
+    described = environment.describe(environment.command_line(), kinds, facts, cards)
     run_directory = RunDirectory.create(folder, plan.manifest, described)
 
     progress = Console(stderr=True, highlight=False)
     interrupted = False
     stopped_by: UserError | None = None
     try:
-        machine = Machine(environment=child_env, nvml=Nvml(load_nvml()), rates=rates_of(facts))
+        machine = Machine(environment=child_env, nvml=nvml, rates=rates_of(facts))
         with Progress(plan.points, progress) as observer:
             sweep(plan.points, plan.options, run_directory, machine, observer)
     except SweepInterruptedError:
@@ -68,6 +73,12 @@ def run(plan: SweepPlan, *, device: str | None, out: Path | None, csv: str | Non
         return INTERRUPTED
     failed = any(record.status != "ok" for record in records)
     return SOME_FAILED if strict and failed else 0
+
+
+def total_bytes(cards: list[dict[str, Any]], index: int | None) -> int | None:
+    """The whole memory of the card that is measured; None where that is not certain."""
+    size: int | None = None if index is None else cards[index]["memory_bytes"]
+    return size
 
 
 def rates_of(facts: dict[str, Any]) -> Rates:

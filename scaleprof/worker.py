@@ -51,7 +51,7 @@ def main() -> int:
     except Exception as error:  # Whatever a model or a scenario raises becomes a row; the log keeps the traceback.
         traceback.print_exc()
         reason = last_line(error)
-        if any(sign in reason for sign in OOM_SIGNS):
+        if reason.startswith("MemoryError") or any(sign in reason for sign in OOM_SIGNS):
             send(events, "oom", reason_code="limit", reason=reason + under_limit(task))
         else:
             send(events, "error", reason=reason)
@@ -62,8 +62,15 @@ def main() -> int:
 
 
 def last_line(error: BaseException) -> str:
-    """`Type: message` on one line of readable length."""
-    return " ".join("".join(traceback.format_exception_only(error)).split())[:500]
+    """`Type: message` on one line of readable length.
+
+    An exception that carries another's whole traceback in its message (jax's, of a function that it called back) is
+    known by that one's last line; what jax notes below an exception about its traceback is left out.
+    """
+    name, message = type(error).__name__, str(error)
+    if "Traceback (most recent call last)" in message:
+        return message.strip().splitlines()[-1].strip().rstrip(":")[:500]
+    return " ".join(f"{name}: {message}".split())[:500] if message else name
 
 
 def look_around(task: Task) -> dict[str, Any]:

@@ -67,13 +67,11 @@ def allocates(num_agents: int, config: Any) -> Any:
     environment = Faulty(num_agents, config, lambda: None)
     step = environment._neom.step
 
-    def large(state: Any, actions: Any, key: Any) -> Any:
-        from jax.lax import optimization_barrier
+    def sorted_step(state: Any, actions: Any, key: Any) -> Any:
+        large = jnp.sort(jnp.arange(10_000_000_000, dtype=jnp.float32) * state.step_count)  # a sort is never fused away
+        return step(state._replace(step_count=large[0].astype(jnp.int32)), actions, key)
 
-        large = optimization_barrier(jnp.broadcast_to(state.step_count.astype(jnp.float32), (10_000, 1_000_000)))
-        return step(state._replace(step_count=large.sum().astype(jnp.int32)), actions, key)
-
-    environment.step = large  # type: ignore[method-assign]
+    environment.step = sorted_step  # type: ignore[method-assign]
     return environment
 
 

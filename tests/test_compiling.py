@@ -27,6 +27,8 @@ class FakePrograms:
         self.unseen = unseen
         self.temp_bytes = temp_bytes
 
+    while_trips = 1.0
+
     def trace(self, name: str) -> SimpleNamespace:
         product = jax.make_jaxpr(lambda a: a @ a)(jnp.ones((10, 10)))
         return SimpleNamespace(jaxpr=product, lower=lambda: name)

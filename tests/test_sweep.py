@@ -236,9 +236,9 @@ def test_environment(sweep: Sweep) -> None:
     assert environment["command"][1:] == ["sweep", *GRID, *TINY, "--out", "run", "--csv", "-", "--strict"]
     assert environment["packages"]["jax"]
     assert (environment["platform"], environment["allocator_statistics"]) == ("cpu", False)
-    assert environment["variables"]["XLA_FLAGS"] == QUICK_COMPILER
-    assert environment["variables"]["JAX_PLATFORMS"] == "cpu"
-    assert environment["variables"]["JAX_ENABLE_COMPILATION_CACHE"] == "false"
+    assert environment["variables"]["together"]["XLA_FLAGS"] == QUICK_COMPILER
+    assert environment["variables"]["together"]["JAX_PLATFORMS"] == "cpu"
+    assert environment["variables"]["together"]["JAX_ENABLE_COMPILATION_CACHE"] == "false"
     assert environment["memory_bytes"] == psutil.virtual_memory().total
     assert {"python", "os", "cpu", "cores", "affinity", "git", "start_rss_bytes"} <= set(environment)
 
