@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Published:
+    """The training settings that a model was published with.
+
+    `ppo_defaults` are fields of `sable.config.PPOConfig` that have another default for the model, with their values;
+    epochs and minibatches are taken where a sweep asks for the published ones.
+    """
+
+    ppo_defaults: tuple[tuple[str, float], ...]
+    epochs: int
+    minibatches: int
+
+
+SABLE_PUBLISHED = Published(ppo_defaults=(), epochs=4, minibatches=2)
+"""Mahjoub et al., arXiv 2410.01706. All else is `PPOConfig`'s own default."""
+MAT_PUBLISHED = Published(
+    ppo_defaults=(("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0)), epochs=5, minibatches=1
+)
+"""Wen et al., arXiv 2205.14953: step size, clipping, gradient norm, epochs and minibatches."""
+
+
+@dataclass(frozen=True)
 class ModelEntry:
     """One registered model.
 
@@ -35,11 +56,8 @@ class ModelEntry:
     default_modes: tuple[str, ...] = ()
     chunked: tuple[str, ...] = ()
     gpu_only: tuple[str, ...] = ()
-    ppo_defaults: tuple[tuple[str, float], ...] = ()
-    """Fields of `sable.config.PPOConfig` that have another default for this model, with their values."""
-    published_epochs: int = 4
-    published_minibatches: int = 2
-    """Epochs and minibatches of the published settings; those that nothing else was published for are Sable's."""
+    published: Published = SABLE_PUBLISHED
+    """Sable's for a model that nothing else was published for."""
     parameters: int | None = None
     """Numbers that it learns on `neom` with E = 64, 4 heads and one block; None where nobody counted."""
     complexity: tuple[str, ...] = ()
@@ -56,9 +74,6 @@ MAT_COMPLEXITY = (
     "dense: act O(N²), learn O(T N²), memory O(N²) for each timestep of a segment, + O(T N)",
     "blockwise, fused: act O(N²), learn O(T N²), memory O(T N)",
 )
-MAT_DEFAULTS = (("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0))
-"""Step size, clipping and gradient norm of the published MAT (Wen et al., arXiv 2205.14953); so are the 5 epochs of one
-minibatch of its rows. All other models take the published Sable's (arXiv 2410.01706): `PPOConfig`, 4 epochs of 2."""
 
 CONTRACT = ("init", "init_carry", "permute_carry", "act", "evaluate", "value")
 """What a policy has: the methods of `sable.types.Policy`."""
@@ -83,9 +98,7 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
-            ppo_defaults=MAT_DEFAULTS,
-            published_epochs=5,
-            published_minibatches=1,
+            published=MAT_PUBLISHED,
             parameters=77_860,
             complexity=MAT_COMPLEXITY,
         ),
@@ -106,9 +119,7 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
-            ppo_defaults=MAT_DEFAULTS,
-            published_epochs=5,
-            published_minibatches=1,
+            published=MAT_PUBLISHED,
             parameters=85_205,
             complexity=MAT_COMPLEXITY,
         ),
@@ -118,9 +129,7 @@ MODELS: dict[str, ModelEntry] = {
             builder="sable.policies:build_linear_attention",
             modes=("factored",),
             default_modes=("factored",),
-            ppo_defaults=MAT_DEFAULTS,
-            published_epochs=5,
-            published_minibatches=1,
+            published=MAT_PUBLISHED,
             parameters=77_860,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
@@ -130,9 +139,7 @@ MODELS: dict[str, ModelEntry] = {
             builder="sable.policies:build_mat_temporal",
             modes=("dense",),
             default_modes=("dense",),
-            ppo_defaults=MAT_DEFAULTS,
-            published_epochs=5,
-            published_minibatches=1,
+            published=MAT_PUBLISHED,
             parameters=77_860,
             complexity=("act O(W N²), learn O(T W N²), memory O(W N² + T W N), W timesteps in the window",),
         ),

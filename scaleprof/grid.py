@@ -89,7 +89,7 @@ class Point:
             envs=self.envs,
             epochs=self.epochs,
             minibatches=self.minibatches,
-            **dict(find(self.model).ppo_defaults) | self._group("ppo", PPOConfig),
+            **dict(find(self.model).published.ppo_defaults) | self._group("ppo", PPOConfig),
         )
 
     def scenario_options(self) -> dict[str, Any]:
@@ -190,8 +190,8 @@ class Axes:
                     embed_dim=embed_dim,
                     heads=heads,
                     blocks=blocks,
-                    epochs=self.epochs or entry.published_epochs,
-                    minibatches=self.minibatches or entry.published_minibatches,
+                    epochs=self.epochs or entry.published.epochs,
+                    minibatches=self.minibatches or entry.published.minibatches,
                     dtype=dtype,
                     seed=seed,
                     repeat=repeat,
