@@ -5,14 +5,12 @@ The trainer is the one of all models, so that what the papers change in it (valu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from sable.config import ModelConfig
+from sable.network_policy import NetworkPolicy, as_sequence
 from sable.networks.independent import (
     ActorCritic,
     AgentMemory,
@@ -23,27 +21,12 @@ from sable.networks.independent import (
     own_and_pooled_observations,
     own_observation,
 )
-from sable.policies import as_sequence
-from sable.segments import Segmentation, in_segments
+from sable.segments import Segmentation
 from sable.types import Action, ActionSequence, Evaluation, Observation, Params, Space
 
 
-class IndependentPolicy:
+class IndependentPolicy(NetworkPolicy[ActorCritic, AgentMemory]):
     """A policy whose agents act without knowing each other's actions; see `sable.types.Policy` for the contract."""
-
-    def __init__(self, build: Callable[[nnx.Rngs], ActorCritic], *, segmentation: Segmentation) -> None:
-        self._build = build
-        self._segmentation = segmentation
-        self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
-
-    def init(self, key: PRNGKeyArray) -> Params:
-        """Fresh parameters."""
-        return nnx.state(self._build(nnx.Rngs(key)))
-
-    def init_carry(self, envs: int) -> AgentMemory:
-        """Empty memories of all agents of B environments."""
-        network = nnx.eval_shape(lambda: self._build(nnx.Rngs(0)))
-        return network.init_carry(envs)
 
     def permute_carry(self, carry: AgentMemory, order: Int[Array, " N"]) -> AgentMemory:
         """Every agent keeps its memory."""
@@ -65,29 +48,6 @@ class IndependentPolicy:
             actions, log_prob, value[:, 0], AgentMemory(actor, critic), jnp.zeros_like(observation.step_count)
         )
 
-    def evaluate(
-        self,
-        params: Params,
-        observation: Observation,
-        actions: ActionSequence,
-        resets: Bool[Array, "B T"],
-        carry: AgentMemory,
-    ) -> Evaluation:
-        """Apply the actor and the critic to whole sequences, one segment after the other."""
-        network = self.network(params)
-
-        def part(
-            carry: AgentMemory, sequence: tuple[Observation, ActionSequence, Array]
-        ) -> tuple[AgentMemory, Evaluation]:
-            observation, actions, resets = sequence
-            output, actor = network.output(observation, resets, carry.actor)
-            value, critic = network.value(observation, resets, carry.critic)
-            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
-            return AgentMemory(actor, critic), Evaluation(log_prob, entropy, value)
-
-        length = self._segmentation.timesteps(*observation.features.shape[:3])
-        return in_segments(part, (observation, actions, resets), carry, length)
-
     def value(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: AgentMemory
     ) -> Float[Array, "B N"]:
@@ -95,9 +55,18 @@ class IndependentPolicy:
         value, _ = self.network(params).value(as_sequence(observation), reset[:, None], carry.critic)
         return value[:, 0]
 
-    def network(self, params: Params) -> ActorCritic:
-        """The network with these parameters in it."""
-        return nnx.merge(self._graph, params)
+    def _evaluate_segment(
+        self,
+        network: ActorCritic,
+        observation: Observation,
+        actions: ActionSequence,
+        resets: Bool[Array, "B T"],
+        carry: AgentMemory,
+    ) -> tuple[AgentMemory, Evaluation]:
+        output, actor = network.output(observation, resets, carry.actor)
+        value, critic = network.value(observation, resets, carry.critic)
+        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+        return AgentMemory(actor, critic), Evaluation(log_prob, entropy, value)
 
 
 def build_ippo(config: ModelConfig, space: Space) -> IndependentPolicy:

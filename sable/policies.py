@@ -21,32 +21,22 @@ from sable.mixers.fused_attention import check_fused, fused
 from sable.mixers.gated_retention import GatedRetention
 from sable.mixers.linear_attention import LinearAttention
 from sable.mixers.temporal_attention import TemporalAttention
+from sable.network_policy import NetworkPolicy, as_sequence
 from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry, Parts
 from sable.networks.layers import MLP, SwiGLU
 from sable.norms import LayerNorm, RMSNorm
-from sable.segments import WHOLE, Segmentation, in_groups, in_segments
+from sable.segments import WHOLE, Segmentation, in_groups
 from sable.types import Action, ActionSequence, Carry, Evaluation, Observation, Params, Space
 
 NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 
 
-class EncoderDecoderPolicy:
+class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
     """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
 
     def __init__(self, build: NetworkBuilder, *, fixed_point: bool, segmentation: Segmentation) -> None:
-        self._build = build
+        super().__init__(build, segmentation=segmentation)
         self._fixed_point = fixed_point
-        self._segmentation = segmentation
-        self._graph, _ = nnx.split(nnx.eval_shape(lambda: build(nnx.Rngs(0))))
-
-    def init(self, key: PRNGKeyArray) -> Params:
-        """Fresh parameters."""
-        return nnx.state(self._build(nnx.Rngs(key)))
-
-    def init_carry(self, envs: int) -> NetworkCarry:
-        """States of zeros for B environments."""
-        network = nnx.eval_shape(lambda: self._build(nnx.Rngs(0)))
-        return network.init_carry(envs)
 
     def permute_carry(self, carry: NetworkCarry, order: Int[Array, " N"]) -> NetworkCarry:
         """The carry itself: the agents of an earlier timestep are remembered together, in no order."""
@@ -70,29 +60,6 @@ class EncoderDecoderPolicy:
         steps = jnp.full_like(observation.step_count, rep.shape[1])
         return Action(actions, log_prob, value, network.end_decoding(encoder, state), steps)
 
-    def evaluate(
-        self,
-        params: Params,
-        observation: Observation,
-        actions: ActionSequence,
-        resets: Bool[Array, "B T"],
-        carry: NetworkCarry,
-    ) -> Evaluation:
-        """Encode and decode all timesteps of a segment in parallel, one segment after the other."""
-        network = self.network(params)
-
-        def part(
-            carry: NetworkCarry, sequence: tuple[Observation, ActionSequence, Array]
-        ) -> tuple[NetworkCarry, Evaluation]:
-            observation, actions, resets = sequence
-            rep, value, encoder = network.encode(observation, resets, carry.encoder)
-            output, after = network.decode(rep, actions, observation.step_count, resets, carry)
-            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
-            return after._replace(encoder=encoder), Evaluation(log_prob, entropy, value)
-
-        length = self._segmentation.timesteps(*observation.features.shape[:3])
-        return in_segments(part, (observation, actions, resets), carry, length)
-
     def value(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
     ) -> Float[Array, "B N"]:
@@ -100,9 +67,18 @@ class EncoderDecoderPolicy:
         _, value, _ = _encode_timestep(self.network(params), observation, reset, carry)
         return value
 
-    def network(self, params: Params) -> EncoderDecoder:
-        """The network with these parameters in it."""
-        return nnx.merge(self._graph, params)
+    def _evaluate_segment(
+        self,
+        network: EncoderDecoder,
+        observation: Observation,
+        actions: ActionSequence,
+        resets: Bool[Array, "B T"],
+        carry: NetworkCarry,
+    ) -> tuple[NetworkCarry, Evaluation]:
+        rep, value, encoder = network.encode(observation, resets, carry.encoder)
+        output, after = network.decode(rep, actions, observation.step_count, resets, carry)
+        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+        return after._replace(encoder=encoder), Evaluation(log_prob, entropy, value)
 
 
 def _encode_timestep(
@@ -119,11 +95,6 @@ def _encode_timestep(
 
     envs, agents = observation.features.shape[:2]
     return in_groups(encode, (observation, reset, carry.encoder), envs, agents)
-
-
-def as_sequence(observation: Observation) -> Observation:
-    """One timestep as a sequence of length 1."""
-    return Observation(*(jnp.expand_dims(x, 1) for x in observation))
 
 
 class Skeleton(NamedTuple):

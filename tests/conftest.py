@@ -18,6 +18,7 @@ SHAPE_CHECKED = [
     "sable.linear",
     "sable.losses",
     "sable.mixers",
+    "sable.network_policy",
     "sable.networks",
     "sable.norms",
     "sable.policies",
