@@ -15,6 +15,7 @@ from flax import nnx
 from graphs import largest_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mixing import make_loud, random_streams, step_by_step
 
 from sable.config import ModelConfig
 from sable.mixers import attention
@@ -136,13 +137,8 @@ def test_fused_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_cache_gives_what_the_whole_matrix_gives() -> None:
     mixer = attention.Attention(8, 2, form=attention.dense, causal=True, dtype="float32", rngs=nnx.Rngs(0))
-    for layer in (mixer.query, mixer.key, mixer.value, mixer.output):
-        layer.kernel[...] = layer.kernel[...] * 100.0
-    query, key = (jax.random.normal(k, (2, 1, 6, 8)) for k in jax.random.split(jax.random.key(1)))
-    together, carry = mixer(query, key, jnp.zeros((2, 1), dtype=bool), ())
-    state = mixer.begin_timestep((), jnp.zeros(2, dtype=bool), 6)
-    for agent in range(6):
-        y, state = mixer.step(query[:, 0, agent], key[:, 0, agent], jnp.asarray(agent), state)
-        np.testing.assert_allclose(y, together[:, 0, agent], atol=1e-5)
-    assert carry == ()
-    assert mixer.end_timestep(state) == ()
+    make_loud(mixer)
+    streams, resets = random_streams((2, 1, 6, 8)), jnp.zeros((2, 1), dtype=bool)
+    (together, carry), (stepped, after) = mixer(*streams, resets, ()), step_by_step(mixer, *streams, resets, ())
+    np.testing.assert_allclose(stepped, together, atol=1e-5)
+    assert carry == after == ()

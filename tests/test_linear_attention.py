@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from graphs import largest_array
+from mixing import make_loud, random_streams, step_by_step
 
 from sable.mixers import linear_attention
 from sable.mixers.linear_attention import LinearAttention
@@ -65,13 +66,8 @@ def test_no_array_grows_as_the_square(form: Form) -> None:
 
 def test_the_sums_give_what_all_agents_at_once_give() -> None:
     mixer = LinearAttention(8, 2, causal=True, dtype="float32", rngs=nnx.Rngs(0))
-    for layer in (mixer.query, mixer.key, mixer.value, mixer.output):
-        layer.kernel[...] = layer.kernel[...] * 100.0
-    query, key = (jax.random.normal(k, (2, 1, 6, 8)) for k in jax.random.split(jax.random.key(1)))
-    together, carry = mixer(query, key, jnp.zeros((2, 1), dtype=bool), ())
-    state = mixer.begin_timestep((), jnp.zeros(2, dtype=bool), 6)
-    for agent in range(6):
-        y, state = mixer.step(query[:, 0, agent], key[:, 0, agent], jnp.asarray(agent), state)
-        np.testing.assert_allclose(y, together[:, 0, agent], atol=1e-5)
-    assert carry == ()
-    assert mixer.end_timestep(state) == ()
+    make_loud(mixer)
+    streams, resets = random_streams((2, 1, 6, 8)), jnp.zeros((2, 1), dtype=bool)
+    (together, carry), (stepped, after) = mixer(*streams, resets, ()), step_by_step(mixer, *streams, resets, ())
+    np.testing.assert_allclose(stepped, together, atol=1e-5)
+    assert carry == after == ()

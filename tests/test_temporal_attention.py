@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from graphs import largest_array
+from mixing import make_loud, random_streams, step_by_step
 from worlds import tiny_policy
 
 from sable.mixers.attention import dense
@@ -106,18 +107,12 @@ def test_two_calls_are_one(cut: int, causal: bool) -> None:
 @pytest.mark.parametrize("window", [1, 3])
 def test_one_agent_at_a_time_gives_what_all_at_once_give(window: int) -> None:
     mixer = TemporalAttention(8, 2, window=window, num_agents=N, causal=True, dtype="float32", rngs=nnx.Rngs(window))
-    for layer in (mixer.query, mixer.key, mixer.value, mixer.output):
-        layer.kernel[...] = layer.kernel[...] * 100.0
-    query, key = (jax.random.normal(k, (B, 5, N, 8)) for k in jax.random.split(jax.random.key(1)))
+    make_loud(mixer)
+    streams = random_streams((B, 5, N, 8))
     resets = jnp.array([[True, False, False, True, False], [False, False, True, False, False]])
-    carry = make_case(window, 5, 3).before
-    together, after = mixer(query, key, resets, carry)
-    for t in range(5):
-        state = mixer.begin_timestep(carry, resets[:, t], N)
-        for agent in range(N):
-            y, state = mixer.step(query[:, t, agent], key[:, t, agent], jnp.asarray(agent), state)
-            np.testing.assert_allclose(y, together[:, t, agent], atol=1e-5)
-        carry = mixer.end_timestep(state)
+    before = make_case(window, 5, 3).before
+    (together, carry), (stepped, after) = mixer(*streams, resets, before), step_by_step(mixer, *streams, resets, before)
+    np.testing.assert_allclose(stepped, together, atol=1e-5)
     for ours, theirs in zip(carry, after, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 

@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
 from sable.mixers.base import TimestepState
-from sable.mixers.projections import Projections
+from sable.mixers.memoryless import Memoryless
 from sable.types import Carry
 
 AttentionForm = Callable[..., Array]
@@ -33,40 +33,20 @@ def dense(
     return jnp.einsum("...hnm,...mhd->...nhd", jax.nn.softmax(scores, axis=-1), v)
 
 
-class Attention(Projections):
+class Attention(Memoryless):
     """Multi-head attention with biases. Acting keeps the keys and values of earlier agents (a KV cache)."""
 
     def __init__(
         self, embed_dim: int, heads: int, *, form: AttentionForm, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
-        super().__init__(embed_dim, heads, dtype=dtype, rngs=rngs)
+        super().__init__(embed_dim, heads, causal=causal, dtype=dtype, rngs=rngs)
         self.form = form
-        self.causal = causal
 
-    def init_carry(self, envs: int) -> Carry:
-        """No memory."""
-        return ()
-
-    def __call__(
-        self,
-        query: Float[Array, "B T N E"],
-        key: Float[Array, "B T N E"],
-        resets: Bool[Array, "B T"],
-        carry: Carry,
-    ) -> tuple[Float[Array, "B T N E"], Carry]:
-        """Attention among the N agents of every timestep."""
-        q, k, v = self.project(query, key)
-        return self.merge(self.form(q, k, v, causal=self.causal)), carry
-
-    def timestep(
-        self,
-        query: Float[Array, "B 1 N E"],
-        key: Float[Array, "B 1 N E"],
-        resets: Bool[Array, "B 1"],
-        carry: Carry,
-    ) -> tuple[Float[Array, "B 1 N E"], Carry]:
-        """Attention among the agents of one timestep: timesteps do not mix, so this is nothing special."""
-        return self(query, key, resets, carry)
+    def attend(
+        self, q: Float[Array, "B T N H d"], k: Float[Array, "B T N H d"], v: Float[Array, "B T N H d"]
+    ) -> Float[Array, "B T N H d"]:
+        """Attention by this mixer's form."""
+        return self.form(q, k, v, causal=self.causal)
 
     def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
         """An empty cache of keys and values, (B, H, N, d) each."""
@@ -84,7 +64,3 @@ class Attention(Projections):
         scores = jnp.where(jnp.arange(keys.shape[2]) <= agent, scores, -jnp.inf)
         y = jnp.einsum("bhm,bhmd->bhd", jax.nn.softmax(scores, axis=-1), values)
         return self.merge(y), (keys, values)
-
-    def end_timestep(self, state: TimestepState) -> Carry:
-        """Nothing is remembered."""
-        return ()

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sable.mixers import agent_blocks
+
 Tokens: TypeAlias = Float[Array, "B T N H d"]
 Decay: TypeAlias = Float[Array, " H"]
 """κ of every head."""
@@ -166,10 +168,6 @@ def recurrent(
     return jnp.moveaxis(y, 2, 0), state
 
 
-AGENT_BLOCK = 32
-"""Agents that `factored` compares with each other at once in a causal timestep, picked by measurement."""
-
-
 def factored(
     q: Tokens,
     k: Tokens,
@@ -179,36 +177,25 @@ def factored(
     state: State,
     *,
     causal: bool,
-    block: int = AGENT_BLOCK,
+    block: int = agent_blocks.BLOCK,
 ) -> tuple[Tokens, State]:
     """No matrix over all agents of a timestep: O(N) time and memory, exactly the function of the other forms.
 
     The decay is constant within a timestep, so a full timestep is its d×d sum, q_{t,i} S_t. A causal one is cut into
-    blocks of `block` agents: within a block a small causal matrix, before it a running d×d sum. N need not be a
-    multiple of `block`: padding adds no tokens.
+    blocks of `block` agents: within a block a small causal matrix, before it a running d×d sum.
     """
     if not causal:
         sums = jnp.einsum("btnhd,btnhe->bthde", k, v)
         before, state = timestep_states(sums, decay, resets, state)
         return jnp.einsum("btnhd,bthde->btnhe", q, before + sums), state
-    envs, timesteps, agents, heads, channels = q.shape
-    block = min(block, agents)
-    count = -(-agents // block)
-
-    def split(x: Array) -> Array:
-        """(B, T, N, H, d) to (B, T, H, N / block, block, d)."""
-        x = jnp.pad(x, [(0, 0), (0, 0), (0, count * block - agents), (0, 0), (0, 0)])
-        return jnp.moveaxis(x.reshape(envs, timesteps, count, block, heads, channels), 4, 2)
-
-    q, k, v = split(q), split(k), split(v)
-    sums = jnp.einsum("...nd,...ne->...de", k, v)
+    agents = q.shape[2]
+    q, k, v = (agent_blocks.split(x, block) for x in (q, k, v))
+    sums = agent_blocks.sums(k, v)
     running = jnp.cumsum(sums, axis=3)
     before, state = timestep_states(running[:, :, :, -1], decay, resets, state)
-    scores = jnp.where(jnp.tri(block, dtype=bool), jnp.einsum("...nd,...md->...nm", q, k), 0.0)
-    y = jnp.einsum("...nm,...md->...nd", scores, v)
+    y = agent_blocks.within(q, k, v)
     y += jnp.einsum("...nd,...de->...ne", q, before[:, :, :, None] + running - sums)
-    y = jnp.moveaxis(y, 2, 4).reshape(envs, timesteps, count * block, heads, channels)
-    return y[:, :, :agents], state
+    return agent_blocks.join(y, agents), state
 
 
 def timestep_states(

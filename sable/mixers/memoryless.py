@@ -1,0 +1,58 @@
+"""What mixers within a timestep share: nothing is remembered from one timestep to the next, so the carry is `()`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from flax import nnx
+from jaxtyping import Array, Bool, DTypeLike, Float
+
+from sable.mixers.base import TimestepState
+from sable.mixers.projections import Projections
+from sable.types import Carry
+
+
+class Memoryless(Projections):
+    """Multi-head attention of some kind among the agents of every timestep, with biases.
+
+    A subclass says what it computes (`attend`), and how one agent after the other (`begin_timestep` and `step`, as in
+    `sable.mixers.base.Mixer`).
+    """
+
+    def __init__(self, embed_dim: int, heads: int, *, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        super().__init__(embed_dim, heads, dtype=dtype, rngs=rngs)
+        self.causal = causal
+
+    @abstractmethod
+    def attend(
+        self, q: Float[Array, "B T N H d"], k: Float[Array, "B T N H d"], v: Float[Array, "B T N H d"]
+    ) -> Float[Array, "B T N H d"]:
+        """The heads' outputs: of all agents of a timestep, or of those up to each where the mixer is causal."""
+
+    def init_carry(self, envs: int) -> Carry:
+        """No memory."""
+        return ()
+
+    def __call__(
+        self,
+        query: Float[Array, "B T N E"],
+        key: Float[Array, "B T N E"],
+        resets: Bool[Array, "B T"],
+        carry: Carry,
+    ) -> tuple[Float[Array, "B T N E"], Carry]:
+        """Attention among the N agents of every timestep."""
+        return self.merge(self.attend(*self.project(query, key))), carry
+
+    def timestep(
+        self,
+        query: Float[Array, "B 1 N E"],
+        key: Float[Array, "B 1 N E"],
+        resets: Bool[Array, "B 1"],
+        carry: Carry,
+    ) -> tuple[Float[Array, "B 1 N E"], Carry]:
+        """Attention among the agents of one timestep: timesteps do not mix, so this is nothing special."""
+        return self(query, key, resets, carry)
+
+    def end_timestep(self, state: TimestepState) -> Carry:
+        """Nothing is remembered."""
+        return ()
