@@ -10,7 +10,7 @@ import jax
 
 from sable.config import ModelConfig
 from sable.models import build_policy
-from sable.types import Space
+from sable.types import Params, Space
 
 TOLERANCE = 0.05
 """How far a matched model's parameters may be from the reference's."""
@@ -21,7 +21,11 @@ WIDEST = 2**16
 def parameter_count(config: ModelConfig, space: Space) -> int:
     """How many numbers a model learns; nothing is computed."""
     policy = build_policy(config, space)
-    params = jax.eval_shape(lambda: policy.init(jax.random.key(0)))
+    return count_numbers(jax.eval_shape(lambda: policy.init(jax.random.key(0))))
+
+
+def count_numbers(params: Params) -> int:
+    """How many numbers are in some parameters, or in their shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 

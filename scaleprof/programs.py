@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sable import ppo
-from sable.matching import match_parameters
+from sable.matching import count_numbers, match_parameters
 from sable.mixers.blockwise_attention import BLOCK
 from sable.models import build_policy
 from sable.types import Observation, Params, Scenario, TrainState
@@ -56,7 +56,7 @@ class Programs:
     @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
-        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self._state.params))
+        return count_numbers(self._state.params)
 
     @property
     def while_trips(self) -> float:
