@@ -129,7 +129,7 @@ def sweep(
         _axis(
             "--accumulate",
             "Sum gradients over this many groups of environments; saves memory.",
-            "by model",
+            "by size",
             metavar="K",
         ),
     ] = None,
