@@ -17,6 +17,9 @@ from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry
 from sable.networks.layers import start_token
 from sable.types import Actions
 
+Loop: TypeAlias = tuple[Array, Array, Array, Array, NetworkCarry]
+"""What a sweep hands to the next: actions, which environments changed, sweeps of each, the head's output, the carry."""
+
 
 def sample_sequential(
     network: EncoderDecoder,
@@ -73,8 +76,6 @@ def sample_fixed_point(
         sequence = (rep[:, None], actions[:, None], step_count[:, None], reset[:, None])
         output, after = network.decode(*sequence, carry, acting=True)
         return output[:, 0], after
-
-    Loop: TypeAlias = tuple[Array, Array, Array, Array, NetworkCarry]
 
     def unsettled(loop: Loop) -> Bool[Array, ""]:
         _, changed, *_ = loop
