@@ -7,6 +7,7 @@ import importlib.machinery
 import itertools
 import math
 import os
+import pkgutil
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -229,7 +230,7 @@ def _as_option(message: str) -> str:
 def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """(model, mode) pairs of `--model` (names or `name:mode` pairs), reduced to `--mode` if that is not empty.
 
-    A model without modes has the empty mode, which `--mode` does not take away.
+    A model without modes has the empty mode, which `--mode` does not take away where it picks others.
     """
     every_mode = tuple(dict.fromkeys(mode for entry in MODELS.values() for mode in entry.modes))
     for mode in modes:
@@ -247,17 +248,37 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
         entry = MODELS[model]
         pairs += [(model, _known_mode(entry, mode))] if colon else [(model, m) for m in _bare_modes(entry, modes)]
     chosen = tuple(pair for pair in dict.fromkeys(pairs) if not modes or not pair[1] or pair[1] in modes)
-    if not chosen:
-        raise UserError(f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'")
+    if modes and not any(mode for _, mode in chosen):
+        own = "; a model of your own has none" if any(map(is_own, models)) else ""
+        raise UserError(
+            f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'{own}"
+        )
     return chosen
 
 
 def _check_module(name: str) -> None:
     """Raise `UserError` where the module of somebody's own model is surely not there; nothing is imported."""
     module, _, function = name.partition(":")
-    package = module.partition(".")[0]
-    if importlib.machinery.PathFinder.find_spec(package, [os.getcwd(), *sys.path]) is None:
-        raise UserError(f"--model: there is no model and no module '{package}': {nearest(package, MODELS)}")
+    first, *rest = module.split(".")
+    if not (first and all(rest)):
+        raise UserError(f"--model: '{name}' names no module: write module:function, such as mypackage.module:factory")
+    # Of the first part any importer may know (an editable installation has its own); the rest is in the package's path.
+    specs = (finder.find_spec(first, [os.getcwd(), *sys.path]) for finder in sys.meta_path)
+    spec = next((spec for spec in specs if spec is not None), None)
+    if spec is None:
+        raise UserError(f"--model: there is no model and no module '{first}': {nearest(first, MODELS)}")
+    parent = first
+    for part in rest:
+        if spec.submodule_search_locations is None:
+            raise UserError(
+                f"--model: there is no module '{module}': '{parent}' is no package, write {parent}:function"
+            )
+        within = list(spec.submodule_search_locations)
+        spec = importlib.machinery.PathFinder.find_spec(part, within)
+        if spec is None:
+            known = [found.name for found in pkgutil.iter_modules(within)]
+            raise UserError(f"--model: there is no module '{part}' in '{parent}': {nearest(part, known)}")
+        parent += f".{part}"
     if not function.isidentifier():
         raise UserError(f"--model: '{name}' names no function: write {module}:function")
 

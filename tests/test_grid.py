@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,11 +209,26 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
         (("sabel",), (), "--model: there is no model 'sabel': did you mean 'sable'? known: sable, mat"),
         (("sabel:chunkwise",), (), "--model: there is no model and no module 'sabel': did you mean 'sable'?"),
         (("json:",), (), "--model: 'json:' names no function: write json:function"),
+        ((":f",), (), "--model: ':f' names no module: write module:function, such as mypackage.module:factory"),
+        (("json..decoder:f",), (), "--model: 'json..decoder:f' names no module: write module:function"),
+        (("json.nosuch:f",), (), "--model: there is no module 'nosuch' in 'json': known: decoder, encoder"),
+        (("json.decoderr:f",), (), "--model: there is no module 'decoderr' in 'json': did you mean 'decoder'?"),
+        (
+            ("json.decoder.nosuch:f",),
+            (),
+            "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is no package, write json.",
+        ),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
         (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),
         (("sable:",), (), "--model: sable has no mode ''"),
         (("sable",), ("paralel",), "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
         (("sable",), ("dense",), "--mode: none of sable has mode dense: see 'scaleprof list models'"),
+        (("sable", "ippo"), ("dense",), "--mode: none of sable, ippo has mode dense: see 'scaleprof list models'"),
+        (
+            ("json:loads",),
+            ("dense",),
+            "--mode: none of json:loads has mode dense: see 'scaleprof list models'; a model of your own has none",
+        ),
     ],
 )
 def test_variants_that_are_not_there(models: tuple[str, ...], modes: tuple[str, ...], said: str) -> None:
@@ -251,8 +269,30 @@ def test_a_model_brings_its_own_trainer_defaults() -> None:
 
 
 def test_somebodys_own_model_has_no_modes_and_no_chunks() -> None:
-    assert choose_variants(("json:loads", "mat"), ()) == (("json:loads", ""), ("mat", "dense"))
+    for modes in ((), ("dense",)):
+        assert choose_variants(("json:loads", "mat"), modes) == (("json:loads", ""), ("mat", "dense"))
     assert point(model="json:loads", mode="", chunk=None).ppo_config().clip == 0.2
+
+
+def test_the_module_of_an_own_model_is_found_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In packages, with an `__init__.py` and without, and where only an importer of its own knows the first part."""
+    for folder in ("mine", "mine/plain", "mine/plain/deep", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    for file in ("mine/__init__.py", "mine/model.py", "mine/plain/deep/model.py", "elsewhere/model.py"):
+        (tmp_path / file).write_text("raise AssertionError\n")
+
+    class Importer:
+        def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+            return PathFinder.find_spec("elsewhere", [str(tmp_path)]) if name == "mapped" else None
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Importer()])
+    for name in ("mine:f", "mine.model:f", "mine.plain.deep.model:f", "mapped.model:f"):
+        assert choose_variants((name,), ()) == ((name, ""),)
+    with pytest.raises(UserError, match=r"there is no module 'other' in 'mine\.plain\.deep': known: model$"):
+        choose_variants(("mine.plain.deep.other:f",), ())
 
 
 def test_a_task_is_chosen_once() -> None:
