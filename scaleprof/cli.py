@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -210,19 +212,27 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
         raise UserError(f"list: there is no list of '{what}': {nearest(what, ('models', 'scenarios'))}")
     if what == "models":
         for model in MODELS.values():
-            typer.echo(
-                f"{model.name}: {model.summary}\n    modes: {', '.join(model.modes) or 'none'}\n"
-                f"    parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}"
+            _echo_entry(
+                f"{model.name}: {model.summary}",
+                f"modes: {', '.join(model.modes) or 'none'}",
+                f"parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}",
+                *model.complexity,
             )
-            for line in model.complexity:
-                typer.echo(f"    {line}")
     else:
         for scenario in SCENARIOS.values():
-            typer.echo(
-                f"{scenario.name}: {scenario.summary}\n    tasks: {', '.join(scenario.tasks)}\n"
-                f"    agents: {scenario.min_agents} to {scenario.max_agents}"
+            _echo_entry(
+                f"{scenario.name}: {scenario.summary}",
+                f"tasks: {', '.join(scenario.tasks)}",
+                f"agents: {scenario.min_agents} to {scenario.max_agents}",
             )
     return 0
+
+
+def _echo_entry(head: str, *details: str) -> None:
+    """An entry of a list, its details set in, lines wrapped to the terminal (80 columns where there is none)."""
+    width = max(shutil.get_terminal_size().columns, 20)
+    for line in (head, *(f"    {detail}" for detail in details)):
+        typer.echo("\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 8, break_on_hyphens=False)))
 
 
 @app.command(short_help="Say what can be measured on this machine.")

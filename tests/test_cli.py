@@ -104,7 +104,8 @@ def test_completion_is_offered() -> None:
     assert done.stdout.split() == ["sweep"]
 
 
-def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
     assert main(["list", "models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == list(MODELS)
@@ -114,7 +115,22 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
     assert "    modes: none" in lines
 
 
-def test_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("columns", [None, 50])
+def test_models_fit_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    """None is no terminal: 80 columns."""
+    monkeypatch.setattr(sys, "__stdout__", None)
+    monkeypatch.setenv("COLUMNS", str(columns or ""))
+    assert main(["list", "models"]) == 0
+    listed = capsys.readouterr().out
+    assert (columns or 80) - 8 < max(map(len, listed.splitlines())) <= (columns or 80)
+    for model in MODELS.values():
+        assert model.summary in " ".join(listed.split())
+
+
+def test_scenarios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
     assert main(["list", "scenarios"]) == 0
     name, tasks, agents = capsys.readouterr().out.splitlines()
     assert name.startswith("neom: ")
