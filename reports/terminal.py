@@ -24,10 +24,13 @@ from reports.units import UNKNOWN, format_bytes, format_rate
 _GAP = 2
 _NARROWEST_LABEL = 8
 _NOT_KNOWN = "n/a"
+_DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
+"""Axes on which the width of a matched model depends."""
 
 
 def render_summary(records: Sequence[Record], console: Console, *, title: str = "Summary") -> None:
-    """Prints peak memory and agent-steps per second, models and modes down and agents across, then what failed.
+    """Prints peak memory and agent-steps per second, models and modes down and agents across, then matched widths and
+    what failed.
 
     Repeats of a point are shown as their median over those that ended well. The best of each column has a `*` and is
     bold. Rows also show every other axis that has more than one value in `records`.
@@ -51,6 +54,7 @@ def render_summary(records: Sequence[Record], console: Console, *, title: str = 
     _print_measure(console, pivot, _memory_heading(sources, pivot), memory_of, memory_text, lower_is_better=True)
     heading = f"Agent-steps per second, by number of agents (* = highest{_among(pivot)})"
     _print_measure(console, pivot, heading, rate_of, rate_text, lower_is_better=False)
+    _print_matches(console, pivot, records)
     _print_failures(console, pivot)
     _print_counts(console, records)
 
@@ -206,6 +210,21 @@ def _table(labels: Sequence[_Column], label_widths: Sequence[int], columns: Sequ
     return table
 
 
+def _print_matches(console: Console, pivot: Pivot, records: Sequence[Record]) -> None:
+    """One line for each width that was chosen to give a model as many parameters as Sable."""
+    axes = [axis for axis in pivot.axes if axis in _DECIDE_WIDTH]
+    lines = [
+        f"  {_shown(record.model)}{''.join(f', {axis}={_shown(getattr(record, axis))}' for axis in axes)}: "
+        f"embed_dim {record.matched_embed_dim} ({_count(record.parameters)} parameters, "
+        f"sable has {_count(record.reference_parameters)})"
+        for record in records
+        if record.matched_embed_dim is not None
+    ]
+    if lines:
+        console.print()
+        _print_lines(console, "Matched to sable's number of parameters:", *dict.fromkeys(lines))
+
+
 def _print_failures(console: Console, pivot: Pivot) -> None:
     """One line for each way in which a point gave no figure, with how many of its repeats it concerns if not all."""
     lines = []
@@ -243,6 +262,10 @@ def _print_counts(console: Console, records: Sequence[Record]) -> None:
 def _point_count(points: int, repeats: int) -> str:
     text = f"{points} point{'' if points == 1 else 's'}"
     return text if points == repeats else f"{text}, {repeats} repeats"
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _shown(value: object) -> str:

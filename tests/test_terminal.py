@@ -138,6 +138,38 @@ def test_long_labels_are_folded_to_keep_the_agents_side_by_side() -> None:
     assert "decay_scaling=0.5;d" in text
 
 
+def test_matched_widths_are_shown_once_for_each_that_was_asked() -> None:
+    matched = [("sable", 64, 64, 97_045), ("mat", 64, 72, 97_708), ("sable", 32, 32, 25_749), ("mat", 32, 36, 25_780)]
+    sable = {64: 97_045, 32: 25_749}
+    records = [
+        _record(
+            model,
+            mode,
+            agents,
+            match="params",
+            embed_dim=asked,
+            matched_embed_dim=width,
+            parameters=parameters,
+            reference_parameters=sable[asked],
+        )
+        for model, asked, width, parameters in matched
+        for mode in ("a", "b")
+        for agents in (16, 128)
+    ]
+    text = _printed(render_summary, records, 80)
+    assert (
+        "Matched to sable's number of parameters:\n"
+        "  sable, embed_dim=64: embed_dim 64 (97,045 parameters, sable has 97,045)\n"
+        "  mat, embed_dim=64: embed_dim 72 (97,708 parameters, sable has 97,045)\n"
+        "  sable, embed_dim=32: embed_dim 32 (25,749 parameters, sable has 25,749)\n"
+        "  mat, embed_dim=32: embed_dim 36 (25,780 parameters, sable has 25,749)\n\n"
+        "Scenario: neom"
+    ) in text
+    one = [record for record in records if record.embed_dim == 64]
+    assert "  mat: embed_dim 72 (97,708 parameters, sable has 97,045)\n\n" in _printed(render_summary, one, 80)
+    assert "Matched" not in _printed(render_summary, _sweep(), 80)
+
+
 def test_nothing_to_show_is_said() -> None:
     assert _printed(render_summary, [], 80) == "Summary\nNo records.\n"
     assert _printed(render_grid, _sweep(), 80) == "No points.\n"
