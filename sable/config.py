@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from sable.models import MODELS
+
 DTYPES = ("float32", "bfloat16")
 ACTING = ("sequential", "fixed_point")
 
@@ -36,7 +38,7 @@ class ModelConfig:
     embed_dim: int = 64
     """Width E of a token (64 in the published Sable and MAT)."""
     heads: int = 4
-    """Heads H; each has d = E / H channels."""
+    """Heads H; each has d = E / H channels. They mean nothing to the models without a mixer."""
     blocks: int = 1
     """Encoder blocks, and as many decoder blocks; hidden layers of a torso in the models without a mixer."""
     chunk: int = 1
@@ -64,8 +66,9 @@ class ModelConfig:
         _require(
             _whole(self.segment) and self.segment >= 0, "segment", self.segment, "0, or a whole number of timesteps"
         )
+        entry = MODELS.get(self.model)
         _require(
-            self.embed_dim % self.heads == 0,
+            self.embed_dim % self.heads == 0 or (entry is not None and not entry.heads),
             "embed_dim",
             self.embed_dim,
             f"divisible by the number of heads ({self.heads})",

@@ -56,6 +56,8 @@ class ModelEntry:
     default_modes: tuple[str, ...] = ()
     chunked: tuple[str, ...] = ()
     gpu_only: tuple[str, ...] = ()
+    heads: bool = True
+    """Whether its width is divided among heads; `ModelConfig.heads` means nothing to a model without them."""
     published: Published = SABLE_PUBLISHED
     """Sable's for a model that nothing else was published for."""
     parameters: int | None = None
@@ -147,6 +149,7 @@ MODELS: dict[str, ModelEntry] = {
             name="ippo",
             summary="Independent PPO: an MLP per agent, weights shared, no mixing (de Witt et al., arXiv 2011.09533)",
             builder="sable.independent:build_ippo",
+            heads=False,
             parameters=2_438,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
@@ -155,6 +158,7 @@ MODELS: dict[str, ModelEntry] = {
             summary="IPPO's actor, and a critic that also sees the team's observations, pooled (mean and maximum over"
             " agents) so that it is O(N), not concatenated as usual (Yu et al., arXiv 2103.01955)",
             builder="sable.independent:build_mappo",
+            heads=False,
             parameters=4_358,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),
@@ -162,6 +166,7 @@ MODELS: dict[str, ModelEntry] = {
             name="ippo-gru",
             summary="IPPO with a GRU over time per agent, one in the actor and one in the critic",
             builder="sable.independent:build_ippo_gru",
+            heads=False,
             parameters=60_294,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
         ),

@@ -210,7 +210,9 @@ class Axes:
 def check(point: Point) -> None:
     """Raise `UserError` where a point's options do not fit together."""
     try:
-        point.model_config()
+        model = point.model_config()
+        if point.match:
+            dataclasses.replace(model, model="sable")  # which is built in the given width, and must have one that fits
         point.ppo_config()
         entry, _ = scenarios.resolve(point.scenario, point.scenario_options())
     except ValueError as error:

@@ -168,6 +168,15 @@ def test_sizes_that_do_not_fit_together(changes: dict[str, Any], said: str) -> N
     assert str(raised.value).startswith(said)
 
 
+def test_heads_divide_the_width_of_models_that_have_heads() -> None:
+    free = point(model="ippo", mode="", chunk=None, embed_dim=10, heads=4)
+    check(free)
+    others: list[dict[str, Any]] = [{"match": "params"}, {"model": "mat", "mode": "dense"}, {"model": "json:loads"}]
+    for changes in others:
+        with pytest.raises(UserError, match=r"^--embed-dim: embed_dim is 10: it must be divisible by the number of h"):
+            check(dataclasses.replace(free, **changes))
+
+
 def test_a_grid_checks_its_points() -> None:
     with pytest.raises(UserError, match="--envs: envs is 7"):
         dataclasses.replace(AXES, envs=(4, 7)).points()

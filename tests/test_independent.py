@@ -125,8 +125,8 @@ def test_blocks_are_hidden_layers(
 
 
 def test_recurrent_torso_is_the_recurrence_written_out() -> None:
-    """Two environments, of which the second starts an episode at timestep 2."""
-    config = ModelConfig(model="ippo-gru", mode="", embed_dim=8, heads=2)
+    """Two environments, of which the second starts an episode at timestep 2; heads need not divide the width."""
+    config = ModelConfig(model="ippo-gru", mode="", embed_dim=8, heads=3)
     graph, fresh = nnx.split(Recurrent(4, config, nnx.Rngs(0)))
     params = randomised(fresh)
     x = jax.random.normal(jax.random.key(1), (2, 5, 3, 4))
