@@ -63,17 +63,20 @@ class ModelEntry:
     parameters: int | None = None
     """Numbers that it learns on `neom` with E = 64, 4 heads and one block; None where nobody counted."""
     complexity: tuple[str, ...] = ()
-    """How time of acting, time of learning and memory of learning grow, one line for every group of modes."""
+    """How time of acting, time of learning and memory of learning grow, one line for every group of modes.
+
+    The memory is that of one segment's activations (`ModelConfig.segment`) and of the whole sequence's inputs.
+    """
 
 
 SABLE_COMPLEXITY = (
     "factored: act O(N), learn O(T N), memory O(T N)",
     "recurrent: act O(N), learn O(T N) one token after the other, memory O(T N)",
     "chunkwise: act O(N), learn O(c T N²), memory O(c² N² + T N), c timesteps in a chunk",
-    "parallel: act O(N), learn O(T² N²), memory O(T² N²)",
+    "parallel: act O(N), learn O(S T N²), memory O(S² N² + T N), S timesteps in a segment, by default all T",
 )
 MAT_COMPLEXITY = (
-    "dense: act O(N²), learn O(T N²), memory O(N²) for each timestep of a segment, + O(T N)",
+    "dense: act O(N²), learn O(T N²), memory O(S N² + T N), S timesteps in a segment",
     "blockwise, fused: act O(N²), learn O(T N²), memory O(T N)",
 )
 
