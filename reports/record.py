@@ -158,6 +158,8 @@ class Record:
     """1 where other processes kept this one from running for more than 15 % of the measured time, else 0."""
     parent_cpu_share: float | None = None
     point_seconds: float | None = None
+    overhead_seconds: float | None = None
+    """What of it was neither tracing and compiling nor running the programs: starting, importing, telling, ending."""
     flops_per_update: float | None = None
     traffic_bytes_per_update: float | None = None
     matmul_fraction: float | None = None

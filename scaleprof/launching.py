@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,7 @@ def measure_point(
     Where the first of two does not end well the second is not started, and its status is `skipped`.
     """
     outcomes = {}
+    began, worked = time.monotonic(), 0.0
     for kind in options.measure:
         cache = CompileCache(run.path / "compiled" / kind, point) if options.reuse_compiled else None
         log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
@@ -104,11 +106,17 @@ def measure_point(
         )
         outcome.facts["host_memory_quality"] = quality(machine.environment, kind)
         outcomes[kind] = outcome
+        worked += outcome.facts.get("worked_seconds", 0.0)
         if outcome.status != "ok":
             break
         if cache is not None:
             cache.finished()
-    return merged(options.measure, outcomes)
+    outcome = merged(options.measure, outcomes)
+    seconds = time.monotonic() - began
+    outcome.facts["point_seconds"] = seconds
+    if outcome.status == "ok":
+        outcome.facts["overhead_seconds"] = seconds - worked
+    return outcome
 
 
 class CompileCache:

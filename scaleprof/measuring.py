@@ -40,8 +40,11 @@ ALONE_REPEATS = (3, 50)
 """Acting alone and the environment alone are each timed for about this long, at least and at most this often."""
 
 
-def run_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> None:
-    """Warm up and measure compiled programs; memory peaks begin here, so that compiling is not in them."""
+def run_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> float:
+    """Warm up and measure compiled programs; returns the seconds that they ran.
+
+    Memory peaks begin here, so that compiling is not in them.
+    """
     assert task.point is not None
     host.release_free_memory()
     reset = host.reset_peak()
@@ -66,16 +69,18 @@ def run_programs(programs: Programs, task: Task, device: jax.Device, events: Tex
         host_peak_rise_bytes=None if peak is None else max(peak - base, 0),
     )
     if task.measure == MEMORY:
-        return
+        return trainer.seconds
     send(events, "phase", name="act and environment alone")
+    act, environment = (time_alone(program, trainer.state) for program in (programs.act, programs.environment))
     send(
         events,
         "facts",
-        act_seconds=time_alone(programs.act, trainer.state),
-        env_seconds=time_alone(programs.environment, trainer.state),
+        act_seconds=statistics.median(act[1:]),
+        env_seconds=statistics.median(environment[1:]),
         parameters_moved=programs.distance(start_params, trainer.state.params),
         episode_return=programs.episode_return(trainer.state),
     )
+    return trainer.seconds + sum(act) + sum(environment)
 
 
 class Trainer:
@@ -83,6 +88,8 @@ class Trainer:
 
     def __init__(self, programs: Programs, state: TrainState, events: TextIO) -> None:
         self.state = state
+        self.seconds = 0.0
+        """What all its updates took so far."""
         self._programs = programs
         self._events = events
         self._phase = ""
@@ -108,6 +115,7 @@ class Trainer:
         }
         send(self._events, "sample", update=self._updates, phase=phase, **labels, **sample)
         self._updates += 1
+        self.seconds += sample["update_seconds"]
         return sample
 
 
@@ -189,14 +197,13 @@ def run_delay(before: float | None) -> float | None:
     return None if before is None or now is None else max(now - before, 0.0)
 
 
-def time_alone(program: Callable[..., Any], state: TrainState) -> float:
-    """Median wall time of a program that leaves the state as it is, after one call that is not counted."""
+def time_alone(program: Callable[..., Any], state: TrainState) -> list[float]:
+    """Wall times of a program that leaves the state as it is; the first is one more, and not to be counted."""
     least, most = ALONE_REPEATS
-    timing.timed(program, state)
-    seconds: list[float] = []
-    while len(seconds) < least or (sum(seconds) < ALONE_SECONDS and len(seconds) < most):
+    seconds = [timing.timed(program, state).seconds]
+    while len(seconds) <= least or (sum(seconds[1:]) < ALONE_SECONDS and len(seconds) <= most):
         seconds.append(timing.timed(program, state).seconds)
-    return statistics.median(seconds)
+    return seconds
 
 
 def as_floats(metrics: Metrics) -> dict[str, float]:

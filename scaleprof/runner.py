@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -55,10 +54,8 @@ def sweep(
         for index, point in enumerate(points):
             observer.point_begins(index, point)
             name = f"{index:04d}-{point.slug}"
-            began = time.monotonic()
             outcome = measure_point(point, name, options, machine, run, observer.event, stop)
             record = make_record(point, outcome, run.path.name, options, machine.rates)
-            record = dataclasses.replace(record, point_seconds=time.monotonic() - began)
             run.append(record)
             run.write_samples(name, outcome.samples)
             run.write_timeline(name, outcome.timeline)

@@ -135,8 +135,9 @@ def measure(task: Task, events: TextIO) -> None:
         matched_embed_dim=programs.embed_dim if task.point.match else None,
         reference_parameters=programs.reference_parameters,
     )
-    compile_programs(programs, task, device, events)
-    run_programs(programs, task, device, events)
+    worked = compile_programs(programs, task, device, events)
+    worked += run_programs(programs, task, device, events)
+    send(events, "facts", worked_seconds=worked)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import statistics
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
@@ -121,7 +122,9 @@ def test_acting_alone_takes_the_median_of_some_calls(
 ) -> None:
     """The first does not count."""
     programs = clocked(monkeypatch, act=[(value, 100.0) for value in seconds])
-    assert time_alone(programs.act, cast("Any", None)) == pytest.approx(median)
+    first, *counted = time_alone(programs.act, cast("Any", None))
+    assert first == 9.0
+    assert statistics.median(counted) == pytest.approx(median)
     assert programs.calls == ["act"] * (1 + calls)
 
 
