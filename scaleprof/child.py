@@ -220,8 +220,8 @@ class Child:
             self._phase_begins(event["name"])
         elif kind == "facts":
             self.outcome.facts |= event
-        elif kind == "sample":
-            self.outcome.samples.append(event)
+        elif kind == "samples":
+            self.outcome.samples += event["samples"]
         elif kind == "oom":
             self.outcome.fail("oom", event["reason_code"], event["reason"])
         elif kind == "error":

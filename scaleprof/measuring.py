@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -35,6 +36,8 @@ BURST_SECONDS = 0.1
 """How long the updates of one turn take at least, where two processes take turns."""
 CONTENDED = 0.15
 """The share of the measured time for which a process may wait for a core before its times are called contended."""
+TELL_SECONDS = 0.2
+"""How often updates are told of at most: the parent is not to be woken by each of a thousand a second."""
 ALONE_SECONDS = 0.3
 ALONE_REPEATS = (3, 50)
 """Acting alone and the environment alone are each timed for about this long, at least and at most this often."""
@@ -58,6 +61,7 @@ def run_programs(programs: Programs, task: Task, device: jax.Device, events: Tex
     if task.measure == MEMORY:
         for _ in range(MEMORY_UPDATES):
             trainer.update("warm up")
+        trainer.tell()
     else:
         send(events, "facts", **measure_updates(trainer, task, events))
     peak = host.peak_rss_bytes() if reset else None
@@ -94,6 +98,8 @@ class Trainer:
         self._events = events
         self._phase = ""
         self._updates = 0
+        self._untold: list[dict[str, Any]] = []
+        self._told_at = time.monotonic()
 
     def update(self, phase: str, **labels: int) -> Sample:
         """One rollout and the learning from it, each timed to the last array; updates are counted by phase.
@@ -113,25 +119,35 @@ class Trainer:
             "update_cpu_seconds": rollout.cpu_seconds + learn.cpu_seconds,
             **as_floats(metrics),
         }
-        send(self._events, "sample", update=self._updates, phase=phase, **labels, **sample)
+        self._untold.append({"update": self._updates, "phase": phase, **labels, **sample})
         self._updates += 1
         self.seconds += sample["update_seconds"]
+        if time.monotonic() - self._told_at >= TELL_SECONDS:
+            self.tell()
         return sample
+
+    def tell(self) -> None:
+        """Tell of the updates that were not told of yet."""
+        if self._untold:
+            send(self._events, "samples", samples=self._untold)
+        self._untold, self._told_at = [], time.monotonic()
 
 
 def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, Any]:
     """Warm up, then measure whole updates; returns fields of the record."""
     assert task.point is not None
     warmup, discarded = warm_up(lambda: trainer.update("warm up"), task.warmup_updates)
+    trainer.tell()
     send(events, "phase", name="measure")
     delay = host.run_delay_seconds()
     samples: list[Sample] = []
     if task.burst:
-        for burst in itertools.takewhile(lambda _: wait_for_turn(events), itertools.count()):
+        for burst in itertools.takewhile(lambda _: wait_for_turn(trainer, events), itertools.count()):
             samples += measure_burst(trainer, task.burst, burst)
     else:
         while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
             samples.append(trainer.update("measure"))
+    trainer.tell()
     seconds = total_seconds(samples)
     delayed = run_delay(delay)
     return {
@@ -154,8 +170,9 @@ def measure_burst(trainer: Trainer, least: int, number: int) -> list[Sample]:
     return samples
 
 
-def wait_for_turn(events: TextIO) -> bool:
+def wait_for_turn(trainer: Trainer, events: TextIO) -> bool:
     """Tell that a burst is over and sleep until the next may begin; false when there is none."""
+    trainer.tell()
     send(events, "ready")
     return sys.stdin.readline().strip() == GO
 

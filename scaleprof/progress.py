@@ -93,8 +93,8 @@ class Progress:
         """Follow the running point's phase and updates."""
         if event["event"] == "phase":
             self._phase, self._updates = event["name"], 0
-        elif event["event"] == "sample":
-            self._updates += 1
+        elif event["event"] == "samples":
+            self._updates += len(event["samples"])
 
     def point_ended(self, index: int, record: Record) -> None:
         """Add the point to the results so far."""

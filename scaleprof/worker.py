@@ -5,7 +5,7 @@ the process began; anything that libraries print goes to stderr. Events are
 
     phase   {name}                  a phase begins
     facts   {field: value, …}       fields of the record that are known from here on
-    sample  {update, phase, …}      one finished update
+    samples {samples: […]}          finished updates, each {update, phase, …}
     ready   {}                      a burst is over, the next one waits for the word on stdin
     oom     {reason_code, reason}   the point cannot fit, or ran out of memory
     error   {reason}                the last line of an exception

@@ -84,7 +84,7 @@ def test_events_become_an_outcome(tmp_path: Path) -> None:
         send("facts", platform="cpu", parameters=7)
         send("facts", parameters=8, import_seconds=0.5)
         send("phase", name="measure")
-        send("sample", update=0, phase="measure", update_seconds=0.25)
+        send("samples", samples=[{"update": 0, "phase": "measure", "update_seconds": 0.25}])
         print("to the log", file=sys.stderr)
         send("done")
         """,
@@ -97,7 +97,7 @@ def test_events_become_an_outcome(tmp_path: Path) -> None:
         facts={"platform": "cpu", "parameters": 8, "import_seconds": 0.5},
         samples=[{"update": 0, "phase": "measure", "update_seconds": 0.25}],
     )
-    assert [event["event"] for event in events] == ["phase", "facts", "facts", "phase", "sample", "done"]
+    assert [event["event"] for event in events] == ["phase", "facts", "facts", "phase", "samples", "done"]
     assert events[3] == {"event": "phase", "name": "measure"}
     assert (tmp_path / "child.log").read_text() == "to the log\n"
 
@@ -287,14 +287,14 @@ def test_what_the_driver_saw(tmp_path: Path) -> None:
         if event["event"] == "facts":
             card.processes = [(event["parameters"], 70)]
             card.utilisation = 60
-        elif event["event"] == "sample":
+        elif event["event"] == "samples":
             card.processes = []
             card.millijoules += 5000
 
     code = """
     send("facts", parameters=os.getpid())
     send("phase", name="measure")
-    send("sample", update=0, phase="measure")
+    send("samples", samples=[{"update": 0, "phase": "measure"}])
     send("phase", name="act and environment alone")
     send("done")
     """
@@ -330,12 +330,12 @@ def test_a_child_is_looked_at_now_and_then_while_it_talks(tmp_path: Path) -> Non
 
 
 def test_the_timeline_holds_what_a_child_started(tmp_path: Path) -> None:
-    """Its own children are looked for once a second."""
+    """Its own children are looked for every two seconds."""
     code = """
     import subprocess
     send("phase", name="measure")
     other = subprocess.Popen([sys.executable, "-c", "x = bytearray(200 * 2**20); import time; time.sleep(600)"])
-    time.sleep(2.5)
+    time.sleep(4.5)
     send("done")
     """
     outcome = run(tmp_path, code)

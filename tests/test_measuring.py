@@ -179,8 +179,8 @@ def told_by(programs: Clocked, task: Task) -> tuple[list[tuple[Any, ...]], dict[
     for event in events:
         if event["event"] == "phase":
             order.append((event["name"],))
-        elif event["event"] == "sample":
-            order.append((event["phase"], event["update"], event["update_cpu_seconds"]))
+        elif event["event"] == "samples":
+            order += [(one["phase"], one["update"], one["update_cpu_seconds"]) for one in event["samples"]]
     return order, facts
 
 

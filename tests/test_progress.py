@@ -73,7 +73,7 @@ def test_picture_on_a_terminal() -> None:
     observer.event({"event": "phase", "name": "compile learn"})
     console.print(observer._picture())
     observer.event({"event": "phase", "name": "measure"})
-    observer.event({"event": "sample", "update": 0})
+    observer.event({"event": "samples", "samples": [{"update": 0}]})
     console.print(observer._picture())
     text = console.export_text()
     assert "mat:dense · 10 agents · T 4  2.00k agent-steps/s, 512 MiB, update 250 ms" in text

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psutil
 from memory_profiler import memory_usage
 
-TREE_SECONDS = 1.0
+TREE_SECONDS = 2.0
 """How often the child's own children are looked for; that reads the whole process table, so not at every sample."""
 
 
