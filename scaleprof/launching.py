@@ -38,6 +38,7 @@ class SweepOptions:
     memory_limit_bytes: int
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
+    keep_going: bool = False
     """Whether later repeats of a point take what its first compiled."""
 
 
