@@ -30,6 +30,7 @@ POINT_FIELDS = (
     "match",
     "settings",
     "seed",
+    "side",
 )
 """The fields that say which point of a grid a record measures (`repeat` tells its repeats apart)."""
 

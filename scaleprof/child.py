@@ -287,7 +287,13 @@ class Child:
 
 
 def look_around(
-    environment: dict[str, str], log: Path, timeout_seconds: float, *, pin: tuple[int, ...] = (), rates: bool = False
+    environment: dict[str, str],
+    log: Path,
+    timeout_seconds: float,
+    *,
+    pin: tuple[int, ...] = (),
+    rates: bool = False,
+    command: Sequence[str] = WORKER,
 ) -> dict[str, Any]:
     """Device facts and start-up memory, from a child that only imports, and the machine's rates if they are wanted.
 
@@ -300,6 +306,7 @@ def look_around(
         timeout_seconds=timeout_seconds,
         nvml=Nvml(None),
         on_event=lambda event: None,
+        command=command,
     )
     if outcome.status == "interrupted":
         raise UserError("interrupted before the first point", INTERRUPTED)

@@ -117,6 +117,14 @@ def sweep(
     fresh_compile: Annotated[
         bool | None, typer.Option("--fresh-compile", help="Compile in every repeat, not only in the first.")
     ] = None,
+    against: Annotated[
+        Text,
+        typer.Option(
+            "--against",
+            metavar="PYTHON_OR_CHECKOUT",
+            help="Measure this code and another scaleprof in turns, as live pairs.",
+        ),
+    ] = None,
     acting: Annotated[
         Text,
         _axis(
@@ -162,7 +170,21 @@ def sweep(
     memory_limit: Annotated[
         Text, _axis("--memory-limit", "Memory per point.", "8GiB, or 60 % of a smaller machine", metavar="SIZE")
     ] = None,
+    keep_going: Annotated[
+        bool | None,
+        typer.Option("--keep-going", help="Also try what is larger than a point of its mode that ran out of memory."),
+    ] = None,
     device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="RUN", help="Go on with a run: measure what is missing, with its options."),
+    ] = None,
+    retry: Annotated[
+        Text,
+        typer.Option(
+            "--retry", metavar="LIST", help="With --resume, also what ended so: oom,timeout,error,crashed,skipped."
+        ),
+    ] = None,
     out: Annotated[Path | None, _axis("--out", "Folder of this run.", "runs/<time>-<scenario>", metavar="DIR")] = None,
     csv: Annotated[
         Text, typer.Option("--csv", metavar="FILE", help="Also write the results here; - is stdout.")
@@ -176,15 +198,25 @@ def sweep(
     Lists (16,128) and ranges (1:10:3, 16:4096:x2; the end included) are multiplied into a grid.
     """
     from scaleprof import sweeping
-    from scaleprof.options import DEFAULTS, check_device, plan_sweep
+    from scaleprof.options import DEFAULTS, plan_sweep
+    from scaleprof.resuming import check_retry, plan_resume
 
     given = dict(locals())
     explicit = {name: given[name] for name in DEFAULTS}
-    device = check_device(device)
-    plan = plan_sweep(explicit, settings or [], preset, yes=yes, on_gpu=device is not None and device != "cpu")
+    again = check_retry(retry)
+    if resume is not None:
+        if out is not None:
+            raise UserError(f"--out: a resumed run stays in its folder, {resume}: leave --out out")
+        plan = plan_resume(resume, explicit, settings or [], preset, device=device)
+        if dry_run:
+            return sweeping.show_rest(plan, resume, retry=again)
+        return sweeping.resume(plan, resume, retry=again, csv=csv, strict=strict)
+    if again:
+        raise UserError("--retry: there is nothing to try again in a new run: name one with --resume RUN")
+    plan = plan_sweep(explicit, settings or [], preset, yes=yes, device=device)
     if dry_run:
         return sweeping.show_grid(plan)
-    return sweeping.run(plan, device=device, out=out, csv=csv, strict=strict)
+    return sweeping.run(plan, out=out, csv=csv, strict=strict)
 
 
 @app.command(short_help="Show a run's summary again.")

@@ -97,7 +97,7 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = git("rev-parse", "HEAD")
-    if commit is None or git("ls-files", "--error-unmatch", __file__) is None:
+    if commit is None or git("ls-files", "--error-unmatch", str(folder / "__init__.py")) is None:
         return None
     return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
 

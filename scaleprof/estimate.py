@@ -57,7 +57,9 @@ class Estimate:
         fixed = max(seconds - self._updating(record.update_seconds), 0.0)
         if record.compile_cache == "written" and point.repeat > nearest.repeat:
             fixed = max(fixed - _compiling(record), 0.0)
-        update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** _growth(point.mode, [(p, r) for p, r, _ in measured])
+        update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** _growth(
+            point.mode, [(p, r) for p, r, _ in measured]
+        )
         if point.mode == PARALLEL and self._outgrows(point, nearest, record):
             update = 0.0
         return min(fixed + (self._updating(update) if update else 0.0), self._options.timeout_seconds)

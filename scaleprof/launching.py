@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaleprof.child import EventHandler, Outcome, Stop, run_child
+from scaleprof.child import WORKER, EventHandler, Outcome, Stop, run_child
 from scaleprof.grid import Point
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import Nvml
@@ -39,7 +39,19 @@ class SweepOptions:
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
     keep_going: bool = False
+    """Also try what is larger than a point of the same mode that ran out of memory."""
+    sides: tuple[str, ...] = ("",)
+    """What tells the records of one point apart where several versions of the code are measured at once."""
     """Whether later repeats of a point take what its first compiled."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of the code: how its worker is started."""
+
+    command: tuple[str, ...] = WORKER
+    variables: tuple[tuple[str, str], ...] = ()
+    """Environment variables on top of those that every child gets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +61,8 @@ class Machine:
     environment: dict[str, str]
     nvml: Nvml
     rates: Rates
+    versions: tuple[Version, ...] = ()
+    """The versions of the code that are measured against each other, in the order of `SweepOptions.sides`."""
 
 
 def child_environment(device: str | None, nvml: Nvml | None = None) -> dict[str, str]:

@@ -19,6 +19,7 @@ from scaleprof.grid import (
     choose_variants,
 )
 from scaleprof.launching import SweepOptions
+from scaleprof.pairs import SIDES, find_version
 from scaleprof.parsing import nearest, parse_axis, parse_names, parse_size
 from scaleprof.probes import host
 from scaleprof.protocol import MEMORY, SPEED, TOGETHER
@@ -54,6 +55,8 @@ DEFAULTS: dict[str, Any] = {
     "fresh_compile": False,
     "timeout": 120.0,
     "memory_limit": None,
+    "keep_going": False,
+    "against": "",
 }
 """What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
 
@@ -73,16 +76,19 @@ class SweepPlan:
     points: tuple[Point, ...]
     options: SweepOptions
     scenario: str
+    device: str | None
     manifest: dict[str, Any]
 
 
 def plan_sweep(
-    explicit: dict[str, Any], settings: list[str], preset: str | None, *, yes: bool, on_gpu: bool = False
+    explicit: dict[str, Any], settings: list[str], preset: str | None, *, yes: bool, device: str | None = None
 ) -> SweepPlan:
     """Check everything that can be checked before anything runs; raises `UserError` for the first thing wrong.
 
-    `explicit` holds the options by the names in `DEFAULTS`, None where the user gave none.
+    `explicit` holds the options by the names in `DEFAULTS`, None where the user gave none. All of them stand in the
+    manifest as they came out, with `set` and `device`, so that `scaleprof.resuming` can plan the same sweep again.
     """
+    check_device(device)
     chosen = load_preset(preset) if preset else {}
     given = {name: value for name, value in explicit.items() if value is not None}
     values = DEFAULTS | chosen | given
@@ -96,17 +102,25 @@ def plan_sweep(
         min_updates=_at_least(values, "min_updates", 1),
         min_seconds=_seconds(values["min_seconds"], "--min-seconds"),
         warmup_updates=_at_least(values, "warmup_updates", 0),
-        timeout_seconds=_timeout(values["timeout"]),
-        memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=on_gpu),
+        timeout_seconds=timeout_seconds(values["timeout"]),
+        memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=on_gpu(device)),
         pin=choose_pin(values["pin"]),
         reuse_compiled=axes.repeats > 1 and not values["fresh_compile"],
+        keep_going=values["keep_going"],
+        sides=SIDES if values["against"] else ("",),
     )
+    if values["against"]:
+        find_version(values["against"])
+        if options.measure != (TOGETHER,):
+            raise UserError("--against: both versions are measured in one process each: leave out --measure")
     manifest = {
         "preset": preset,
-        "options": values | {"memory_limit": options.memory_limit_bytes, "set": list(settings)},
+        "options": values | {"memory_limit": options.memory_limit_bytes, "set": list(settings), "device": device},
         "points": axes.size,
     }
-    return SweepPlan(points=tuple(axes.points()), options=options, scenario=axes.scenario, manifest=manifest)
+    return SweepPlan(
+        points=tuple(axes.points()), options=options, scenario=axes.scenario, device=device, manifest=manifest
+    )
 
 
 def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
@@ -193,7 +207,8 @@ def _seconds(value: float, option: str) -> float:
     return float(value)
 
 
-def _timeout(value: float) -> float:
+def timeout_seconds(value: float) -> float:
+    """Check `--timeout`."""
     if not 0 < value < float("inf"):
         raise UserError(f"--timeout: {value:g} is not a time: give seconds above 0")
     return float(value)
@@ -219,6 +234,11 @@ def check_device(text: str | None) -> str | None:
         if kind not in ("cpu", "gpu") or (colon and (kind == "cpu" or not index.isdigit())):
             raise UserError(f"--device: '{text}' is not a device: give cpu, gpu or gpu:0 (the index of a card)")
     return text
+
+
+def on_gpu(device: str | None) -> bool:
+    """Whether `--device` names something else than the host."""
+    return device is not None and device != "cpu"
 
 
 def preset_names() -> list[str]:

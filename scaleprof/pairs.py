@@ -6,33 +6,21 @@ Whatever the machine does meanwhile happens to both alike, so that their ratio i
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from scaleprof.child import WORKER, Child, EventHandler, Outcome, Stop
 from scaleprof.errors import UserError
 from scaleprof.grid import Point
-from scaleprof.launching import Machine, SweepOptions, make_task, merged, quality
+from scaleprof.launching import Machine, SweepOptions, Version, make_task, merged, quality
 from scaleprof.protocol import TOGETHER
 from scaleprof.store import RunDirectory
 
-NEW, BASE = "new", "base"
+SIDES = ("new", "base")
 """The sides of a pair: this code, and what it is measured against."""
 BURST_UPDATES = 4
 MIN_BURSTS = 8
 """Bursts of each side, at least; sides alternate in the order A B B A."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One version of the code: how its worker is started."""
-
-    side: str
-    command: tuple[str, ...] = WORKER
-    variables: tuple[tuple[str, str], ...] = ()
-    """Environment variables on top of those that every child gets."""
 
 
 def find_version(text: str) -> Version:
@@ -44,23 +32,22 @@ def find_version(text: str) -> Version:
     if path.is_dir():
         if not (path / "scaleprof" / "worker.py").is_file():
             raise UserError(f"--against: {text} is no checkout of scaleprof: it has no scaleprof/worker.py")
-        return Version(side=BASE, variables=(("PYTHONPATH", str(path.absolute())),))
+        return Version(variables=(("PYTHONPATH", str(path.absolute())),))
     if not path.is_file() or not os.access(path, os.X_OK):
         raise UserError(f"--against: {text} is not there: give a Python interpreter or the folder of a checkout")
-    return Version(side=BASE, command=(str(path.absolute()), *WORKER[1:]))
+    return Version(command=(str(path.absolute()), *WORKER[1:]))
 
 
 def measure_pair(
     point: Point,
     name: str,
-    versions: Sequence[Version],
     options: SweepOptions,
     machine: Machine,
     run: RunDirectory,
     on_event: EventHandler,
     stop: Stop,
 ) -> list[Outcome]:
-    """Measure one repeat of a point in one process per version; returns their outcomes in the order of `versions`.
+    """Measure one repeat of a point in one process per version; returns their outcomes in the order of the versions.
 
     Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
     `MIN_BURSTS`. Where one fails the others go on.
@@ -72,7 +59,7 @@ def measure_pair(
                 Child(
                     task,
                     {**machine.environment, **dict(version.variables)},
-                    run.log_path(f"{name}-{version.side}"),
+                    run.log_path(f"{name}-{side}"),
                     options.timeout_seconds,
                     machine.nvml,
                     on_event,
@@ -80,7 +67,7 @@ def measure_pair(
                     version.command,
                 )
             )
-            for version in versions
+            for side, version in zip(options.sides, machine.versions, strict=True)
         ]
         for child in children:
             child.follow("ready")

@@ -14,59 +14,29 @@ from rich.text import Text
 
 from reports.record import Record
 from reports.units import format_bytes, format_rate, format_seconds
+from scaleprof.estimate import Estimate
 from scaleprof.grid import Point
+from scaleprof.launching import SweepOptions
 
 REFRESHES_PER_SECOND = 2
 SHOWN_RESULTS = 8
 
 
-class Estimate:
-    """How long the rest of a sweep takes, from the points that have ended.
+class Progress:
+    """Implements `scaleprof.runner.Observer`; a context manager around the sweep.
 
-    A point is expected to take what points of the same model and mode took, in proportion to its tokens beyond a
-    constant start; without one, what an average point took.
+    `points` are those to be measured now, in order; `done` others of the same grid have ended before.
     """
 
-    def __init__(self, points: Sequence[Point]) -> None:
+    def __init__(self, points: Sequence[Point], options: SweepOptions, console: Console, *, done: int = 0) -> None:
         self._points = points
-        self._taken: list[tuple[Point, float]] = []
-
-    def add(self, point: Point, seconds: float) -> None:
-        """Note what a point took."""
-        self._taken.append((point, seconds))
-
-    def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
-        """Seconds from now to the end, when point `running` has run for `elapsed_seconds`; None before any ended."""
-        if not self._taken:
-            return None
-        now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
-        return now + sum(self._expected(point) for point in self._points[running + 1 :])
-
-    def _expected(self, point: Point) -> float:
-        alike = [(p, s) for p, s in self._taken if p.variant == point.variant]
-        if not alike:
-            return sum(seconds for _, seconds in self._taken) / len(self._taken)
-        least = min(seconds for _, seconds in alike)
-        nearest, seconds = min(alike, key=lambda taken: abs(_tokens(taken[0]) - _tokens(point)))
-        return least + (seconds - least) * _tokens(point) / _tokens(nearest)
-
-
-def _tokens(point: Point) -> int:
-    return point.agents * point.seq_len * point.envs * point.epochs
-
-
-class Progress:
-    """Implements `scaleprof.runner.Observer`; a context manager around the sweep."""
-
-    def __init__(self, points: Sequence[Point], console: Console) -> None:
-        self._points = points
+        self._done = done
         self._console = console
         self._started = self._point_started = time.monotonic()
-        self._index = 0
         self._phase = "start"
         self._updates = 0
         self._results: list[Record] = []
-        self._estimate = Estimate(points)
+        self._estimate = Estimate(points, options)
         self._live = Live(
             console=console,
             get_renderable=self._picture,
@@ -86,7 +56,7 @@ class Progress:
 
     def point_begins(self, index: int, point: Point) -> None:
         """Show the point as running."""
-        self._index, self._phase, self._updates = index, "start", 0
+        self._phase, self._updates = "start", 0
         self._point_started = time.monotonic()
 
     def event(self, event: dict[str, Any]) -> None:
@@ -99,26 +69,28 @@ class Progress:
     def point_ended(self, index: int, record: Record) -> None:
         """Add the point to the results so far."""
         seconds = time.monotonic() - self._point_started
-        self._estimate.add(self._points[index], seconds)
+        point = self._points[len(self._results)]
         self._results.append(record)
+        self._estimate.add(point, record, seconds)
         if not self._console.is_terminal:
-            done = f"[{index + 1}/{len(self._points)}]"
-            line = f"{done} {self._points[index].label}: {_outcome(record)} ({format_seconds(seconds)})"
+            done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
+            line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"
             self._console.print(Text(line), soft_wrap=True)
 
     def _picture(self) -> RenderableType:
         now = time.monotonic()
-        point = self._points[self._index]
-        done = len(self._results)
-        left = self._estimate.remaining_seconds(min(self._index, len(self._points) - 1), now - self._point_started)
+        running = min(len(self._results), len(self._points) - 1)
+        point = self._points[running]
+        done, total = self._done + len(self._results), self._done + len(self._points)
+        left = self._estimate.remaining_seconds(running, now - self._point_started)
         times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(len(self._points), done, width=24), f"{done}/{len(self._points)}", times)
+        bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
         updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
-        running = Text.assemble(
+        line = Text.assemble(
             (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
         )
-        return Group(self._recent(), bar, running)
+        return Group(self._recent(), bar, line)
 
     def _recent(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

@@ -19,6 +19,10 @@ TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
 """What one child measures: both at once, or one of the two."""
 
 
+PROTOCOL = 1
+"""What two versions of the code must have alike to be measured together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What a child is asked to do: measure `point`, or only look at its devices when `point` is None."""

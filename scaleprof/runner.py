@@ -1,21 +1,25 @@
-"""The sweep loop: one fresh process per repeat of a point, every ending a record, nothing lost when interrupted."""
+"""The sweep loop: one fresh process per repeat of a point, every ending a record, nothing lost when interrupted.
+
+A run that ended early goes on with what `remaining` says is left of its grid.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Protocol
 
-from reports.record import FIELD_NAMES, Record
+from reports.record import FIELD_NAMES, POINT_FIELDS, Record
 from scaleprof.child import Outcome
 from scaleprof.grid import Point
 from scaleprof.launching import Machine, SweepOptions, measure_point
+from scaleprof.pairs import measure_pair
 from scaleprof.roofline import Rates
-from scaleprof.store import RunDirectory
+from scaleprof.store import RunDirectory, record_key
 
 
 class Observer(Protocol):
@@ -38,31 +42,125 @@ class SweepInterruptedError(Exception):
     """The sweep was asked to stop; what was finished is on the disk."""
 
 
+def remaining(
+    points: Sequence[Point], records: Iterable[Record], retry: Collection[str] = (), sides: Sequence[str] = ("",)
+) -> list[tuple[int, Point]]:
+    """The points that have no record, were interrupted, or ended as `retry` says, each with its number in the grid."""
+    ended = {record_key(record) for record in records if record.status not in ("interrupted", *retry)}
+    return [(index, point) for index, point in enumerate(points) if not keys_of(point, sides) <= ended]
+
+
+def keys_of(point: Point, sides: Sequence[str]) -> set[tuple[object, ...]]:
+    """The keys of the records that a point has when it is done, one for each side."""
+    return {record_key(point.record(side=side)) for side in sides}
+
+
 def sweep(
-    points: Sequence[Point],
+    work: Sequence[tuple[int, Point]],
     options: SweepOptions,
     run: RunDirectory,
     machine: Machine,
     observer: Observer,
 ) -> list[Record]:
-    """Measure every point in its own process and record it; returns all records.
+    """Measure every point in its own process and record it; returns all records of the run.
 
-    Raises `SweepInterruptedError` after Ctrl-C or SIGTERM, once the interrupted point's record is written and its
-    process is gone.
+    `work` gives each point with its number in the grid, which names its files. Raises `SweepInterruptedError` after
+    Ctrl-C or SIGTERM, once the interrupted point's record is written and its process is gone.
     """
+    too_large = TooLarge(run.records, work, options)
     with StopSignals() as stop:
-        for index, point in enumerate(points):
+        for index, point in work:
             observer.point_begins(index, point)
-            name = f"{index:04d}-{point.slug}"
-            outcome = measure_point(point, name, options, machine, run, observer.event, stop)
-            record = make_record(point, outcome, run.path.name, options, machine.rates)
-            run.append(record)
-            run.write_samples(name, outcome.samples)
-            run.write_timeline(name, outcome.timeline)
-            observer.point_ended(index, record)
+            exceeded = None if options.keep_going else too_large.exceeded_by(point)
+            if exceeded is not None:
+                records = skipped_records(point, exceeded, run.run_id, options)
+                for record in records:
+                    run.append(record)
+            else:
+                records = measure(index, point, options, machine, run, observer, stop)
+            for record in records:
+                too_large.add(record)
+            observer.point_ended(index, records[0])
             if stop.requested:
                 raise SweepInterruptedError
     return run.records
+
+
+class TooLarge:
+    """The smallest number of agents at which each mode ran out of memory, all other fields of the point being equal.
+
+    Of what ran out before a resume, only that counts which had as much memory as there is now, and which is not about
+    to be tried again.
+    """
+
+    def __init__(self, records: Iterable[Record], work: Sequence[tuple[int, Point]], options: SweepOptions) -> None:
+        self._agents: dict[tuple[object, ...], int] = {}
+        again = {key for _, point in work for key in keys_of(point, options.sides)}
+        for record in records:
+            as_much = record.memory_limit_bytes is not None and record.memory_limit_bytes >= options.memory_limit_bytes
+            if as_much and record_key(record) not in again:
+                self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Note a record, if its point ran out of memory."""
+        if record.status == "oom":
+            key = self._key(record)
+            self._agents[key] = min(record.agents, self._agents.get(key, record.agents))
+
+    def exceeded_by(self, point: Point) -> int | None:
+        """The number of agents that ran out of memory, if it is smaller than the point's."""
+        agents = self._agents.get(self._key(point.record()))
+        return agents if agents is not None and agents < point.agents else None
+
+    @staticmethod
+    def _key(record: Record) -> tuple[object, ...]:
+        return tuple(getattr(record, name) for name in POINT_FIELDS if name not in ("agents", "side"))
+
+
+def skipped_records(point: Point, agents: int, run_id: str, options: SweepOptions) -> list[Record]:
+    """The records of a point that was not tried, because `agents` agents already ran out of memory."""
+    return [
+        point.record(
+            run_id=run_id,
+            timestamp=now(),
+            side=side,
+            status="skipped",
+            reason_code="larger",
+            reason=f"larger than a point that ran out of memory (agents={agents})",
+            memory_limit_bytes=options.memory_limit_bytes,
+        )
+        for side in options.sides
+    ]
+
+
+def measure(
+    index: int,
+    point: Point,
+    options: SweepOptions,
+    machine: Machine,
+    run: RunDirectory,
+    observer: Observer,
+    stop: StopSignals,
+) -> list[Record]:
+    """Measure a point and put what came of it on the disk: one record, or one for each side of a pair."""
+    name = f"{index:04d}-{point.slug}"
+    if machine.versions:
+        outcomes = measure_pair(point, name, options, machine, run, observer.event, stop)
+    else:
+        outcomes = [measure_point(point, name, options, machine, run, observer.event, stop)]
+    records = []
+    for side, outcome in zip(options.sides, outcomes, strict=True):
+        record = make_record(point, outcome, run.run_id, options, machine.rates)
+        if side:
+            record = dataclasses.replace(record, side=side, pair_id=f"{run.run_id}/{name}")
+        file = f"{name}-{side}" if side else name
+        try:
+            run.write_samples(file, outcome.samples)
+            run.write_timeline(file, outcome.timeline)
+        finally:  # the record last: a point that has one has its samples too, unless the disk was full
+            run.append(record)
+        records.append(record)
+    return records
 
 
 def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions, rates: Rates) -> Record:
@@ -70,7 +168,7 @@ def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptio
     known = {name: value for name, value in outcome.facts.items() if name in FIELD_NAMES}
     record = point.record(
         run_id=run_id,
-        timestamp=datetime.now(UTC).isoformat(timespec="seconds"),
+        timestamp=now(),
         status=outcome.status,
         reason_code=outcome.reason_code,
         reason=outcome.reason,
@@ -80,6 +178,11 @@ def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptio
     )
     record = dataclasses.replace(record, **known)
     return dataclasses.replace(record, **rates.fractions(record))
+
+
+def now() -> str:
+    """The wall clock, for people; nothing is computed from it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class StopSignals:

@@ -1,115 +1,223 @@
 """A run directory: append-only, fsynced, readable at every instant.
 
-manifest.json       the grid and the options
-environment.json    machine, versions, devices
+lock                held by the sweep that writes here; says which process took it last
+manifest.json       the grid and the options; a folder is a run from the instant that this file is there
+environment.json    machine, versions, devices; environment-2.json, … those of each time the run was resumed
 records.jsonl       one record per repeat of a point, appended and fsynced when it ended: the truth
 results.csv         the same as a table, replaced as a whole after every record
 logs/               stderr of each child
 samples/            per-update samples of each point, CSV
 timelines/          resident memory of each point's processes over time, CSV
+
+A point that was tried again has several lines in records.jsonl. The last one counts, at the place of the first.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from reports.csv_file import read_records, write_records
 from reports.mapping import record_from_mapping, record_to_mapping
-from reports.record import Record
+from reports.record import Record, point_key
 from scaleprof.errors import UserError
+from scaleprof.lock import LOCK, take_lock
+
+SCHEMA = 1
+"""Of manifest.json. A run of a newer one is refused, because what its fields mean cannot be known here."""
 
 
 class RunDirectory:
-    """The files of one run. Use `create` for a new run."""
+    """The files of one run, locked until `close` or the end of the process. Use `create` or `open`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: int) -> None:
         self.path = path
-        self.records: list[Record] = []
+        self._lock = lock
+        self._records: dict[tuple[object, ...], Record] = {}
 
     @classmethod
     def create(cls, path: Path, manifest: dict[str, Any], environment: dict[str, Any]) -> RunDirectory:
-        """Make the folder of a new run; raises `UserError` if it already holds something or cannot be written."""
+        """Make the folder of a new run; raises `UserError` if it holds something, is in use or cannot be written."""
         check_free(path)
         try:
-            for folder in (path, path / "logs", path / "samples", path / "timelines"):
-                folder.mkdir(parents=True, exist_ok=True)
-            _replace(path / "manifest.json", json.dumps(manifest, indent=2) + "\n")
-            _replace(path / "environment.json", json.dumps(environment, indent=2) + "\n")
-            run = cls(path)
-            (path / "records.jsonl").touch()
-            _replace(path / "results.csv", csv_text([]))
+            with ExitStack() as stack:
+                path.mkdir(parents=True, exist_ok=True)
+                run = cls(path, take_lock(path))
+                stack.callback(run.close)
+                check_free(path)  # now that nobody else can make a run here
+                _replace(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}))
+                _replace(path / "environment.json", as_json(environment))
+                run._complete()
+                stack.pop_all()
         except OSError as error:
             raise UserError(f"--out: cannot write to {path}: {error.strerror or error}") from None
         return run
 
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Take up a run where it was left, with the records it has.
+
+        A line that was being written when the run ended is cut off: its point never finished. Raises `UserError` for
+        what is no run, one of a newer schema, one that is in use or damaged, or cannot be written.
+        """
+        read_manifest(path)
+        lines = path / "records.jsonl"
+        try:
+            with ExitStack() as stack:
+                run = cls(path, take_lock(path))
+                stack.callback(run.close)
+                if lines.exists() or (path / "results.csv").exists():  # else it died while it was being made
+                    run._records = _latest(load_records(path))
+                    _cut_torn_line(lines)
+                run._complete()
+                stack.pop_all()
+        except OSError as error:
+            raise UserError(f"--resume: cannot write to {path}: {error.strerror or error}") from None
+        return run
+
+    def close(self) -> None:
+        """Let others write here."""
+        os.close(self._lock)
+
+    @property
+    def run_id(self) -> str:
+        """The name of the folder."""
+        return self.path.resolve().name
+
+    @property
+    def records(self) -> list[Record]:
+        """What counts of every point that ended so far."""
+        return list(self._records.values())
+
+    def add_environment(self, environment: dict[str, Any]) -> None:
+        """Note where the run is carried out from here on, beside what was noted before."""
+        names = itertools.chain(["environment"], (f"environment-{number}" for number in itertools.count(2)))
+        path = next(path for path in (self.path / f"{name}.json" for name in names) if not path.exists())
+        try:
+            _replace(path, as_json(environment))
+        except OSError as error:
+            raise self._cannot_write(error) from None
+
     def append(self, record: Record) -> None:
-        """Put one record on the disk before returning; raises `UserError` where the disk does not take it."""
+        """Put one record on the disk before returning; raises `UserError` where the disk does not take it.
+
+        It takes the place of an earlier record of the same repeat of a point. What the disk took of a line that it did
+        not take whole is cut off again.
+        """
         line = json.dumps(record_to_mapping(record), allow_nan=True) + "\n"
         try:
-            with (self.path / "records.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
-            self.records.append(record)
+            _append(self.path / "records.jsonl", line.encode())
+            self._records[record_key(record)] = record
             _replace(self.path / "results.csv", csv_text(self.records))
         except OSError as error:
             raise self._cannot_write(error) from None
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
-        """Keep the per-update samples of one point, if it got as far as an update."""
-        if samples:
-            self._write_table("samples", name, list(samples[0]), [list(sample.values()) for sample in samples])
+        """Keep the per-update samples of one point, if it got as far as an update, in place of an earlier try's."""
+        header = list(samples[0]) if samples else []
+        self._write_table("samples", name, header, [list(sample.values()) for sample in samples])
 
     def write_timeline(self, name: str, timeline: Sequence[tuple[Any, ...]]) -> None:
         """Keep a point's resident memory over time: seconds since its process began, phase, bytes."""
-        if timeline:
-            self._write_table("timelines", name, ["seconds", "phase", "rss_bytes"], timeline)
+        self._write_table("timelines", name, ["seconds", "phase", "rss_bytes"], timeline)
 
-    def _write_table(self, folder: str, name: str, header: list[str], rows: Sequence[Sequence[Any]]) -> None:
-        buffer = io.StringIO(newline="")
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+    def _write_table(self, folder: str, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Write a CSV file of one point in place of an earlier try's; none where there are no rows."""
+        path = self.path / folder / f"{name}.csv"
         try:
-            _replace(self.path / folder / f"{name}.csv", buffer.getvalue())
+            if rows:
+                _replace(path, _table_text(header, rows))
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
 
-    def _cannot_write(self, error: OSError) -> UserError:
-        kept = f"{len(self.records)} points are in its records.jsonl"
-        return UserError(f"cannot write to {self.path}: {error.strerror or error}; {kept}")
-
     def log_path(self, name: str) -> Path:
-        """Where the stderr of one child goes."""
-        return self.path / "logs" / f"{name}.log"
+        """Where the stderr of one child goes: an empty file, so that a folder that cannot be written is found here."""
+        path = self.path / "logs" / f"{name}.log"
+        try:
+            path.write_bytes(b"")
+        except OSError as error:
+            raise self._cannot_write(error) from None
+        return path
+
+    def _complete(self) -> None:
+        """Make what a run has besides manifest and environment, as far as it is not there; the table as a whole."""
+        for folder in ("logs", "samples", "timelines"):
+            (self.path / folder).mkdir(exist_ok=True)
+        (self.path / "records.jsonl").touch()
+        _replace(self.path / "results.csv", csv_text(self.records))
+
+    def _cannot_write(self, error: OSError) -> UserError:
+        count = f"{len(self._records)} point{'' if len(self._records) == 1 else 's'}"
+        kept = f"holds {count}" if (self.path / "records.jsonl").exists() else f"held {count} and is gone"
+        return UserError(f"cannot write to {self.path}: {error.strerror or error}; its records.jsonl {kept}")
 
 
 def check_free(path: Path) -> None:
     """Raise `UserError` unless a new run can be put at `path`."""
     if (path / "manifest.json").exists() or (path / "records.jsonl").exists():
         raise UserError(f"--out: {path} already holds a run: name another folder")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir()):
         raise UserError(f"--out: {path} is not empty: name a new or an empty folder")
     if path.exists() and not path.is_dir():
         raise UserError(f"--out: {path} is a file: name a folder")
 
 
+BEFORE_THE_MANIFEST = (LOCK, "manifest.json.part")
+"""All that a sweep leaves that died before its folder was a run."""
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run directory; raises `UserError` for what is no run, or one of another schema."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--resume: {path} is a file: name the folder of a run")
+    if not path.exists():
+        raise UserError(f"--resume: {path} does not exist: name the folder of a run")
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"--resume: {path} is not a run: it has no manifest.json") from None
+    except OSError as error:
+        raise UserError(f"--resume: cannot read {file}: {error.strerror or error}") from None
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise UserError(f"--resume: {file} is not a JSON object: the file was edited or damaged")
+    schema = manifest.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool):
+        raise UserError(f"--resume: {file} has no 'schema': an older scaleprof made it, so start a new run")
+    if schema > SCHEMA:
+        raise UserError(
+            f"--resume: {file} has schema {schema}, this scaleprof knows up to {SCHEMA}: update scaleprof to resume it"
+        )
+    return manifest
+
+
+def record_key(record: Record) -> tuple[object, ...]:
+    """What there is one record of in a run: a repeat of a point, on one side of a comparison."""
+    return (*point_key(record), record.repeat)
+
+
 def load_records(path: Path) -> list[Record]:
     """The records of a run directory or of a CSV file; raises `UserError` naming what is wrong and where.
 
-    A last line that was torn off while it was being written is left out: its point never finished.
+    Of a run, the last record of every repeat of a point, at the place of the first. A last line that was torn off while
+    it was being written is left out: its point never finished.
     """
     if path.is_dir():
         lines = path / "records.jsonl"
         if not lines.is_file():
             raise UserError(f"{path} is not a run: it has no records.jsonl")
-        return _read_lines(lines)
+        return list(_latest(_read_lines(lines)).values())
     if not path.exists():
         raise UserError(f"{path} does not exist: name a run directory or its results.csv")
     try:
@@ -118,11 +226,29 @@ def load_records(path: Path) -> list[Record]:
         raise UserError(str(error)) from None
 
 
+def as_json(content: dict[str, Any]) -> str:
+    """The text of a JSON file that people read too."""
+    return json.dumps(content, indent=2) + "\n"
+
+
 def csv_text(records: Iterable[Record]) -> str:
     """The records as the text of a CSV file."""
     buffer = io.StringIO(newline="")
     write_records(records, buffer)
     return buffer.getvalue()
+
+
+def _table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _latest(records: Iterable[Record]) -> dict[tuple[object, ...], Record]:
+    """The last record of every repeat of a point, at the place of its first."""
+    return {record_key(record): record for record in records}
 
 
 def _read_lines(path: Path) -> list[Record]:
@@ -140,6 +266,33 @@ def _read_lines(path: Path) -> list[Record]:
         except ValueError as error:
             raise UserError(str(error)) from None
     return records
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line that is on the disk when this returns; the file is as before where it raises `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what follows the last whole line, so that the next one begins on its own."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+            os.fsync(stream.fileno())
 
 
 def _replace(path: Path, text: str) -> None:

@@ -19,14 +19,16 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 from sable.models import is_own
+from scaleprof import __version__
 from scaleprof.compiling import PredictedOomError, compile_programs
 from scaleprof.measuring import run_programs
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
-from scaleprof.protocol import OOM_SIGNS, Task, send, under_limit
+from scaleprof.protocol import OOM_SIGNS, PROTOCOL, Task, send, under_limit
 
 
 def main() -> int:
@@ -80,6 +82,9 @@ def look_around(task: Task) -> dict[str, Any]:
 
     devices = jax.devices()
     facts = {
+        "protocol": PROTOCOL,
+        "scaleprof": __version__,
+        "source": str(Path(__file__).parent),
         "platform": devices[0].platform,
         "devices": [device.device_kind for device in devices],
         "device_limit_bytes": device_probe.allocator_limit_bytes(devices[0]),

@@ -19,7 +19,7 @@ from scaleprof.options import DEFAULTS, option_name
 
 SWEEP_OPTIONS = [
     *(option_name(name) for name in DEFAULTS),
-    *("--set", "--preset", "--device", "--out", "--csv", "--strict", "--dry-run", "--yes"),
+    *("--set", "--preset", "--device", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
 
 
@@ -208,10 +208,15 @@ BAD_INPUT = [
     ("sweep --timeout 0", "--timeout: 0 is not a time: give seconds above 0"),
     ("sweep --memory-limit 8", "--memory-limit: '8' is not an amount of memory: give a number and a unit"),
     ("sweep --memory-limit 999999999GiB", "--memory-limit: 999999999GiB is more than the"),
+    ("sweep --resume nowhere", "--resume: nowhere does not exist: name the folder of a run"),
+    ("sweep --resume .", "--resume: . is not a run: it has no manifest.json"),
+    ("sweep --resume . --out run", "--out: a resumed run stays in its folder, .: leave --out out"),
+    ("sweep --retry oom", "--retry: there is nothing to try again in a new run: name one with --resume RUN"),
+    ("sweep --retry ok", "--retry: no point ends as 'ok': known: oom, timeout, error, crashed, skipped"),
     ("sweep --csv missing/results.csv", "--csv: there is no folder missing: make it first, or name another file"),
     ("sweep --csv .", "--csv: . is a folder: name a file, or - for stdout"),
     ("sweep --epochs many", "Invalid value for '--epochs'"),
-    ("sweep --agens 3", "No such option: --agens (Possible options: --agents"),
+    ("sweep --agens 3", "No such option: --agens (Possible options: --against, --agents"),
     ("sweep 16", "Got unexpected extra argument"),
     ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
     ("list", "Missing argument 'models|scenarios'"),

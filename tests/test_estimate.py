@@ -94,3 +94,12 @@ def test_a_point_takes_no_longer_than_it_may() -> None:
     estimate = Estimate(points, OPTIONS)
     estimate.add(points[0], points[0].record(status="ok", update_seconds=1.0), 20.0)
     assert estimate.remaining_seconds(1, 0.0) == 600.0
+
+
+def test_a_skipped_point_says_nothing_of_what_others_take() -> None:
+    points = [point(agents=n) for n in (16, 16, 64)]
+    estimate = Estimate(points, OPTIONS)
+    estimate.add(points[0], points[0].record(status="skipped"), 0.01)
+    assert estimate.remaining_seconds(1, 0.0) is None
+    estimate.add(points[1], points[1].record(status="timeout"), 30.0)
+    assert estimate.remaining_seconds(2, 0.0) == 30.0

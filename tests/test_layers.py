@@ -122,6 +122,36 @@ def test_only_probes_read_clocks_of_what_is_measured() -> None:
     assert not wrong
 
 
+def wall_clocks(path: Path) -> list[str]:
+    """Where a file asks what time it is by a clock that people or the network may set."""
+    names = {"time", "time_ns", "localtime", "gmtime", "CLOCK_REALTIME"}
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+            found += [f"{path.name}:{node.lineno}: time.{node.attr}"] if node.attr in names else []
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            found += [f"{path.name}:{node.lineno}: {alias.name}" for alias in node.names if alias.name in names]
+        elif isinstance(node, ast.Import):
+            found += [
+                f"{path.name}:{node.lineno}: {a.name} as {a.asname}"
+                for a in node.names
+                if a.name == "time" != (a.asname or "time")
+            ]
+    return found
+
+
+def test_durations_do_not_follow_the_wall_clock() -> None:
+    assert [found for path in modules("scaleprof") for found in wall_clocks(path)] == []
+
+
+def test_every_way_to_the_wall_clock_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "example.py"
+    file.write_text(
+        "import time\nfrom time import time_ns, monotonic\nimport time as t\nt0 = time.time()\ntime.monotonic()\n"
+    )
+    assert sorted(wall_clocks(file)) == ["example.py:2: time_ns", "example.py:3: time as t", "example.py:4: time.time"]
+
+
 def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
     path = ROOT / "scaleprof" / "probes" / "example.py"
     code = "import a.b as c\nfrom d import e\nfrom . import f\nfrom ..g import h\n"

@@ -62,7 +62,15 @@ def test_the_manifest_says_what_is_run() -> None:
     assert manifest["options"]["envs"] == "16"
     assert manifest["options"]["set"] == ["ppo.clip=0.1"]
     assert manifest["options"]["memory_limit"] == 8 * GIB
-    assert set(manifest["options"]) == {*DEFAULTS, "set"}
+    assert manifest["options"]["device"] is None
+    assert set(manifest["options"]) == {*DEFAULTS, "set", "device"}
+
+
+def test_the_device_is_part_of_the_plan() -> None:
+    plan = plan_sweep({"agents": "2"}, [], None, yes=False, device="gpu:1")
+    assert plan.device == plan.manifest["options"]["device"] == "gpu:1"
+    with pytest.raises(UserError, match=r"^--device: 'tpu' is not a device"):
+        plan_sweep({}, [], None, yes=False, device="tpu")
 
 
 def test_published_epochs_and_minibatches_are_each_models_own() -> None:

@@ -31,6 +31,7 @@ OPTIONS = SweepOptions(
 )
 MACHINE = Machine(environment=dict(os.environ), nvml=Nvml(None), rates=Rates())
 POINTS = [point(agents=agents) for agents in (2, 3, 4)]
+WORK = list(enumerate(POINTS))
 SPEAKS = 'import sys; sys.stdin.readline(); print(\'{"event": "phase", "name": "measure"}\', flush=True); '
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
@@ -111,7 +112,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
     sample = {"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}
     tasks = replace_worker(monkeypatch, f'import json; print(json.dumps({sample})); print(\'{{"event": "done"}}\')')
     watcher = Watcher(run.path)
-    records = sweep(POINTS, OPTIONS, run, MACHINE, watcher)
+    records = sweep(WORK, OPTIONS, run, MACHINE, watcher)
     assert [(record.agents, record.status) for record in records] == [(2, "ok"), (3, "ok"), (4, "ok")]
     assert {record.run_id for record in records} == {"run"}
     assert load_records(run.path) == records
@@ -146,7 +147,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
 
 def test_the_sweep_goes_on_after_a_failure(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_worker(monkeypatch, "import os; os.kill(os.getpid(), 9)")
-    records = sweep(POINTS, OPTIONS, run, MACHINE, Watcher(run.path))
+    records = sweep(WORK, OPTIONS, run, MACHINE, Watcher(run.path))
     assert [record.status for record in records] == ["crashed"] * 3
     assert list((run.path / "samples").iterdir()) == []
 
@@ -196,7 +197,7 @@ def test_stopping(
     replace_worker(monkeypatch, 'import time; time.sleep(0.3); print(\'{"event": "done"}\', flush=True)')
     stopper = Stopper(run.path, number, at)
     with pytest.raises(SweepInterruptedError):
-        sweep(POINTS, OPTIONS, run, MACHINE, stopper)
+        sweep(WORK, OPTIONS, run, MACHINE, stopper)
     assert [record.status for record in load_records(run.path)] == statuses
     if statuses[-1] == "interrupted":
         record = load_records(run.path)[-1]
@@ -221,7 +222,7 @@ def test_a_second_signal_does_not_break_out(run: RunDirectory, monkeypatch: pyte
     monkeypatch.setattr("scaleprof.child.os.killpg", and_again(kill))
     monkeypatch.setattr("scaleprof.store.os.fsync", and_again(fsync))
     with pytest.raises(SweepInterruptedError):
-        sweep(POINTS, OPTIONS, run, MACHINE, Stopper(run.path, signal.SIGINT, ("phase", 2)))
+        sweep(WORK, OPTIONS, run, MACHINE, Stopper(run.path, signal.SIGINT, ("phase", 2)))
     assert len(signals) >= 3  # killpg, records.jsonl, results.csv, and a timeline if there was time for one
     assert [record.status for record in load_records(run.path)] == ["interrupted"]
     assert load_records(run.path) == load_records(run.path / "results.csv")

@@ -207,6 +207,7 @@ MODEL_SLUGS = ("sable-chunkwise", "mat-dense")
 def test_files_of_a_run(sweep: Sweep) -> None:
     assert sorted(path.name for path in sweep.path.iterdir()) == [
         "environment.json",
+        "lock",
         "logs",
         "manifest.json",
         "records.jsonl",
@@ -291,7 +292,8 @@ def stuck(tmp_path: Path) -> dict[str, str]:
         """
     (tmp_path / "injected").mkdir()
     (tmp_path / "injected" / "sitecustomize.py").write_text(textwrap.dedent(code))
-    return {"PYTHONPATH": str(tmp_path / "injected")}
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "injected"), *([path] if path else [])])}
 
 
 def test_failures_and_timeouts_are_rows(tmp_path: Path, stuck: dict[str, str]) -> None:
@@ -341,6 +343,7 @@ def test_stopped_in_the_middle(tmp_path: Path, stuck: dict[str, str], number: si
     ]
     assert read_records(tmp_path / "run" / "results.csv") == records
     assert "2 points: 0 ok, 2 failed (1 error, 1 interrupted)" in output
-    assert errors.splitlines()[-2:] == ["Written to run", "Interrupted after 2 of 3 points."]
+    how_to_go_on = "Interrupted after 2 of 3 points; to go on: scaleprof sweep --resume run"
+    assert errors.splitlines()[-2:] == ["Written to run", how_to_go_on]
     report = scaleprof(tmp_path, "report", "run")
     assert (report.returncode, report.stdout) == (0, output)

@@ -1,0 +1,41 @@
+"""Who may write into a run directory: one living process at a time.
+
+The lock is the kernel's (flock) on the file `lock`, so a process that dies, however it dies, no longer holds it. The
+file stays and says which process took it last.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from scaleprof.errors import UserError
+
+LOCK = "lock"
+
+
+def take_lock(folder: Path) -> int:
+    """Lock a run directory; returns the descriptor that holds the lock until it is closed.
+
+    Children do not inherit it. Raises `UserError` where another process holds it, `OSError` where the file cannot be
+    written.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _lock(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+        who = f" (process {holder})" if holder.isdigit() else ""
+        raise UserError(f"{folder} is in use by another sweep{who}: let it end, or name another folder") from None
