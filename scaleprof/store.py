@@ -121,8 +121,10 @@ class RunDirectory:
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
         """Keep the per-update samples of one point, if it got as far as an update, in place of an earlier try's."""
-        header = list(samples[0]) if samples else []
-        self._write_table("samples", name, header, [list(sample.values()) for sample in samples])
+        header = list(dict.fromkeys(column for sample in samples for column in sample))
+        self._write_table(
+            "samples", name, header, [[sample.get(column, "") for column in header] for sample in samples]
+        )
 
     def write_timeline(self, name: str, timeline: Sequence[tuple[Any, ...]]) -> None:
         """Keep a point's resident memory over time: seconds since its process began, phase, bytes."""
@@ -163,9 +165,10 @@ class RunDirectory:
 
 def check_free(path: Path) -> None:
     """Raise `UserError` unless a new run can be put at `path`."""
-    if (path / "manifest.json").exists() or (path / "records.jsonl").exists():
+    holds_something = path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir())
+    if holds_something and ((path / "manifest.json").exists() or (path / "records.jsonl").exists()):
         raise UserError(f"--out: {path} already holds a run: name another folder")
-    if path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir()):
+    if holds_something:
         raise UserError(f"--out: {path} is not empty: name a new or an empty folder")
     if path.exists() and not path.is_dir():
         raise UserError(f"--out: {path} is a file: name a folder")
