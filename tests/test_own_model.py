@@ -15,7 +15,21 @@ from sable.models import CONTRACT, build_policy, find, is_own
 from sable.types import Policy, Space
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
-SMALL = ["--agents", "3", "--envs", "2", "--seq-len", "4", "--updates", "1", "--warmup-updates", "0", "--out"]
+SMALL = [
+    "--agents",
+    "3",
+    "--envs",
+    "2",
+    "--seq-len",
+    "4",
+    "--min-updates",
+    "1",
+    "--min-seconds",
+    "0",
+    "--warmup-updates",
+    "0",
+    "--out",
+]
 
 
 def sweep(model: str, out: Path, cwd: Path) -> subprocess.CompletedProcess[str]:

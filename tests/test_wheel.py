@@ -94,7 +94,8 @@ def test_commands(installed: Installed, tmp_path: Path) -> None:
 
 
 def test_a_sweep(installed: Installed, tmp_path: Path) -> None:
-    sizes = "--agents 2 --seq-len 2 --envs 2 --embed-dim 8 --heads 2 --updates 1 --warmup-updates 0 --device cpu"
+    sizes = "--agents 2 --seq-len 2 --envs 2 --embed-dim 8 --heads 2 --device cpu"
+    sizes += " --min-updates 1 --min-seconds 0 --warmup-updates 0"
     done = installed.run(tmp_path, "-m", "scaleprof", "sweep", "--model", "mat", *sizes.split(), "--out", "run")
     assert done.returncode == 0, done.stderr
     (record,) = load_records(tmp_path / "run")
