@@ -155,8 +155,10 @@ class Record:
     measured_updates: int | None = None
     measured_seconds: float | None = None
     run_delay_seconds: float | None = None
+    others_cpu_share: float | None = None
+    """The share of the point's cores that other processes used meanwhile."""
     contended: int | None = None
-    """1 where other processes kept this one from running for more than 15 % of the measured time, else 0."""
+    """1 where that is more than 15 %, else 0."""
     parent_cpu_share: float | None = None
     point_seconds: float | None = None
     overhead_seconds: float | None = None

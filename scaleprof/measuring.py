@@ -35,7 +35,7 @@ WARMUP_SECONDS = 10.0
 BURST_SECONDS = 0.1
 """How long the updates of one turn take at least, where two processes take turns."""
 CONTENDED = 0.15
-"""The share of the measured time for which a process may wait for a core before its times are called contended."""
+"""The share of its cores that others may use before a point's times are called contended."""
 TELL_SECONDS = 0.2
 """How often updates are told of at most: the parent is not to be woken by each of a thousand a second."""
 ALONE_SECONDS = 0.3
@@ -139,7 +139,7 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
     warmup, discarded = warm_up(lambda: trainer.update("warm up"), task.warmup_updates)
     trainer.tell()
     send(events, "phase", name="measure")
-    delay = host.run_delay_seconds()
+    crowd = Crowd()
     samples: list[Sample] = []
     if task.burst:
         for burst in itertools.takewhile(lambda _: wait_for_turn(trainer, events), itertools.count()):
@@ -149,15 +149,13 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
             samples.append(trainer.update("measure"))
     trainer.tell()
     seconds = total_seconds(samples)
-    delayed = run_delay(delay)
     return {
         "first_update_seconds": discarded[0]["update_seconds"] if discarded else None,
         "warmup": warmup,
         "warmup_updates": len(discarded),
         "measured_updates": len(samples),
         "measured_seconds": seconds,
-        "run_delay_seconds": delayed,
-        "contended": None if delayed is None else int(delayed > CONTENDED * seconds),
+        **crowd.fields(),
         **summarise(samples, task.point.envs * task.point.seq_len, task.point.agents),
     }
 
@@ -208,10 +206,34 @@ def total_seconds(samples: list[Sample]) -> float:
     return sum(sample["update_seconds"] for sample in samples)
 
 
-def run_delay(before: float | None) -> float | None:
-    """Seconds that threads of this process had to wait for a core since `before`; None where nobody counts them."""
-    now = host.run_delay_seconds()
-    return None if before is None or now is None else max(now - before, 0.0)
+class Crowd:
+    """Who else uses this process's cores, from its making on: others' share of them, and how long threads waited."""
+
+    def __init__(self) -> None:
+        self._cpus = host.usable_cpus()
+        self._start = self._now()
+
+    def _now(self) -> tuple[float | None, float | None, float, float]:
+        delay, busy = host.run_delay_seconds(), host.busy_seconds(self._cpus)
+        return delay, busy, self._own(), self._clock()
+
+    def _own(self) -> float:
+        return time.process_time()
+
+    def _clock(self) -> float:
+        return time.monotonic()
+
+    def fields(self) -> dict[str, Any]:
+        """Fields of the record; None where the kernel does not count."""
+        (delay0, busy0, own0, start), (delay1, busy1, own1, end) = self._start, self._now()
+        others = None
+        if busy0 is not None and busy1 is not None:
+            others = max(busy1 - busy0 - (own1 - own0), 0.0) / ((end - start) * len(self._cpus))
+        return {
+            "run_delay_seconds": None if delay0 is None or delay1 is None else max(delay1 - delay0, 0.0),
+            "others_cpu_share": others,
+            "contended": None if others is None else int(others > CONTENDED),
+        }
 
 
 def time_alone(program: Callable[..., Any], state: TrainState) -> list[float]:

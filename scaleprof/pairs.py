@@ -19,7 +19,7 @@ from scaleprof.store import RunDirectory
 SIDES = ("new", "base")
 """The sides of a pair: this code, and what it is measured against."""
 BURST_UPDATES = 4
-MIN_BURSTS = 8
+MIN_BURSTS = 16
 """Bursts of each side, at least; sides alternate in the order A B B A."""
 
 

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, cast
 import pytest
 from points import point
 
-from scaleprof.measuring import ALONE_SECONDS, BURST_SECONDS, percentile, run_programs, summarise, time_alone, warm_up
+from scaleprof.measuring import (
+    ALONE_SECONDS,
+    BURST_SECONDS,
+    Crowd,
+    percentile,
+    run_programs,
+    summarise,
+    time_alone,
+    warm_up,
+)
 from scaleprof.probes import host, timing
 from scaleprof.programs import Programs
 from scaleprof.protocol import GO, STOP, Task
@@ -167,6 +176,18 @@ def memory_of(monkeypatch: pytest.MonkeyPatch, *, resets: bool = True) -> None:
     monkeypatch.setattr(host, "reset_peak", reset_peak)
 
 
+def crowded(monkeypatch: pytest.MonkeyPatch, *, others: float | None) -> None:
+    """Ten seconds on two cores, of which this process uses five, others their share, and threads wait for 2.5."""
+    known = others is not None
+    delays, busy = iter([10.0, 12.5]), iter([100.0, 100.0 + 5.0 + 20.0 * (others or 0.0)])
+    clock, own = iter([50.0, 60.0]), iter([7.0, 12.0])
+    monkeypatch.setattr(host, "usable_cpus", lambda: (0, 1))
+    monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays) if known else None)
+    monkeypatch.setattr(host, "busy_seconds", lambda cpus: next(busy) if known else None)
+    monkeypatch.setattr(Crowd, "_clock", lambda self: next(clock))
+    monkeypatch.setattr(Crowd, "_own", lambda self: next(own))
+
+
 def told_by(programs: Clocked, task: Task) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
     """What a run tells of phases and samples, in order, and all its facts."""
     device = SimpleNamespace(platform="cpu", memory_stats=lambda: None)
@@ -195,8 +216,7 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
         environment=[(0.5, 9.0)] * 4,
     )
     memory_of(monkeypatch, resets=resets)
-    delays = iter([10.0, 12.5])
-    monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays))
+    crowded(monkeypatch, others=0.5)
     task = Task(point=point(agents=10, envs=4, seq_len=16, seed=7, repeat=1), min_updates=3, warmup_updates=1)
     order, facts = told_by(programs, task)
     assert programs.calls == ["init", *["rollout", "learn"] * 4, *["act"] * 4, *["environment"] * 4]
@@ -225,6 +245,7 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
         "measured_updates": 3,
         "measured_seconds": 14.0,
         "run_delay_seconds": 2.5,
+        "others_cpu_share": 0.5,
         "contended": 1,
         "rollout_seconds": 1.0,
         "learn_seconds": 1.0,
@@ -240,17 +261,17 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
     }
 
 
-@pytest.mark.parametrize(("delay", "contended"), [(0.3, 0), (0.7, 1), (None, None)])
-def test_contended(monkeypatch: pytest.MonkeyPatch, delay: float | None, contended: int | None) -> None:
-    """Above 15 % of the measured time, here 4 s."""
+@pytest.mark.parametrize(("others", "contended"), [(0.1, 0), (0.2, 1), (None, None)])
+def test_contended(monkeypatch: pytest.MonkeyPatch, others: float | None, contended: int | None) -> None:
+    """Where others use more than 15 % of two cores."""
     pair = [(1.0, 1.0)] * 2
     programs = clocked(monkeypatch, rollout=pair, learn=pair, act=[(1.0, 1.0)] * 4, environment=[(1.0, 1.0)] * 4)
     memory_of(monkeypatch)
-    delays = iter([1.0, 1.0 + delay] if delay is not None else [None, None])
-    monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays))
+    crowded(monkeypatch, others=others)
     _, facts = told_by(programs, Task(point=point(), min_updates=2))
     assert facts["contended"] == contended
-    assert facts["run_delay_seconds"] == (None if delay is None else pytest.approx(delay))
+    assert facts["others_cpu_share"] == (None if others is None else pytest.approx(others))
+    assert facts["run_delay_seconds"] == (None if others is None else 2.5)
 
 
 def test_updates_go_on_for_the_seconds_asked(monkeypatch: pytest.MonkeyPatch) -> None:

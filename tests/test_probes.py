@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -221,3 +222,25 @@ def test_allocator_statistics(statistics: dict[str, int] | None, peak: int | Non
     fake = SimpleNamespace(memory_stats=lambda: statistics)
     assert device.allocator_peak_bytes(fake) == peak
     assert device.allocator_limit_bytes(fake) == limit
+
+
+def test_cores_are_busy_while_this_process_computes() -> None:
+    cpus = host.usable_cpus()
+    before, own = host.busy_seconds(cpus), time.process_time()
+    if before is None:
+        pytest.skip("this kernel does not count")
+    while time.process_time() < own + 0.3:
+        pass
+    after = host.busy_seconds(cpus)
+    assert after is not None
+    assert after - before >= 0.25  # counted in ticks of a hundredth of a second
+    assert host.busy_seconds((10_000,)) is None
+
+
+def test_waiting_for_a_core_only_grows() -> None:
+    before = host.run_delay_seconds()
+    if before is None:
+        pytest.skip("this kernel does not count")
+    after = host.run_delay_seconds()
+    assert after is not None
+    assert after >= before >= 0.0

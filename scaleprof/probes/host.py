@@ -20,6 +20,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _PR_SET_PDEATHSIG = 1
 _THREADS = Path("/proc/self/task")
+_CORES = Path("/proc/stat")
 _NANOSECONDS = 1e-9
 
 
@@ -67,12 +68,31 @@ def limit_data(limit_bytes: int) -> None:
 
 
 def run_delay_seconds() -> float | None:
-    """Time that this process's threads were ready to run and had to wait for a core, summed over the living threads."""
+    """Time that this process's threads were ready to run and had to wait for a core, summed over the living threads.
+
+    They wait for each other too, where there are more of them than cores.
+    """
     try:
         texts = [(thread / "schedstat").read_text() for thread in _THREADS.iterdir()]
     except OSError:
         return None
     return sum(int(text.split()[1]) for text in texts) * _NANOSECONDS
+
+
+def busy_seconds(cpus: tuple[int, ...]) -> float | None:
+    """Time that these cores have been busy since the machine started, for whomever, stolen by a hypervisor included."""
+    try:
+        lines = _CORES.read_text().splitlines()
+    except OSError:
+        return None
+    ticks = 0
+    for cpu in cpus:
+        fields = next((line.split()[1:] for line in lines if line.startswith(f"cpu{cpu} ")), None)
+        if fields is None:
+            return None
+        user, nice, system, _, _, irq, softirq, steal, *_ = map(int, fields)
+        ticks += user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def pin(cpus: tuple[int, ...]) -> None:
