@@ -135,7 +135,7 @@ class Record:
     compile_rollout_seconds: float | None = None
     compile_learn_seconds: float | None = None
     compile_cache: str = ""
-    """`off`; `written` by this repeat; `read` from an earlier one, and then no compile time is given."""
+    """`off`; `written` by this repeat; `read` from an earlier one, and then no compile time is given; `mixed`."""
     first_update_seconds: float | None = None
     act_seconds: float | None = None
     env_seconds: float | None = None

@@ -8,6 +8,9 @@ if __name__ == "__main__":
     if not sys.flags.safe_path and Path(sys.path[0]).resolve() != Path(__file__).resolve().parent.parent:
         del sys.path[0]
 
-    from scaleprof.cli import run
+    try:
+        from scaleprof.cli import run
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while things are still being imported
+        sys.exit(130)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from reports.units import format_bytes
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import GpuPhase, Nvml
@@ -94,8 +95,12 @@ def run_child(
     while there is nothing to do but wait, ends the child and is an outcome too.
     """
     stop = stop or NeverStop()
-    with Child(task, environment, log, timeout_seconds, nvml, on_event, stop, command) as child:
-        child.follow()
+    child = Child(task, environment, log, timeout_seconds, nvml, on_event, stop, command)
+    try:
+        with child:
+            child.follow()
+    except OSError as error:
+        child.outcome.fail("crashed", "start", f"{command[0]} cannot be started: {error.strerror or error}")
     return child.outcome
 
 
@@ -128,20 +133,23 @@ class Child:
         self._stop = stop
         self._pending = b""
         self._at = time.monotonic(), time.process_time()
-        with log.open("wb") as stderr:
+        self._command = command
+        self._environment = environment
+
+    def __enter__(self) -> Child:
+        """Start the process and hand it its task; raises `OSError` where the machine does not start it."""
+        with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                command,
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=environment,
+                env=self._environment,
                 start_new_session=True,
             )
         self._timeline = watch.Timeline(self._process.pid)
         self.outcome.timeline = self._timeline.samples
         self._say(self._task.to_json())
-
-    def __enter__(self) -> Child:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -248,7 +256,7 @@ class Child:
         limit = self._task.memory_limit_bytes
         on_host = self.outcome.facts.get("platform") == "cpu"
         if on_host and limit and resident is not None and resident > limit:
-            used = f"{resident / 2**30:.1f} GiB resident, the limit is {limit / 2**30:.1f} GiB"
+            used = f"{format_bytes(resident)} resident, the limit is {format_bytes(limit)}"
             self.outcome.fail("oom", "limit", f"ended while it had {used}")
 
     def _look_at_card(self) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from scaleprof import __version__
-from scaleprof.errors import UserError
+from scaleprof.errors import INTERRUPTED, UserError
 
 app = typer.Typer(
     name="scaleprof",
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
     except SystemExit as end:
         if end.code != 1:
             raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from reports.units import format_bytes
 from scaleprof.probes import arithmetic, host, timing, xla
 from scaleprof.probes import device as device_probe
 from scaleprof.protocol import MEMORY, Task, send
@@ -15,37 +16,80 @@ if TYPE_CHECKING:
 
 MEASURED = ("act", "rollout", "learn")
 """The programs that a record has figures of; `init` and `environment` are small beside them."""
+CACHE_READ = "/jax/compilation_cache/cache_hits"
+CACHE_WRITTEN = "/jax/compilation_cache/cache_misses"
+"""The names by which jax tells of its compilation cache (`jax._src.compiler` of 0.10)."""
 OVER_BUDGET = 1.05
 """How far above its budget a prediction must be to be believed without a run."""
+
+
+class Compiling(NamedTuple):
+    """How compiling went."""
+
+    seconds: float
+    here: bool
+    """Whether all of it was done in this process, and nothing read from another's."""
+
+
+class CacheUse:
+    """What jax's persistent compilation cache did while programs were compiled, as jax itself tells it."""
+
+    def __init__(self) -> None:
+        from jax import monitoring
+
+        self.reads = self.writes = 0
+        self._seen = 0
+        monitoring.register_event_listener(self._heard)
+
+    def _heard(self, event: str, **_: Any) -> None:
+        self.reads += event == CACHE_READ
+        self.writes += event == CACHE_WRITTEN
+
+    def was_read(self) -> bool:
+        """Whether anything was read since this was asked last."""
+        before, self._seen = self._seen, self.reads
+        return self.reads > before
+
+    @property
+    def summary(self) -> str:
+        """`off` where it was not asked, `read` or `written`, or `mixed`."""
+        if self.reads and self.writes:
+            return "mixed"
+        return "read" if self.reads else "written" if self.writes else "off"
 
 
 class PredictedOomError(Exception):
     """XLA's figure says that the point cannot fit its memory budget."""
 
 
-def compile_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> float:
-    """Compile all programs one by one and tell what each took and needs; returns the seconds that took.
+def compile_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> Compiling:
+    """Compile all programs one by one and tell what each took and needs.
 
     Raises `PredictedOomError` at the first that cannot fit the budget.
     """
     budget = task.memory_limit_bytes
     if device.platform != "cpu":
         budget = min(budget, device_probe.allocator_limit_bytes(device) or budget)
+    cache = CacheUse()
+    send(events, "phase", name="compile init")
     _, _, times = compile_program(programs, "init")
+    cache.was_read()
     worked = sum(times.values())
-    program_peak = compile_peak = 0
+    program_peak = 0
+    compile_peak: int | None = 0
     unseen = False
     work = arithmetic.Work(0.0, 0.0)
     uncounted = False
     for name in MEASURED:
         send(events, "phase", name=f"compile {name}")
-        host.reset_peak()
+        reset = host.reset_peak()
         compiled, jaxpr, times = compile_program(programs, name)
         worked += sum(times.values())
         facts: dict[str, Any] = dict(times)
-        if task.compile_cache == "read":  # a time of reading files is not a time of compiling
+        if cache.was_read():  # the time of reading a file is not one of compiling, and so with memory
             facts.pop(f"compile_{name}_seconds")
-        compile_peak = max(compile_peak, host.peak_rss_bytes() or 0)
+        peak = host.peak_rss_bytes() if reset else None
+        compile_peak = None if peak is None or compile_peak is None else max(compile_peak, peak)
         memory = xla.program_memory(compiled)
         if memory is not None:
             facts |= {f"xla_{name}_{kind}": size for kind, size in memory._asdict().items()}
@@ -61,23 +105,24 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         resident = host.rss_bytes() if device.platform == "cpu" else 0
         if program_peak + resident > OVER_BUDGET * budget:
             raise PredictedOomError(
-                f"the {name} step needs {gib(program_peak)} by XLA's analysis"
-                f"{f' beside {gib(resident)} resident' if resident else ''}, the limit is {gib(budget)}"
+                f"the {name} step needs {format_bytes(program_peak)} by XLA's analysis"
+                f"{f' beside {format_bytes(resident)} resident' if resident else ''}, "
+                f"the limit is {format_bytes(budget)}"
             )
     send(
         events,
         "facts",
         flops_per_update=None if uncounted else work.flops,
         traffic_bytes_per_update=None if uncounted else work.traffic_bytes,
-        compile_cache=task.compile_cache,
-        host_compile_peak_bytes=compile_peak if task.compile_cache != "read" and compile_peak else None,
+        compile_cache=cache.summary,
+        host_compile_peak_bytes=compile_peak if cache.reads == 0 else None,
         device_compile_peak_bytes=device_probe.allocator_peak_bytes(device),
     )
     if task.measure != MEMORY:
         send(events, "phase", name="compile environment")
         _, _, times = compile_program(programs, "environment")
         worked += sum(times.values())
-    return worked
+    return Compiling(worked, cache.reads == 0)
 
 
 def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, Any, dict[str, float]]:
@@ -90,8 +135,3 @@ def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled,
         f"compile_{name}_seconds": compiled.seconds,
     }
     return compiled.result, traced.result.jaxpr, facts
-
-
-def gib(size: float) -> str:
-    """A size for a reason's text."""
-    return f"{size / 2**30:.1f} GiB"

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
 VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
-PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "TF_", "XLA_")
+PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "TF_", "XLA_")
 """Variables that a figure may depend on, whoever set them."""
 
 
@@ -43,7 +44,8 @@ def describe(
         "allocator": platform.libc_ver(),
         "cards": cards,
         "variables": {kind: relevant(variables) for kind, variables in child_env.items()},
-        "git": git_state(Path(__file__).parent),
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git_state(Path(devices["source"])) if "source" in devices else None,
         **devices,
     }
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.units import format_bytes
 from scaleprof.child import WORKER, EventHandler, Outcome, Stop, run_child
+from scaleprof.errors import UserError
 from scaleprof.grid import Point
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import Nvml
@@ -38,11 +40,11 @@ class SweepOptions:
     memory_limit_bytes: int
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
+    """Whether later repeats of a point take what its first compiled."""
     keep_going: bool = False
     """Also try what is larger than a point of the same mode that ran out of memory."""
     sides: tuple[str, ...] = ("",)
     """What tells the records of one point apart where several versions of the code are measured at once."""
-    """Whether later repeats of a point take what its first compiled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,10 @@ def memory_fraction(limit_bytes: int, card_bytes: int | None) -> dict[str, str]:
     """The variable that keeps jax's allocator on a GPU within a limit; none where the card is not larger."""
     if card_bytes is None or limit_bytes >= card_bytes:
         return {}
+    if limit_bytes < card_bytes / 1000:
+        raise UserError(
+            f"--memory-limit: {format_bytes(limit_bytes)} is less than a thousandth of the card's memory: give more"
+        )
     return {"XLA_CLIENT_MEM_FRACTION": f"{limit_bytes / card_bytes:.4f}"}
 
 
@@ -103,16 +109,17 @@ def measure_point(
 ) -> Outcome:
     """Measure one repeat of a point in a process for all, or in one for memory and then one for speed.
 
-    Where the first of two does not end well the second is not started, and its status is `skipped`.
+    Where the first of two shows that the point cannot run, the second is not started, and its status is `skipped`.
+    Compiled programs are only kept for the process that measures speed: the other one measures the memory of compiling.
     """
     outcomes = {}
     began, worked = time.monotonic(), 0.0
     for kind in options.measure:
-        cache = CompileCache(run.path / "compiled" / kind, point) if options.reuse_compiled else None
+        cached = compile_cache(run.path, point) if options.reuse_compiled and kind != MEMORY else {}
         log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
         outcome = run_child(
-            make_task(point, kind, options, cache),
-            variables(machine.environment, kind, cache),
+            make_task(point, kind, options),
+            {**variables(machine.environment, kind), **cached},
             log,
             timeout_seconds=options.timeout_seconds,
             nvml=machine.nvml,
@@ -122,10 +129,8 @@ def measure_point(
         outcome.facts["host_memory_quality"] = quality(machine.environment, kind)
         outcomes[kind] = outcome
         worked += outcome.facts.get("worked_seconds", 0.0)
-        if outcome.status != "ok":
+        if outcome.status in ("oom", "error", "interrupted"):
             break
-        if cache is not None:
-            cache.finished()
     outcome = merged(options.measure, outcomes)
     seconds = time.monotonic() - began
     outcome.facts["point_seconds"] = seconds
@@ -134,33 +139,21 @@ def measure_point(
     return outcome
 
 
-class CompileCache:
-    """jax's persistent compilation cache of one run, for the repeats of one point."""
+def compile_cache(run: Path, point: Point) -> dict[str, str]:
+    """The variables of jax's persistent compilation cache for the repeats of one point, in a folder of their own.
 
-    def __init__(self, folder: Path, point: Point) -> None:
-        digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
-        self._mark = folder / f"{digest}.complete"
-        self.variables = {
-            "JAX_ENABLE_COMPILATION_CACHE": "true",
-            "JAX_COMPILATION_CACHE_DIR": str(folder.absolute()),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
-
-    @property
-    def state(self) -> str:
-        """`read` once a repeat of this point has compiled everything, `written` before."""
-        return "read" if self._mark.exists() else "written"
-
-    def finished(self) -> None:
-        """Note that everything this point needs is in the folder."""
-        self._mark.parent.mkdir(parents=True, exist_ok=True)
-        self._mark.touch()
+    Other points may compile the same programs, and are to be timed doing so.
+    """
+    digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str((run / "compiled" / digest).absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
-def make_task(
-    point: Point, kind: str, options: SweepOptions, cache: CompileCache | None = None, *, burst: int = 0
-) -> Task:
+def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0) -> Task:
     """What the child of this kind is asked to do."""
     return Task(
         point=point,
@@ -170,18 +163,13 @@ def make_task(
         warmup_updates=options.warmup_updates,
         memory_limit_bytes=options.memory_limit_bytes,
         pin=options.pin,
-        compile_cache="off" if cache is None else cache.state,
         burst=burst,
     )
 
 
-def variables(environment: Mapping[str, str], kind: str, cache: CompileCache | None = None) -> dict[str, str]:
+def variables(environment: Mapping[str, str], kind: str) -> dict[str, str]:
     """The environment of the child of this kind."""
-    return {
-        **environment,
-        **(ALLOCATOR if kind == MEMORY else {}),
-        **({} if cache is None else cache.variables),
-    }
+    return {**environment, **(ALLOCATOR if kind == MEMORY else {})}
 
 
 def quality(environment: Mapping[str, str], kind: str) -> str:
@@ -191,7 +179,7 @@ def quality(environment: Mapping[str, str], kind: str) -> str:
 
 def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:
     """One outcome of a point's processes: memory from one, all else from the other, the first failure as the end."""
-    *_, last = outcomes.values()
+    last = next((outcome for outcome in outcomes.values() if outcome.status != "ok"), list(outcomes.values())[-1])
     facts: dict[str, Any] = {}
     timeline: list[watch.Sample] = []
     for kind, outcome in outcomes.items():

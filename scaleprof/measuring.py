@@ -43,7 +43,9 @@ ALONE_REPEATS = (3, 50)
 """Acting alone and the environment alone are each timed for about this long, at least and at most this often."""
 
 
-def run_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> float:
+def run_programs(
+    programs: Programs, task: Task, device: jax.Device, events: TextIO, *, compiled_here: bool = True
+) -> float:
     """Warm up and measure compiled programs; returns the seconds that they ran.
 
     Memory peaks begin here, so that compiling is not in them.
@@ -69,7 +71,7 @@ def run_programs(programs: Programs, task: Task, device: jax.Device, events: Tex
         events,
         "facts",
         device_peak_bytes=device_probe.allocator_peak_bytes(device),
-        host_rss_peak_bytes=peak,
+        host_rss_peak_bytes=peak if compiled_here else None,  # else without what compiling leaves behind
         host_peak_rise_bytes=None if peak is None else max(peak - base, 0),
     )
     if task.measure == MEMORY:
@@ -143,10 +145,12 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
     samples: list[Sample] = []
     if task.burst:
         for burst in itertools.takewhile(lambda _: wait_for_turn(trainer, events), itertools.count()):
-            samples += measure_burst(trainer, task.burst, burst)
+            with crowd:
+                samples += measure_burst(trainer, task.burst, burst)
     else:
-        while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
-            samples.append(trainer.update("measure"))
+        with crowd:
+            while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
+                samples.append(trainer.update("measure"))
     trainer.tell()
     seconds = total_seconds(samples)
     return {
@@ -207,15 +211,25 @@ def total_seconds(samples: list[Sample]) -> float:
 
 
 class Crowd:
-    """Who else uses this process's cores, from its making on: others' share of them, and how long threads waited."""
+    """Who else uses this process's cores while updates are measured: a context manager around them, more than once too.
+
+    Others' share of the cores, and how long this process's threads waited for one.
+    """
 
     def __init__(self) -> None:
         self._cpus = host.usable_cpus()
+        self._totals: list[float | None] = [0.0, 0.0, 0.0, 0.0]
+        self._start: tuple[float | None, ...] = ()
+
+    def __enter__(self) -> None:
         self._start = self._now()
 
-    def _now(self) -> tuple[float | None, float | None, float, float]:
-        delay, busy = host.run_delay_seconds(), host.busy_seconds(self._cpus)
-        return delay, busy, self._own(), self._clock()
+    def __exit__(self, *_: object) -> None:
+        spans = zip(self._totals, self._start, self._now(), strict=True)
+        self._totals = [None if None in (sofar, a, b) else sofar + b - a for sofar, a, b in spans]  # type: ignore[operator]
+
+    def _now(self) -> tuple[float | None, ...]:
+        return host.run_delay_seconds(), host.busy_seconds(self._cpus), self._own(), self._clock()
 
     def _own(self) -> float:
         return time.process_time()
@@ -224,13 +238,13 @@ class Crowd:
         return time.monotonic()
 
     def fields(self) -> dict[str, Any]:
-        """Fields of the record; None where the kernel does not count."""
-        (delay0, busy0, own0, start), (delay1, busy1, own1, end) = self._start, self._now()
+        """Fields of the record; None where the kernel does not count, or a thread that had waited has ended."""
+        delay, busy, own, seconds = self._totals
         others = None
-        if busy0 is not None and busy1 is not None:
-            others = max(busy1 - busy0 - (own1 - own0), 0.0) / ((end - start) * len(self._cpus))
+        if busy is not None and own is not None and seconds:
+            others = max(busy - own, 0.0) / (seconds * len(self._cpus))
         return {
-            "run_delay_seconds": None if delay0 is None or delay1 is None else max(delay1 - delay0, 0.0),
+            "run_delay_seconds": None if delay is None or delay < 0 else delay,
             "others_cpu_share": others,
             "contended": None if others is None else int(others > CONTENDED),
         }

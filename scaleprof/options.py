@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from reports.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.grid import (
     MAX_POINTS,
@@ -22,6 +23,7 @@ from scaleprof.launching import SweepOptions
 from scaleprof.pairs import SIDES, find_version
 from scaleprof.parsing import nearest, parse_axis, parse_names, parse_size
 from scaleprof.probes import host
+from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.protocol import MEMORY, SPEED, TOGETHER
 
 DEFAULTS: dict[str, Any] = {
@@ -103,7 +105,7 @@ def plan_sweep(
         min_seconds=_seconds(values["min_seconds"], "--min-seconds"),
         warmup_updates=_at_least(values, "warmup_updates", 0),
         timeout_seconds=timeout_seconds(values["timeout"]),
-        memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=on_gpu(device)),
+        memory_limit_bytes=memory_limit(values["memory_limit"], on_gpu=may_be_gpu(device)),
         pin=choose_pin(values["pin"]),
         reuse_compiled=axes.repeats > 1 and not values["fresh_compile"],
         keep_going=values["keep_going"],
@@ -111,6 +113,7 @@ def plan_sweep(
     )
     if values["against"]:
         find_version(values["against"])
+        values["against"] = str(Path(values["against"]).absolute())
         if options.measure != (TOGETHER,):
             raise UserError("--against: both versions are measured in one process each: leave out --measure")
     manifest = {
@@ -216,15 +219,25 @@ def timeout_seconds(value: float) -> float:
 
 def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
     """The memory budget of a point in bytes: as given, at most the machine's (unless it is a GPU's), or the default."""
-    machine = host.total_memory_bytes()
     if text is None:
-        return min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * machine))
-    size = parse_size(text, "--memory-limit")
-    if size > machine and not on_gpu:
-        raise UserError(
-            f"--memory-limit: {text} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
+        sizes = (
+            [card["memory_bytes"] for card in Nvml(load_nvml()).describe() if card["memory_bytes"]] if on_gpu else []
         )
+        return min(sizes, default=min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * host.total_memory_bytes())))
+    size = parse_size(text, "--memory-limit")
+    if not on_gpu:
+        check_host_memory(size, text)
     return size
+
+
+def check_host_memory(size: int, text: str = "") -> None:
+    """Raise `UserError` for a limit of more than the machine's memory."""
+    machine = host.total_memory_bytes()
+    if size > machine:
+        said = text or format_bytes(size)
+        raise UserError(
+            f"--memory-limit: {said} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
+        )
 
 
 def check_device(text: str | None) -> str | None:
@@ -239,6 +252,11 @@ def check_device(text: str | None) -> str | None:
 def on_gpu(device: str | None) -> bool:
     """Whether `--device` names something else than the host."""
     return device is not None and device != "cpu"
+
+
+def may_be_gpu(device: str | None) -> bool:
+    """Whether points may run on a GPU: it is asked for, or there is one for jax to find."""
+    return on_gpu(device) or (device is None and Nvml(load_nvml()).available)
 
 
 def preset_names() -> list[str]:

@@ -6,6 +6,7 @@ Whatever the machine does meanwhile happens to both alike, so that their ratio i
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,7 +19,18 @@ from scaleprof.store import RunDirectory
 
 SIDES = ("new", "base")
 """The sides of a pair: this code, and what it is measured against."""
+ROOT = Path(__file__).resolve().parent.parent
+"""Where this code's packages lie."""
 BURST_UPDATES = 4
+OF_BOTH = (
+    "parent_cpu_share",
+    "nvml_utilisation_percent",
+    "nvml_power_watts",
+    "nvml_sm_clock_mhz",
+    "nvml_throttle_reasons",
+    "nvml_energy_joules",
+)
+"""Fields that cannot be told apart by side, because both take turns in the same time."""
 MIN_BURSTS = 16
 """Bursts of each side, at least; sides alternate in the order A B B A."""
 
@@ -32,10 +44,19 @@ def find_version(text: str) -> Version:
     if path.is_dir():
         if not (path / "scaleprof" / "worker.py").is_file():
             raise UserError(f"--against: {text} is no checkout of scaleprof: it has no scaleprof/worker.py")
-        return Version(variables=(("PYTHONPATH", str(path.absolute())),))
+        return Version(variables=(("PYTHONPATH", python_path(first=path.absolute())),))
     if not path.is_file() or not os.access(path, os.X_OK):
         raise UserError(f"--against: {text} is not there: give a Python interpreter or the folder of a checkout")
-    return Version(command=(str(path.absolute()), *WORKER[1:]))
+    # What leads this process to its own code would lead the other interpreter there too.
+    return Version(command=(str(path.absolute()), *WORKER[1:]), variables=(("PYTHONPATH", python_path()),))
+
+
+def python_path(first: Path | None = None) -> str:
+    """The user's PYTHONPATH without this code's own root, with another one in front."""
+    kept = [
+        part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and Path(part).resolve() != ROOT
+    ]
+    return os.pathsep.join([*([] if first is None else [str(first)]), *kept])
 
 
 def measure_pair(
@@ -53,23 +74,16 @@ def measure_pair(
     `MIN_BURSTS`. Where one fails the others go on.
     """
     task = make_task(point, TOGETHER, options, burst=BURST_UPDATES)
+    began = time.monotonic()
     with ExitStack() as stack:
-        children = [
-            stack.enter_context(
-                Child(
-                    task,
-                    {**machine.environment, **dict(version.variables)},
-                    run.log_path(f"{name}-{side}"),
-                    options.timeout_seconds,
-                    machine.nvml,
-                    on_event,
-                    stop,
-                    version.command,
-                )
+        children = []
+        for side, version in zip(options.sides, machine.versions, strict=True):
+            environment = {**machine.environment, **dict(version.variables)}
+            log = run.log_path(f"{name}-{side}")
+            child = Child(
+                task, environment, log, options.timeout_seconds, machine.nvml, on_event, stop, version.command
             )
-            for side, version in zip(options.sides, machine.versions, strict=True)
-        ]
-        for child in children:
+            children.append(stack.enter_context(child))
             child.follow("ready")
         turn = 0
         while alive := [child for child in children if not child.outcome.status]:
@@ -84,8 +98,11 @@ def measure_pair(
             child.follow()
     outcomes = []
     for child in children:
-        child.outcome.facts["host_memory_quality"] = quality(machine.environment, TOGETHER)
-        outcomes.append(merged((TOGETHER,), {TOGETHER: child.outcome}))
+        outcome = merged((TOGETHER,), {TOGETHER: child.outcome})
+        outcome.facts = {field: value for field, value in outcome.facts.items() if field not in OF_BOTH}
+        outcome.facts["host_memory_quality"] = quality(machine.environment, TOGETHER)
+        outcome.facts["point_seconds"] = time.monotonic() - began
+        outcomes.append(outcome)
     return outcomes
 
 

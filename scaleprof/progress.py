@@ -102,7 +102,7 @@ class Progress:
 def _outcome(record: Record) -> str:
     """One line on how a point ended."""
     if record.status != "ok":
-        return f"{record.status}: {record.reason}"
+        return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
     memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
     return (
         f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(memory)}, "

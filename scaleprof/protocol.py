@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from reports.units import format_bytes
 from scaleprof.grid import Point
 
 OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
@@ -38,8 +39,6 @@ class Task:
     memory_limit_bytes: int = 0
     pin: tuple[int, ...] = ()
     """Cores that the child keeps to; empty leaves them as they are."""
-    compile_cache: str = "off"
-    """`off`, `written` or `read`: what jax's persistent compilation cache does for this child."""
     burst: int = 0
     """Updates, at least, after which a child that takes turns with another waits for the word `GO`; 0 never waits."""
     measure_rates: bool = False
@@ -69,7 +68,7 @@ STOP = "stop"
 
 def under_limit(task: Task) -> str:
     """What a person can act on when memory ran out: the limit that was in force."""
-    return f", under the limit of {task.memory_limit_bytes / 2**30:.2f} GiB (--memory-limit)"
+    return f", under the limit of {format_bytes(task.memory_limit_bytes)} (--memory-limit)"
 
 
 def send(stream: TextIO, event: str, **fields: Any) -> None:

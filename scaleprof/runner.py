@@ -80,7 +80,7 @@ def sweep(
                 records = measure(index, point, options, machine, run, observer, stop)
             for record in records:
                 too_large.add(record)
-            observer.point_ended(index, records[0])
+            observer.point_ended(index, next((r for r in records if r.status != "ok"), records[0]))
             if stop.requested:
                 raise SweepInterruptedError
     return run.records

@@ -119,6 +119,14 @@ class RunDirectory:
         except OSError as error:
             raise self._cannot_write(error) from None
 
+    def environment(self) -> dict[str, Any]:
+        """The machine as it was when the run began; empty where that cannot be read any more."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "environment.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found
+
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
         """Keep the per-update samples of one point, if it got as far as an update, in place of an earlier try's."""
         header = list(dict.fromkeys(column for sample in samples for column in sample))

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import shlex
 import sys
-import tempfile
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+import typer
 from rich.console import Console
 
 from reports.terminal import render_grid, render_summary
-from scaleprof import environment
-from scaleprof.child import look_around
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.grid import Point
-from scaleprof.launching import Machine, Version, child_environment, memory_fraction, variables
-from scaleprof.options import SweepPlan, on_gpu
-from scaleprof.pairs import find_version
-from scaleprof.probes.nvml import Nvml, load_nvml
+from scaleprof.launching import Machine
+from scaleprof.machine import differences, look_at_machine
+from scaleprof.options import SweepPlan
 from scaleprof.progress import Progress
-from scaleprof.protocol import PROTOCOL
 from scaleprof.resuming import RETRYABLE, check_platform, left_of
-from scaleprof.roofline import Rates
 from scaleprof.runner import SweepInterruptedError, sweep
 from scaleprof.store import RunDirectory, check_free, csv_text, load_records
 
@@ -59,6 +52,9 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         if work:
             machine, described = look_at_machine(plan)
             check_platform(folder, run_directory.records, described["platform"])
+            changed = differences(run_directory.environment(), described)
+            if changed:
+                typer.echo(f"scaleprof: since the run began, this has changed: {', '.join(changed)}", err=True)
             run_directory.add_environment(described)
         return carry_out(plan, work, run_directory, machine, csv=csv, strict=strict)
 
@@ -109,7 +105,8 @@ def carry_out(
         raise stopped_by
     if interrupted:
         progress.print(
-            f"Interrupted after {len(records)} of {len(plan.points)} points; to go on: "
+            f"Interrupted after {len(plan.points) - len(left_of(plan, folder, records, ()))} of {len(plan.points)} "
+            "points; to go on: "
             f"scaleprof sweep --resume {shlex.quote(str(folder))}",
             soft_wrap=True,
             markup=False,
@@ -117,50 +114,6 @@ def carry_out(
         return INTERRUPTED
     some_failed = any(record.status != "ok" for record in records)
     return SOME_FAILED if strict and some_failed else 0
-
-
-def look_at_machine(plan: SweepPlan) -> tuple[Machine, dict[str, Any]]:
-    """What all points share, and the description of it that a run keeps."""
-    nvml = Nvml(load_nvml())
-    cards = nvml.describe()
-    child_env = child_environment(plan.device, nvml)
-    facts = first_child(child_env, plan)
-    if facts["platform"] != "cpu":
-        child_env |= memory_fraction(plan.options.memory_limit_bytes, total_bytes(cards, nvml.card(child_env)))
-    kinds = {kind: variables(child_env, kind) for kind in plan.options.measure}
-    described = environment.describe(environment.command_line(), kinds, facts, cards)
-    against = plan.manifest["options"]["against"]
-    versions: tuple[Version, ...] = ()
-    if against:
-        versions = (Version(), find_version(against))
-        described["against"] = look_at_version(against, versions[1], child_env)
-    return Machine(environment=child_env, nvml=nvml, rates=rates_of(facts), versions=versions), described
-
-
-def look_at_version(against: str, version: Version, child_env: dict[str, str]) -> dict[str, Any]:
-    """Which scaleprof another version of the code is; raises `UserError` where the two cannot be measured together."""
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        try:
-            facts = look_around({**child_env, **dict(version.variables)}, log, 60.0, command=version.command)
-        except UserError as error:
-            raise UserError(f"--against: {against}: {error}") from None
-    if facts.get("protocol") != PROTOCOL:
-        raise UserError(
-            f"--against: the scaleprof of {against} cannot take turns with this one: give a version like it"
-        )
-    return {"given": against, "scaleprof": facts["scaleprof"], "git": environment.git_state(Path(facts["source"]))}
-
-
-def total_bytes(cards: list[dict[str, Any]], index: int | None) -> int | None:
-    """The whole memory of the card that is measured; None where that is not certain."""
-    size: int | None = None if index is None else cards[index]["memory_bytes"]
-    return size
-
-
-def rates_of(facts: dict[str, Any]) -> Rates:
-    """The machine's rates as the first child found them."""
-    return Rates(**{name.name: facts.get(name.name) for name in dataclasses.fields(Rates)})
 
 
 def default_folder(scenario: str) -> Path:
@@ -194,19 +147,3 @@ def write_csv(csv: str | None, text: str) -> None:
         raise
     except OSError as error:
         raise UserError(f"--csv: cannot write {csv}: {error.strerror or error}") from None
-
-
-def first_child(child_env: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
-    """Look at the devices from a fresh process, and refuse a memory limit that no process could start under."""
-    with tempfile.TemporaryDirectory() as folder:
-        timeout = max(plan.options.timeout_seconds, 60.0)
-        facts = look_around(child_env, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
-    if on_gpu(plan.device) and facts["platform"] == "cpu":
-        raise UserError(f"--device: jax finds no GPU for {plan.device}: see 'scaleprof doctor'")
-    limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]
-    if facts["platform"] == "cpu" and limit <= start:
-        raise UserError(
-            f"--memory-limit: {limit / 2**20:.0f} MiB is less than a process needs before it does any work "
-            f"({start / 2**20:.0f} MiB): give more"
-        )
-    return facts

@@ -73,6 +73,6 @@ def test_a_python_without_scaleprof(tmp_path: Path) -> None:
     other.chmod(0o755)
     done = sweep(tmp_path, "--against", "python", "--out", "run")
     assert done.returncode == 2
-    assert done.stderr.startswith("scaleprof: --against: python: a child process could not start: ")
+    assert f"scaleprof: --against: {other}: a child process could not start: " in done.stderr
     assert "no scaleprof here" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from reports import Record, read_records
-from scaleprof import environment, launching, sweeping
+from scaleprof import environment, launching, machine
 from scaleprof.child import Outcome
 from scaleprof.cli import main
 from scaleprof.options import DEFAULTS, plan_sweep
@@ -53,7 +53,8 @@ class World:
         return points
 
     def look_around(self, *args: Any, **options: Any) -> dict[str, Any]:
-        return {"platform": self.platform, "devices": ["test"], "start_rss_bytes": 1}
+        source = str(Path(launching.__file__).parent)
+        return {"platform": self.platform, "devices": ["test"], "start_rss_bytes": 1, "source": source}
 
     def run_child(self, task: Task, environment: dict[str, str], log: Path, **rest: Any) -> Outcome:
         assert task.point is not None
@@ -74,7 +75,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """Sweeps in this process, in an empty folder, that start none of their own."""
     world = World()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweeping, "look_around", world.look_around)
+    monkeypatch.setattr(machine, "look_around", world.look_around)
     monkeypatch.setattr(launching, "run_child", world.run_child)
     monkeypatch.setattr(environment, "git_state", lambda folder: None)
     return world
@@ -148,7 +149,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(world: World, capsys: pytest.Cap
     world.endings = {("mat", 2): "interrupted"}
     assert main(["sweep", *GRID, "--out", "my run"]) == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "Interrupted after 2 of 6 points; to go on: scaleprof sweep --resume 'my run'"
+    assert last == "Interrupted after 1 of 6 points; to go on: scaleprof sweep --resume 'my run'"
 
 
 def test_the_whole_command_line_again(stopped: World) -> None:
@@ -470,7 +471,9 @@ def workers(tmp_path: Path) -> dict[str, str]:
         def answer():
             text = sys.stdin.readline()
             if json.loads(text)["point"] is None:
-                events = [{"event": "facts", "platform": "cpu", "devices": ["test"], "start_rss_bytes": 1}]
+                import scaleprof
+                facts = {"platform": "cpu", "devices": ["test"], "start_rss_bytes": 1}
+                events = [{"event": "facts", **facts, "source": os.path.dirname(scaleprof.__file__)}]
             elif "TEST_STUCK" in os.environ:
                 sys.stdin = io.StringIO(text)
                 return

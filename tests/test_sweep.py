@@ -176,7 +176,7 @@ def test_points_that_cannot_fit_are_not_run(sweep: Sweep) -> None:
         assert record.xla_peak_bytes is not None
         assert record.xla_peak_bytes > 2 * 2**30
         assert "by XLA's analysis" in record.reason
-        assert f"the limit is 2.0 GiB [{record.phase}]" in record.reason
+        assert f"the limit is 2.00 GiB [{record.phase}]" in record.reason
         assert record.parameters is not None
         assert record.compile_act_seconds is not None
         assert record.update_seconds is None
