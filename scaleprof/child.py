@@ -149,6 +149,7 @@ class Child:
             )
         self._timeline = watch.Timeline(self._process.pid)
         self.outcome.timeline = self._timeline.samples
+        self._timeline.look(self.outcome.phase)  # it waits for its task: even the shortest life is seen once
         self._say(self._task.to_json())
         return self
 
