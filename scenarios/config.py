@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 NEOM_TASKS = ("simple-sine", "half-1-half-(-1)", "quick-flip")
 REWARDS = ("shared", "individual")
+BATCHINGS = ("vmap", "map")
+"""How environments are stepped together: all at once, or one after the other."""
+RESETS = ("pool", "exact")
+"""Where a new episode comes from: a start made in advance, or a reset within the step."""
 
 
 @dataclass(frozen=True, kw_only=True)

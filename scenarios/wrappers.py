@@ -1,7 +1,8 @@
-"""From one environment to the batch that the trainer steps: auto-reset, staggered starts, episode statistics."""
+"""From one environment to the batch that the trainer steps: batching, auto-reset, staggered starts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -9,6 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from sable.types import Actions, Observation, Space, Step
+from scenarios import episodes, reset_pool
+from scenarios.config import BATCHINGS, RESETS
+from scenarios.episodes import EpisodeStatistics
+from scenarios.reset_pool import ResetPool
 
 
 class EnvironmentStep(NamedTuple):
@@ -34,7 +39,10 @@ class Environment(Protocol):
         ...
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[PyTree[Any], Observation]:
-        """Start an episode, as if the fraction `elapsed` of its limit had passed where the task allows a late start."""
+        """Start an episode, as if the fraction `elapsed` of its limit had passed where the task allows a late start.
+
+        A task that cannot start late ignores `elapsed` and starts at timestep 0.
+        """
         ...
 
     def step(
@@ -44,37 +52,53 @@ class Environment(Protocol):
         ...
 
 
-class EpisodeStatistics(NamedTuple):
-    """What is known of each environment's episodes."""
-
-    running_return: Float[Array, " B"]
-    """Reward per agent, summed over the episode so far."""
-    whole: Bool[Array, " B"]
-    """False for a first episode that started late: its return says nothing."""
-    last_return: Float[Array, " B"]
-    """Return of the last whole episode; 0 before there was one."""
-    episodes: Int[Array, " B"]
-    """Whole episodes that have ended."""
-
-
 class BatchState(NamedTuple):
     """The state of all environments, B leading."""
 
     environment: PyTree[Any]
     statistics: EpisodeStatistics
+    pool: ResetPool | tuple[()] = ()
+    """Starts for the episodes to come, K leading; nothing where resets are exact."""
 
 
 class Batched:
     """B environments stepped together, each reset where its episode ended; `sable.types.Scenario` is its contract.
 
-    An ended episode's environment is reset within the same step, by choosing between two states: right where a reset
-    costs no more than a step. Environments start at different moments of an episode (environment b as if b/B of it had
-    passed), so that they do not all reset together.
+    `batching` is how they are stepped: `vmap` all at once, `map` one after the other. A scan or a `cond` inside a step
+    can cost far more under `vmap`, which copies what it carries and computes every branch.
+
+    `reset` is where a new episode comes from: `pool` takes one of K starts made in advance (`scenarios.reset_pool`),
+    and a step holds nothing of the reset; `exact` resets within the step, which is right where that costs no more than
+    a step. Under `vmap` an exact reset is computed for every environment at every step, under `map` only where an
+    episode ended.
+
+    Environments start at different moments of an episode (environment b as if b/B of it had passed), so that they do
+    not all reset together. A task that cannot start late starts all of them at 0.
+
+    Raises `ValueError` for another `batching` or `reset`, or a pool without starts.
     """
 
-    def __init__(self, environment: Environment, envs: int) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        envs: int,
+        *,
+        batching: str = "vmap",
+        reset: str = "exact",
+        pool_size: int | None = None,
+    ) -> None:
+        if batching not in BATCHINGS:
+            raise ValueError(f"batching is {batching!r}: it must be one of {', '.join(BATCHINGS)}")
+        if reset not in RESETS:
+            raise ValueError(f"reset is {reset!r}: it must be one of {', '.join(RESETS)}")
+        if pool_size is not None and pool_size < 1:
+            raise ValueError(f"pool_size is {pool_size}: it must be a whole number of at least 1")
         self.environment = environment
         self.envs = envs
+        self.batching = batching
+        self.reset_kind = reset
+        self.pool_size = 0 if reset == "exact" else pool_size or reset_pool.default_size(environment.reset, envs)
+        """Starts in the pool; 0 where resets are exact."""
 
     @property
     def space(self) -> Space:
@@ -83,27 +107,40 @@ class Batched:
 
     def reset(self, key: PRNGKeyArray) -> tuple[BatchState, Observation]:
         """Start all environments, staggered."""
-        elapsed = jnp.arange(self.envs) / self.envs
-        states, observation = jax.vmap(self.environment.reset)(jax.random.split(key, self.envs), elapsed)
-        statistics = EpisodeStatistics(
-            running_return=jnp.zeros(self.envs),
-            whole=observation.step_count == 0,
-            last_return=jnp.zeros(self.envs),
-            episodes=jnp.zeros(self.envs, dtype=jnp.int32),
-        )
-        return BatchState(states, statistics), observation
+        exact_vmap = self.reset_kind == "exact" and self.batching == "vmap"
+        pool_key, key = (key, key) if self.reset_kind == "exact" else jax.random.split(key)
+        keys, elapsed = jax.random.split(key, self.envs), jnp.arange(self.envs) / self.envs
+        # One after the other wherever a batched reset could be dear: that happens once.
+        batched = jax.vmap(self.environment.reset) if exact_vmap else _mapped(self.environment.reset)
+        states, observation = batched(keys, elapsed)
+        state = BatchState(states, episodes.start(observation.step_count))
+        return self.refresh(state, pool_key), observation
+
+    def refresh(self, state: BatchState, key: PRNGKeyArray) -> BatchState:
+        """The same state with a new pool of starts, or unchanged where resets are exact.
+
+        It takes as long as K resets: call it between updates, outside what is timed.
+        """
+        if self.reset_kind == "exact":
+            return state
+        return state._replace(pool=reset_pool.build(self.environment.reset, key, self.pool_size))
 
     def step(self, state: BatchState, actions: Actions, key: PRNGKeyArray) -> Step:
         """Advance all environments by one timestep; `Step.observation` is the next episode's where one ended."""
         step_key, reset_key = jax.random.split(key)
-        step_keys, reset_keys = jax.random.split(step_key, self.envs), jax.random.split(reset_key, self.envs)
-        step = jax.vmap(self.environment.step)(state.environment, actions, step_keys)
-        fresh = jax.vmap(self.environment.reset)(reset_keys, jnp.zeros(self.envs))
-        environment, observation = jax.tree.map(
-            lambda new, old: jnp.where(_like(step.ended, old), new, old), fresh, (step.state, step.observation)
-        )
+        batched = jax.vmap if self.batching == "vmap" else _mapped
+        keys = jax.random.split(step_key, self.envs)
+        if isinstance(state.pool, ResetPool):
+            step = batched(self.environment.step)(state.environment, actions, keys)
+            current = (step.state, step.observation)
+            environment, observation = reset_pool.restart(state.pool, step.ended, current, reset_key)
+        else:
+            reset_keys = jax.random.split(reset_key, self.envs)
+            step, (environment, observation) = batched(self._step_exactly)(state.environment, actions, keys, reset_keys)
+        step_count = step.observation.step_count
+        statistics = episodes.count(state.statistics, step.reward, step.ended, step_count)
         return Step(
-            state=BatchState(environment, _count(state.statistics, step)),
+            state=BatchState(environment, statistics, state.pool),
             observation=observation,
             reward=step.reward,
             discount=step.discount,
@@ -111,19 +148,23 @@ class Batched:
             terminal_observation=step.observation,
         )
 
+    def _step_exactly(
+        self,
+        state: PyTree[Any],
+        actions: Int[Array, " N"] | Float[Array, "N A"],
+        key: PRNGKeyArray,
+        reset_key: PRNGKeyArray,
+    ) -> tuple[EnvironmentStep, tuple[PyTree[Any], Observation]]:
+        """One environment's step, and the state and observation to go on from."""
+        step = self.environment.step(state, actions, key)
+        following: tuple[PyTree[Any], Observation] = jax.lax.cond(
+            step.ended,
+            lambda: self.environment.reset(reset_key, jnp.zeros(())),
+            lambda: (step.state, step.observation),
+        )
+        return step, following
 
-def _like(flag: Bool[Array, " B"], x: Array) -> Bool[Array, "..."]:
-    """`flag` with as many axes as `x`."""
-    return flag.reshape(flag.shape + (1,) * (x.ndim - 1))
 
-
-def _count(before: EpisodeStatistics, step: EnvironmentStep) -> EpisodeStatistics:
-    """The statistics after one more step."""
-    running = before.running_return + step.reward.mean(axis=-1)
-    counted = step.ended & before.whole
-    return EpisodeStatistics(
-        running_return=jnp.where(step.ended, 0.0, running),
-        whole=before.whole | step.ended,
-        last_return=jnp.where(counted, running, before.last_return),
-        episodes=before.episodes + counted,
-    )
+def _mapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` over the leading axes of its arguments, one after the other."""
+    return lambda *arguments: jax.lax.map(lambda each: function(*each), arguments)

@@ -25,7 +25,11 @@ SHAPE_CHECKED = [
     "sable.ppo",
     "sable.rollout",
     "sable.segments",
+    "scenarios.connector",
+    "scenarios.episodes",
+    "scenarios.jumanji_adapter",
     "scenarios.neom",
+    "scenarios.reset_pool",
     "scenarios.wrappers",
 ]
 

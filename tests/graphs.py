@@ -20,3 +20,14 @@ def largest_array(function: Callable[..., Any], *arguments: Any) -> int:
                 yield from sizes(inner)
 
     return max(sizes(jax.make_jaxpr(function)(*arguments).jaxpr))
+
+
+def count_operations(name: str, function: Callable[..., Any], *arguments: Any) -> int:
+    """How often an operation stands in a function's program, sub-programs counted once each."""
+
+    def count(jaxpr: Any) -> Any:
+        inner = (sub for equation in jaxpr.eqns for sub in jax.extend.core.jaxprs_in_params(equation.params))
+        return sum(equation.primitive.name == name for equation in jaxpr.eqns) + sum(map(count, inner))
+
+    found: int = count(jax.make_jaxpr(function)(*arguments).jaxpr)
+    return found
