@@ -1,7 +1,8 @@
 """Environments, one file each, and their registry: name → what it is and who builds it. Plain data, no jax.
 
 A factory is named as "module:function" and resolved where an environment is really built. Adding a scenario is one
-file, its options in `scenarios.config` and one row here.
+file, its options in `scenarios.config` and one row here; a scenario of somebody's own needs none, its name is its
+factory.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from scenarios.config import NEOM_TASKS, NeomConfig
+from scenarios.config import NEOM_TASKS, NeomConfig, OwnConfig
 
 if TYPE_CHECKING:
-    from scenarios.wrappers import Environment
+    from scenarios.wrappers import Batched, Environment
+
+MOST_AGENTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,35 @@ class ScenarioEntry:
     name: str
     summary: str
     factory: str
+    """Called with the number of agents and a `config`."""
     config: type[Any]
     tasks: tuple[str, ...]
     min_agents: int
     max_agents: int
+    sensible_agents: int | None = None
+    """The largest team for which the task still means what it should at a sensible cost; None if `max_agents` is."""
+    observation: str = ""
+    """What one agent sees, in a line: how many numbers, of what."""
+    actions: str = ""
+    """What one agent does, in a line: how many, of which kind, masked or not."""
+    scaling_rule: str = ""
+    """What stays the same as the team grows, in a line."""
+    batching: str = "vmap"
+    """One of `scenarios.config.BATCHINGS`: what is faster for this scenario, where it is left open."""
+    reset: str = "pool"
+    """One of `scenarios.config.RESETS`, where it is left open; `exact` if a reset costs no more than a step."""
+    fixed_agents: tuple[tuple[str, int], ...] = ()
+    """Tasks for one number of agents only, with that number."""
+
+    def check_agents(self, task: str, num_agents: int) -> None:
+        """Raise `ValueError` where `task` is not for so many agents."""
+        fixed = dict(self.fixed_agents).get(task)
+        if fixed is not None and num_agents != fixed:
+            raise ValueError(f"agents is {num_agents}: scenario {self.name}:{task} is for {fixed}")
+        if fixed is None and not self.min_agents <= num_agents <= self.max_agents:
+            raise ValueError(
+                f"agents is {num_agents}: scenario {self.name} takes {self.min_agents} to {self.max_agents}"
+            )
 
 
 SCENARIOS: dict[str, ScenarioEntry] = {
@@ -40,31 +68,114 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             config=NeomConfig,
             tasks=NEOM_TASKS,
             min_agents=1,
-            max_agents=1 << 20,
+            max_agents=MOST_AGENTS,
+            sensible_agents=16_384,
+            observation="12 to 15 numbers: was the last action right, which it was, time, place in the pattern",
+            actions="2 to 5 discrete, all legal",
+            scaling_rule="none needed: an agent's task is the same in every team",
+            reset="exact",
         ),
     )
 }
 
 
-def make_environment(name: str, num_agents: int, options: dict[str, Any]) -> Environment:
-    """Build one environment of the scenario `name` (or `name:task`).
+def is_own(name: str) -> bool:
+    """Whether a scenario's name is the factory of somebody's own, "module:function"."""
+    return name.partition(":")[0] not in SCENARIOS and ":" in name
 
-    Raises `ValueError` for an unknown name, a number of agents out of the scenario's range or an option out of range.
+
+def find(name: str) -> ScenarioEntry:
+    """The entry of a registered scenario (`name` or `name:task`), or one made up for somebody's own.
+
+    Raises `ValueError` for a name that is neither.
     """
-    entry, config = resolve(name, options)
-    if not entry.min_agents <= num_agents <= entry.max_agents:
-        raise ValueError(
-            f"agents is {num_agents}: scenario {entry.name} takes {entry.min_agents} to {entry.max_agents}"
+    if is_own(name):
+        return ScenarioEntry(
+            name=name,
+            summary="",
+            factory=name,
+            config=OwnConfig,
+            tasks=(),
+            min_agents=1,
+            max_agents=MOST_AGENTS,
         )
-    module, _, function = entry.factory.partition(":")
-    factory = cast("Callable[[int, Any], Environment]", getattr(importlib.import_module(module), function))
-    return factory(num_agents, config)
+    entry = SCENARIOS.get(name.partition(":")[0])
+    if entry is None:
+        raise ValueError(f"scenario is {name!r}: it must be one of {', '.join(SCENARIOS)}, or module:function")
+    return entry
 
 
 def resolve(name: str, options: dict[str, Any]) -> tuple[ScenarioEntry, Any]:
-    """The entry and the checked options of `name` or `name:task`; raises `ValueError` like `make_environment`."""
-    base, _, task = name.partition(":")
-    entry = SCENARIOS.get(base)
-    if entry is None:
-        raise ValueError(f"scenario is {name!r}: it must be one of {', '.join(SCENARIOS)}")
+    """The entry and the checked options of `name`; raises `ValueError` like `make_environment`."""
+    entry = find(name)
+    task = "" if is_own(name) else name.partition(":")[2]
     return entry, entry.config(**({"task": task} if task else {}), **options)
+
+
+def make_environment(name: str, num_agents: int, options: dict[str, Any]) -> Environment:
+    """Build one environment of the scenario `name`, which is `name`, `name:task` or "module:function".
+
+    A function of somebody's own is called with the number of agents. It returns an object that keeps
+    `scenarios.wrappers.Environment`, or an environment of Jumanji's, which `scenarios.jumanji_adapter` adapts.
+
+    Raises `ValueError` for an unknown name, a number of agents out of the scenario's range, an option out of range, a
+    function that is not there, and for what it returned if that breaks the protocol.
+    """
+    entry, config = resolve(name, options)
+    entry.check_agents(getattr(config, "task", ""), num_agents)
+    factory = _factory(entry.factory)
+    if not is_own(name):
+        environment: Environment = factory(num_agents, config)
+        return environment
+    from scenarios.checks import contract_defects
+    from scenarios.jumanji_adapter import Adapted, is_jumanji
+
+    made = factory(num_agents)
+    made = Adapted(made) if is_jumanji(made) else made
+    defects = contract_defects(made, num_agents)
+    if defects:
+        raise ValueError(f"scenario is {name!r}: it returned a {type(made).__name__}: {'; '.join(defects)}")
+    own: Environment = made
+    return own
+
+
+def make_scenario(
+    name: str,
+    num_agents: int,
+    options: dict[str, Any],
+    envs: int,
+    *,
+    batching: str | None = None,
+    reset: str | None = None,
+    pool_size: int | None = None,
+) -> Batched:
+    """B environments of the scenario `name`, batched and reset as its row says unless told otherwise.
+
+    Raises `ValueError` like `make_environment` and `scenarios.wrappers.Batched`.
+    """
+    from scenarios.wrappers import Batched
+
+    entry = find(name)
+    environment = make_environment(name, num_agents, options)
+    return Batched(
+        environment,
+        envs,
+        batching=batching or entry.batching,
+        reset=reset or entry.reset,
+        pool_size=pool_size,
+    )
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise
+        raise ValueError(f"scenario is {name!r}: there is no module {error.name!r}") from None
+    factory = getattr(found, function, None)
+    if not callable(factory):
+        raise ValueError(f"scenario is {name!r}: module {module!r} has no function {function!r}")
+    made: Callable[..., Any] = factory
+    return made

@@ -12,6 +12,18 @@ RESETS = ("pool", "exact")
 """Where a new episode comes from: a start made in advance, or a reset within the step."""
 
 
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless the field's value is one of its choices."""
+    if value not in choices:
+        raise ValueError(f"{field} is {value!r}: it must be one of {', '.join(choices)}")
+
+
+def check_count(field: str, value: int) -> None:
+    """Raise `ValueError` unless the field's value is a whole number of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{field} is {value!r}: it must be a whole number of at least 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class NeomConfig:
     """Options of `scenarios.neom`. Raises `ValueError` naming field, value and rule."""
@@ -24,9 +36,11 @@ class NeomConfig:
     """Timesteps of an episode."""
 
     def __post_init__(self) -> None:
-        if self.task not in NEOM_TASKS:
-            raise ValueError(f"task is {self.task!r}: it must be one of {', '.join(NEOM_TASKS)}")
-        if self.reward not in REWARDS:
-            raise ValueError(f"reward is {self.reward!r}: it must be one of {', '.join(REWARDS)}")
-        if not isinstance(self.horizon, int) or self.horizon < 1:
-            raise ValueError(f"horizon is {self.horizon!r}: it must be a whole number of at least 1")
+        check_choice("task", self.task, NEOM_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("horizon", self.horizon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnConfig:
+    """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""

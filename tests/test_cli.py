@@ -16,6 +16,7 @@ from scaleprof import __version__
 from scaleprof.child import Outcome
 from scaleprof.cli import main
 from scaleprof.options import DEFAULTS, option_name
+from scenarios import SCENARIOS
 
 SWEEP_OPTIONS = [
     *(option_name(name) for name in DEFAULTS),
@@ -132,7 +133,9 @@ def test_models_fit_the_terminal(
 def test_scenarios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
     assert main(["list", "scenarios"]) == 0
-    name, tasks, agents = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == list(SCENARIOS)
+    name, tasks, agents = lines[:3]
     assert name.startswith("neom: ")
     assert "our reconstruction" in name
     assert tasks == "    tasks: simple-sine, half-1-half-(-1), quick-flip"

@@ -1,0 +1,188 @@
+"""Any multi-agent environment of Jumanji as a `scenarios.wrappers.Environment`.
+
+Jumanji itself is not imported here: whoever hands over one of its environments has done so.
+
+What Jumanji (1.1.2) leaves to each environment, and what becomes of it:
+
+Episode end   `TimeStep.last()`. It is a termination where the discount is 0 for every agent, else a truncation. Some
+              environments (Cleaner, RobotWarehouse, SearchAndRescue) call reaching their time limit a termination too:
+              `truncated` tells such ends apart. Discounts between the ends (Connector gives 0 to an agent that is done)
+              are not used: an episode is the team's.
+Reward        one number for the team, given to every agent, or one for each agent, which `reward="shared"` replaces by
+              their mean.
+Observation   what `observe` makes of state and timestep: float32, (N, F), with F independent of N.
+Actions       a `MultiDiscreteArray` with as many choices for every agent, or a `BoundedArray` (N, A), to whose bounds
+              [−1, 1] is stretched.
+Randomness    the state's `key` is replaced before every step: episodes from the same start of a reset pool share their
+              start only.
+Late starts   there are none: `elapsed` is ignored and every episode starts at timestep 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+
+from sable.types import Observation, Space
+from scenarios.config import REWARDS
+from scenarios.wrappers import EnvironmentStep
+
+JumanjiEnvironment: TypeAlias = Any
+"""A `jumanji.Environment`."""
+TimeStep: TypeAlias = Any
+"""A `jumanji.types.TimeStep`."""
+Observe: TypeAlias = Callable[[Any, TimeStep], Float[Array, "N F"]]
+"""Features from Jumanji's state and timestep."""
+
+
+class AdaptedState(NamedTuple):
+    """The state of one environment."""
+
+    environment: PyTree[Any]
+    """Jumanji's own."""
+    step_count: Int[Array, ""]
+
+
+class Adapted:
+    """One of Jumanji's environments; see the module's docstring for what is made of its conventions.
+
+    `observe` is `flat_observation` where it is not given. `reward` is `shared`, `individual` or, by default, whatever
+    the environment gives. `truncated(state, timestep)` says, of an episode that ended, whether it was cut off; without
+    it, Jumanji's discount does. `episode_limit` is the environment's `time_limit` where it is not given.
+
+    Raises `ValueError` for an environment without agents or a time limit, with actions of another kind, with a reward
+    of the team where each agent's own is asked for, and for features of another shape.
+    """
+
+    def __init__(
+        self,
+        environment: JumanjiEnvironment,
+        observe: Observe | None = None,
+        *,
+        reward: str | None = None,
+        truncated: Callable[[Any, TimeStep], Bool[Array, ""]] | None = None,
+        episode_limit: int | None = None,
+    ) -> None:
+        if reward not in (None, *REWARDS):
+            raise ValueError(f"reward is {reward!r}: it must be one of {', '.join(REWARDS)}")
+        self.environment = environment
+        self._name = type(environment).__name__
+        self._agents = int(getattr(environment, "num_agents", 0)) or _first_axis(environment.action_spec)
+        if self._agents < 1:
+            raise ValueError(f"{self._name} has no agents: it needs num_agents, or actions of shape (agents, …)")
+        limit = episode_limit or getattr(environment, "time_limit", None)
+        if not limit:
+            raise ValueError(f"{self._name} has no time_limit: give episode_limit")
+        self._limit = int(limit)
+        self._observe = observe or (lambda _, timestep: flat_observation(timestep.observation, self._agents))
+        self._truncated = truncated
+        actions, self._bounds = self._action_kind()
+        state, timestep = jax.eval_shape(environment.reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
+        features = jax.eval_shape(self._observe, state, timestep)
+        if features.ndim != 2 or features.shape[0] != self._agents:
+            raise ValueError(
+                f"{self._name} is observed in shape {features.shape}: it must be ({self._agents}, features)"
+            )
+        self.space = Space(self._agents, features.shape[1], actions, continuous=self._bounds is not None)
+        _, timestep = jax.eval_shape(environment.step, state, self._action_shape())
+        own = timestep.reward.shape == (self._agents,)
+        if reward == "individual" and not own:
+            raise ValueError(f"reward is 'individual': {self._name} rewards the team as a whole: write shared")
+        self._shared = reward == "shared" or not own
+
+    @property
+    def episode_limit(self) -> int:
+        """Timesteps after which Jumanji ends an episode."""
+        return self._limit
+
+    def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[AdaptedState, Observation]:
+        """Start an episode, always at timestep 0."""
+        state, timestep = self.environment.reset(jax.random.key_data(key))
+        step_count = jnp.zeros((), dtype=jnp.int32)
+        return AdaptedState(state, step_count), self._observation(state, timestep, step_count)
+
+    def step(
+        self, state: AdaptedState, actions: Int[Array, " N"] | Float[Array, "N A"], key: PRNGKeyArray
+    ) -> EnvironmentStep:
+        """One step of Jumanji's environment."""
+        after, timestep = self.environment.step(_with_key(state.environment, key), self._jumanji_actions(actions))
+        step_count = state.step_count + 1
+        ended = timestep.last()
+        terminated = ended & (timestep.discount == 0).all()
+        if self._truncated is not None:
+            terminated = ended & ~self._truncated(after, timestep)
+        reward = jnp.asarray(timestep.reward, dtype=jnp.float32)
+        return EnvironmentStep(
+            state=AdaptedState(after, step_count),
+            observation=self._observation(after, timestep, step_count),
+            reward=jnp.broadcast_to(reward.mean(), (self._agents,)) if self._shared else reward,
+            discount=1.0 - terminated.astype(jnp.float32),
+            ended=ended,
+        )
+
+    def _observation(self, state: Any, timestep: TimeStep, step_count: Int[Array, ""]) -> Observation:
+        mask = getattr(timestep.observation, "action_mask", None)
+        shape = (self._agents, self.space.actions)
+        return Observation(
+            features=self._observe(state, timestep).astype(jnp.float32),
+            action_mask=jnp.ones(shape, dtype=bool) if mask is None else mask.astype(bool),
+            step_count=step_count,
+        )
+
+    def _action_kind(self) -> tuple[int, tuple[np.ndarray, np.ndarray] | None]:
+        """How many actions or dimensions, and their bounds where they are continuous."""
+        spec = self.environment.action_spec
+        if spec.shape[:1] == (self._agents,):
+            if hasattr(spec, "num_values") and len(set(np.ravel(spec.num_values).tolist())) == 1:
+                return int(np.ravel(spec.num_values)[0]), None
+            if hasattr(spec, "minimum") and len(spec.shape) == 2 and jnp.issubdtype(spec.dtype, jnp.floating):
+                low, high = (np.broadcast_to(x, spec.shape) for x in (spec.minimum, spec.maximum))
+                if np.isfinite(low).all() and np.isfinite(high).all():
+                    return spec.shape[1], (low, high)
+        raise ValueError(f"{self._name} acts by {spec}: it must be a choice or a bounded vector, alike for every agent")
+
+    def _action_shape(self) -> jax.ShapeDtypeStruct:
+        spec = self.environment.action_spec
+        return jax.ShapeDtypeStruct(spec.shape, spec.dtype)
+
+    def _jumanji_actions(self, actions: Int[Array, " N"] | Float[Array, "N A"]) -> Array:
+        if self._bounds is None:
+            return actions.astype(jnp.int32)
+        low, high = self._bounds
+        return jnp.asarray(low + (actions + 1.0) / 2.0 * (high - low))
+
+
+def flat_observation(observation: Any, agents: int) -> Float[Array, "N F"]:
+    """All fields of Jumanji's observation that have an axis of agents first, but for the mask, side by side as float32.
+
+    An environment whose fields grow with N, or whose other axes happen to be as long, needs an `observe` of its own.
+    """
+    fields = observation._asdict() if hasattr(observation, "_asdict") else vars(observation)
+    leaves = jax.tree.leaves({name: value for name, value in fields.items() if name != "action_mask"})
+    own = [leaf.reshape(agents, -1).astype(jnp.float32) for leaf in leaves if leaf.shape[:1] == (agents,)]
+    if not own:
+        raise ValueError(f"{type(observation).__name__} has no field of shape ({agents} agents, …): give observe")
+    return jnp.concatenate(own, axis=-1)
+
+
+def is_jumanji(environment: object) -> bool:
+    """Whether this is one of Jumanji's environments (and not an `Environment` of ours)."""
+    return all(hasattr(environment, name) for name in ("action_spec", "observation_spec", "reset", "step"))
+
+
+def _with_key(state: Any, key: PRNGKeyArray) -> Any:
+    """Jumanji's state with another key, where it holds one."""
+    if not hasattr(state, "key"):
+        return state
+    fresh = jax.random.key_data(key)
+    return state._replace(key=fresh) if hasattr(state, "_replace") else dataclasses.replace(state, key=fresh)
+
+
+def _first_axis(spec: Any) -> int:
+    return int(spec.shape[0]) if getattr(spec, "shape", ()) else 0
