@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scenarios.config import NEOM_TASKS, NeomConfig, OwnConfig
+from scenarios.config import CONNECTOR_TASKS, NEOM_TASKS, ConnectorConfig, NeomConfig, OwnConfig
 
 if TYPE_CHECKING:
     from scenarios.wrappers import Batched, Environment
@@ -74,6 +74,19 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             actions="2 to 5 discrete, all legal",
             scaling_rule="none needed: an agent's task is the same in every team",
             reset="exact",
+        ),
+        ScenarioEntry(
+            name="connector",
+            summary="Pairs of points on a board are connected by wires that must not cross (Jumanji's Connector)",
+            factory="scenarios.connector:make",
+            config=ConnectorConfig,
+            tasks=CONNECTOR_TASKS,
+            min_agents=1,
+            max_agents=16_384,
+            sensible_agents=4096,
+            observation="54 numbers: position, way to the target, 5×5 windows of blockers and of targets",
+            actions="5 discrete, masked",
+            scaling_rule="10 cells an agent, square board; start and target at most 3 rows and 3 columns apart",
         ),
     )
 }

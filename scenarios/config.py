@@ -41,6 +41,26 @@ class NeomConfig:
         check_count("horizon", self.horizon)
 
 
+CONNECTOR_TASKS = ("scaled",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorConfig:
+    """Options of `scenarios.connector`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "scaled"
+    """`scaled`: a board that grows with the team."""
+    reward: str = "individual"
+    """`individual`: every agent receives its own; `shared`: the team's mean."""
+    horizon: int = 50
+    """Timesteps after which an episode is cut off."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, CONNECTOR_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("horizon", self.horizon)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig:
     """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""
