@@ -28,6 +28,8 @@ POINT_FIELDS = (
     "minibatches",
     "dtype",
     "match",
+    "batching",
+    "reset",
     "settings",
     "seed",
     "side",
@@ -63,6 +65,10 @@ class Record:
     minibatches: int = 0
     dtype: str = ""
     match: str = ""
+    batching: str = ""
+    """How environments were to be stepped: `vmap`, `map`, or `auto`; `batched_by` says what that came to."""
+    reset: str = ""
+    """`pool` or `exact`: where a new episode came from."""
     settings: str = ""
     seed: int = 0
     repeat: int = 0
@@ -87,6 +93,7 @@ class Record:
     platform: str = ""
     device: str = ""
     pinned_cpus: str = ""
+    batched_by: str = ""
     parameters: int | None = None
     matched_embed_dim: int | None = None
     reference_parameters: int | None = None
@@ -139,6 +146,8 @@ class Record:
     first_update_seconds: float | None = None
     act_seconds: float | None = None
     env_seconds: float | None = None
+    reset_seconds: float | None = None
+    """One reset, in the making of the pool of starts; outside of what is measured."""
     rollout_seconds: float | None = None
     learn_seconds: float | None = None
     update_seconds: float | None = None
@@ -178,6 +187,7 @@ class Record:
     mean_reward: float | None = None
     mean_return: float | None = None
     episode_return: float | None = None
+    episode_length: float | None = None
     decoder_steps: float | None = None
     parameters_moved: float | None = None
 

@@ -24,6 +24,8 @@ from reports.units import UNKNOWN, format_bytes, format_rate
 _GAP = 2
 _NARROWEST_LABEL = 8
 _NOT_KNOWN = "n/a"
+ENVIRONMENT_SHARE = 0.3
+"""From this share of an update on, a sweep measures the environment."""
 _DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
 """Axes on which the width of a matched model depends."""
 
@@ -56,6 +58,7 @@ def render_summary(records: Sequence[Record], console: Console, *, title: str = 
     _print_measure(console, pivot, heading, rate_of, rate_text, lower_is_better=False)
     _print_matches(console, pivot, records)
     _print_failures(console, pivot)
+    _print_environment_share(console, records)
     _print_counts(console, records)
 
 
@@ -240,6 +243,26 @@ def _print_failures(console: Console, pivot: Pivot) -> None:
     if lines:
         console.print()
         _print_lines(console, "Not measured:", *lines)
+
+
+def _print_environment_share(console: Console, records: Sequence[Record]) -> None:
+    """Where the environments take so much of an update that the sweep measures them and not the models."""
+    lines = []
+    for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
+        shares = {
+            record.agents: record.env_seconds / record.update_seconds
+            for record in records
+            if (record.model, record.mode) == (model, mode) and record.env_seconds and record.update_seconds
+        }
+        large = [f"{share:.0%} at {agents}" for agents, share in sorted(shares.items()) if share > ENVIRONMENT_SHARE]
+        if large:
+            lines.append(f"  {_shown(model)} {_shown(mode)}: {', '.join(large)} agents")
+    if lines:
+        console.print()
+        heading = (
+            f"Environments that take over {ENVIRONMENT_SHARE:.0%} of an update (it is them that is measured there):"
+        )
+        _print_lines(console, heading, *lines)
 
 
 def _print_counts(console: Console, records: Sequence[Record]) -> None:

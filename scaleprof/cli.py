@@ -84,6 +84,14 @@ def sweep(
     reward: Annotated[
         Text, _axis("--reward", "Team mean (shared) or each agent's own (individual).", "shared", metavar="KIND")
     ] = None,
+    batching: Annotated[
+        Text,
+        _axis("--batching", "Step environments by vmap or map; auto tries both.", "by scenario", metavar="HOW"),
+    ] = None,
+    reset: Annotated[
+        Text,
+        _axis("--reset", "New episodes from a pool of starts, or exact.", "by scenario", metavar="HOW"),
+    ] = None,
     model: Annotated[Text, _axis("--model", "Models, or pairs such as sable:chunkwise,mat:dense.", "sable,mat")] = None,
     mode: Annotated[Text, _axis("--mode", "Keep only these modes.", "each model's own")] = None,
     chunk: Annotated[Text, _axis("--chunk", "Timesteps per chunk, for chunkwise modes.", "1")] = None,
@@ -257,7 +265,10 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
             _echo_entry(
                 f"{scenario.name}: {scenario.summary}",
                 f"tasks: {', '.join(scenario.tasks)}",
-                f"agents: {scenario.min_agents} to {scenario.max_agents}",
+                f"agents: {scenario.min_agents} to {scenario.sensible_agents or scenario.max_agents}",
+                f"scaling rule: {scenario.scaling_rule}",
+                f"observation: {scenario.observation}",
+                f"actions: {scenario.actions}",
             )
     return 0
 

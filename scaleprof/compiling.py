@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scaleprof.programs import Programs
 
 MEASURED = ("act", "rollout", "learn")
-"""The programs that a record has figures of; `init` and `environment` are small beside them."""
+"""The programs that a record has figures of; those of the environments alone are small beside them."""
 CACHE_READ = "/jax/compilation_cache/cache_hits"
 CACHE_WRITTEN = "/jax/compilation_cache/cache_misses"
 """The names by which jax tells of its compilation cache (`jax._src.compiler` of 0.10)."""
@@ -120,8 +120,9 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     )
     if task.measure != MEMORY:
         send(events, "phase", name="compile environment")
-        _, _, times = compile_program(programs, "environment")
-        worked += sum(times.values())
+        for name in ("environment", *(["refresh"] if programs.pool_size else [])):
+            _, _, times = compile_program(programs, name)
+            worked += sum(times.values())
     return Compiling(worked, cache.reads == 0)
 
 

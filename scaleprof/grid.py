@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.machinery
 import itertools
 import math
-import os
-import pkgutil
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +13,7 @@ from reports.record import Record
 from sable.config import DTYPES, ModelConfig, PPOConfig
 from sable.models import MODELS, ModelEntry, find, is_own
 from scaleprof.errors import UserError
+from scaleprof.own_modules import check_module
 from scaleprof.parsing import convert_setting, nearest, parse_setting
 
 MAX_POINTS = 10_000
@@ -38,6 +35,7 @@ AXIS_OPTIONS = {
     "remat": "--remat",
     "accumulate": "--accumulate",
     "segment": "--segment",
+    "agents": "--agents",
 }
 """Config fields that `--set` leaves to an option of their own."""
 
@@ -65,6 +63,10 @@ class Point:
     dtype: str
     seed: int
     repeat: int
+    batching: str = ""
+    """How environments are stepped: `vmap`, `map`, or `auto`, whichever is faster when tried."""
+    reset: str = ""
+    """Where a new episode comes from: `pool` or `exact`."""
     match: str = ""
     """`params`: the width is another, at which the model has as many parameters as Sable in `embed_dim`."""
     settings: tuple[tuple[str, str], ...] = ()
@@ -95,7 +97,7 @@ class Point:
 
     def scenario_options(self) -> dict[str, Any]:
         """The scenario's options beside its name and size."""
-        return self._group("scenario", scenarios.SCENARIOS[self.scenario.partition(":")[0]].config)
+        return self._group("scenario", scenarios.find(self.scenario).config)
 
     def _group(self, group: str, config: type[Any]) -> dict[str, Any]:
         """This point's settings of one group, typed, by field name."""
@@ -152,6 +154,9 @@ class Axes:
     repeats: int
     settings: tuple[tuple[str, str], ...]
     match: str = ""
+    batching: str = ""
+    reset: str = ""
+    """As the scenario declares, where these are empty."""
 
     @property
     def size(self) -> int:
@@ -166,6 +171,7 @@ class Axes:
         Raises `UserError` for the first point whose sizes do not fit together.
         """
         points = []
+        scenario = scenarios.find(self.scenario)
         for repeat, seed, agents, seq_len, envs, embed_dim, heads, blocks, dtype, (model, mode) in itertools.product(
             range(self.repeats),
             self.seed,
@@ -196,6 +202,8 @@ class Axes:
                     dtype=dtype,
                     seed=seed,
                     repeat=repeat,
+                    batching=self.batching or scenario.batching,
+                    reset=self.reset or scenario.reset,
                     match=self.match,
                     settings=self.settings,
                 )
@@ -214,13 +222,10 @@ def check(point: Point) -> None:
         if point.match:
             dataclasses.replace(model, model="sable")  # which is built in the given width, and must have one that fits
         point.ppo_config()
-        entry, _ = scenarios.resolve(point.scenario, point.scenario_options())
+        scenario, options = scenarios.resolve(point.scenario, point.scenario_options())
+        scenario.check_agents(getattr(options, "task", ""), point.agents)
     except ValueError as error:
         raise UserError(_as_option(str(error))) from None
-    if not entry.min_agents <= point.agents <= entry.max_agents:
-        raise UserError(
-            f"--agents: {point.agents} is out of range: {entry.name} takes {entry.min_agents} to {entry.max_agents}"
-        )
 
 
 def _as_option(message: str) -> str:
@@ -242,7 +247,7 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
     for name in models:
         model, colon, mode = name.partition(":")
         if is_own(name):
-            _check_module(name)
+            check_module(name, "--model", MODELS)
             pairs.append((name, ""))
             continue
         if model not in MODELS:
@@ -256,33 +261,6 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
             f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'{own}"
         )
     return chosen
-
-
-def _check_module(name: str) -> None:
-    """Raise `UserError` where the module of somebody's own model is surely not there; nothing is imported."""
-    module, _, function = name.partition(":")
-    first, *rest = module.split(".")
-    if not (first and all(rest)):
-        raise UserError(f"--model: '{name}' names no module: write module:function, such as mypackage.module:factory")
-    # Of the first part any importer may know (an editable installation has its own); the rest is in the package's path.
-    specs = (finder.find_spec(first, [os.getcwd(), *sys.path]) for finder in sys.meta_path)
-    spec = next((spec for spec in specs if spec is not None), None)
-    if spec is None:
-        raise UserError(f"--model: there is no model and no module '{first}': {nearest(first, MODELS)}")
-    parent = first
-    for part in rest:
-        if spec.submodule_search_locations is None:
-            raise UserError(
-                f"--model: there is no module '{module}': '{parent}' is no package, write {parent}:function"
-            )
-        within = list(spec.submodule_search_locations)
-        spec = importlib.machinery.PathFinder.find_spec(part, within)
-        if spec is None:
-            known = [found.name for found in pkgutil.iter_modules(within)]
-            raise UserError(f"--model: there is no module '{part}' in '{parent}': {nearest(part, known)}")
-        parent += f".{part}"
-    if not function.isidentifier():
-        raise UserError(f"--model: '{name}' names no function: write {module}:function")
 
 
 def _bare_modes(entry: ModelEntry, modes: tuple[str, ...]) -> tuple[str, ...]:
@@ -301,8 +279,11 @@ def _known_mode(entry: ModelEntry, mode: str) -> str:
 
 
 def choose_scenario(name: str) -> str:
-    """Check the name of a scenario, `neom` or `neom:task`."""
+    """Check the name of a scenario, `neom`, `neom:task` or "module:function" of somebody's own."""
     base, colon, task = name.partition(":")
+    if scenarios.is_own(name):
+        check_module(name, "--scenario", scenarios.SCENARIOS)
+        return name
     if base not in scenarios.SCENARIOS:
         raise UserError(f"--scenario: there is no scenario '{base}': {nearest(base, scenarios.SCENARIOS)}")
     tasks = scenarios.SCENARIOS[base].tasks
@@ -326,11 +307,13 @@ def choose_settings(
 
     The last of equal names counts; an option that is None was not given.
     """
-    config = scenarios.SCENARIOS[scenario.partition(":")[0]].config
+    config = scenarios.find(scenario).config
     groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": config}
     settings = dict(parse_setting(text, groups, AXIS_OPTIONS) for text in texts)
+    if reward is not None and not hasattr(config, "reward"):
+        raise UserError(f"--reward: scenario {scenario} knows one kind of reward: leave it out")
     given = {"scenario_reward": reward} | sugar
     settings |= {name.replace("_", ".", 1): value for name, value in given.items() if value is not None}
-    if ":" in scenario and "scenario.task" in settings:
+    if ":" in scenario and "scenario.task" in settings and not scenarios.is_own(scenario):
         raise UserError(f"--set: scenario.task is already chosen by --scenario {scenario}: give one of the two")
     return tuple(sorted(settings.items()))

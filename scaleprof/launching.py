@@ -118,7 +118,7 @@ def measure_point(
         cached = compile_cache(run.path, point) if options.reuse_compiled and kind != MEMORY else {}
         log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
         outcome = run_child(
-            make_task(point, kind, options),
+            make_task(point, kind, options, batching=run.batching_of(point)),
             {**variables(machine.environment, kind), **cached},
             log,
             timeout_seconds=options.timeout_seconds,
@@ -153,7 +153,7 @@ def compile_cache(run: Path, point: Point) -> dict[str, str]:
     }
 
 
-def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0) -> Task:
+def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0, batching: str = "") -> Task:
     """What the child of this kind is asked to do."""
     return Task(
         point=point,
@@ -163,6 +163,7 @@ def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0)
         warmup_updates=options.warmup_updates,
         memory_limit_bytes=options.memory_limit_bytes,
         pin=options.pin,
+        batching=batching,
         burst=burst,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 import sys
 import time
@@ -32,6 +33,8 @@ SPREAD = 0.2
 WARMUP_FACTOR = 5
 WARMUP_SECONDS = 10.0
 """Warming up is given up as unsteady after this many times the updates asked for, or after this long."""
+REFRESH_UPDATES = 8
+"""Updates between two makings of the pool of starts."""
 BURST_SECONDS = 0.1
 """How long the updates of one turn take at least, where two processes take turns."""
 CONTENDED = 0.15
@@ -77,14 +80,18 @@ def run_programs(
     if task.measure == MEMORY:
         return trainer.seconds
     send(events, "phase", name="act and environment alone")
+    if programs.pool_size:
+        trainer.refresh()
     act, environment = (time_alone(program, trainer.state) for program in (programs.act, programs.environment))
     send(
         events,
         "facts",
         act_seconds=statistics.median(act[1:]),
         env_seconds=statistics.median(environment[1:]),
+        reset_seconds=statistics.median(trainer.refresh_seconds) / programs.pool_size if programs.pool_size else None,
         parameters_moved=programs.distance(start_params, trainer.state.params),
         episode_return=programs.episode_return(trainer.state),
+        episode_length=programs.episode_length(trainer.state),
     )
     return trainer.seconds + sum(act) + sum(environment)
 
@@ -95,7 +102,10 @@ class Trainer:
     def __init__(self, programs: Programs, state: TrainState, events: TextIO) -> None:
         self.state = state
         self.seconds = 0.0
-        """What all its updates took so far."""
+        """What all its updates took so far, and the making of starts between them."""
+        self.refresh_seconds: list[float] = []
+        self._done = 0
+        self._last_reward = 0.0
         self._programs = programs
         self._events = events
         self._phase = ""
@@ -110,6 +120,9 @@ class Trainer:
         """
         if phase != self._phase:
             self._phase, self._updates = phase, 0
+        if self._programs.pool_size and self._done % REFRESH_UPDATES == REFRESH_UPDATES - 1:
+            self.refresh()
+        self._done += 1
         rollout = timing.timed(self._programs.rollout, self.state)
         state, trajectory = rollout.result
         learn = timing.timed(self._programs.learn, state, trajectory)
@@ -122,11 +135,27 @@ class Trainer:
             **as_floats(metrics),
         }
         self._untold.append({"update": self._updates, "phase": phase, **labels, **sample})
+        self._last_reward = sample.get("mean_reward", 0.0)
         self._updates += 1
         self.seconds += sample["update_seconds"]
         if time.monotonic() - self._told_at >= TELL_SECONDS:
             self.tell()
         return sample
+
+    def refresh(self) -> None:
+        """Make new starts for the episodes to come, outside of what is measured."""
+        made = timing.timed(self._programs.refresh, self.state)
+        self.state = made.result
+        self.refresh_seconds.append(made.seconds)
+        self.seconds += made.seconds
+
+    def check(self) -> None:
+        """Raise `ValueError` where the environments are in a state that no model can act in."""
+        defect = self._programs.defects(self.state)
+        if not math.isfinite(self._last_reward):
+            defect = f"rewards of an update are {self._last_reward} on average"
+        if defect:
+            raise ValueError(f"the scenario: {defect}")
 
     def tell(self) -> None:
         """Tell of the updates that were not told of yet."""
@@ -140,6 +169,7 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
     assert task.point is not None
     warmup, discarded = warm_up(lambda: trainer.update("warm up"), task.warmup_updates)
     trainer.tell()
+    trainer.check()
     send(events, "phase", name="measure")
     crowd = Crowd()
     samples: list[Sample] = []
@@ -152,6 +182,7 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
             while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
                 samples.append(trainer.update("measure"))
     trainer.tell()
+    trainer.check()
     seconds = total_seconds(samples)
     return {
         "first_update_seconds": discarded[0]["update_seconds"] if discarded else None,

@@ -24,13 +24,16 @@ from scaleprof.pairs import SIDES, find_version
 from scaleprof.parsing import nearest, parse_axis, parse_names, parse_size
 from scaleprof.probes import host
 from scaleprof.probes.nvml import Nvml, load_nvml
-from scaleprof.protocol import MEMORY, SPEED, TOGETHER
+from scaleprof.protocol import AUTO, MEMORY, SPEED, TOGETHER
+from scenarios.config import BATCHINGS, RESETS
 
 DEFAULTS: dict[str, Any] = {
     "agents": "16,128,1024",
     "seq_len": "16",
     "scenario": "neom",
     "reward": None,
+    "batching": "",
+    "reset": "",
     "model": "sable,mat",
     "mode": "",
     "chunk": "1",
@@ -148,6 +151,8 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
         minibatches=None if values["minibatches"] is None else _at_least(values, "minibatches", 1),
         repeats=_at_least(values, "repeats", 1),
         match=_match(values["match"]),
+        batching=_choice(values["batching"], "--batching", (*BATCHINGS, AUTO)),
+        reset=_choice(values["reset"], "--reset", RESETS),
         settings=choose_settings(
             settings,
             scenario,
@@ -163,6 +168,12 @@ def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
 def option_name(name: str) -> str:
     """`seq_len` → `--seq-len`."""
     return "--" + name.replace("_", "-")
+
+
+def _choice(value: str, option: str, choices: tuple[str, ...]) -> str:
+    if value and value not in choices:
+        raise UserError(f"{option}: there is no '{value}': {nearest(value, choices)}")
+    return value
 
 
 def _match(value: str) -> str:

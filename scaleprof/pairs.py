@@ -73,7 +73,7 @@ def measure_pair(
     Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
     `MIN_BURSTS`. Where one fails the others go on.
     """
-    task = make_task(point, TOGETHER, options, burst=BURST_UPDATES)
+    task = make_task(point, TOGETHER, options, burst=BURST_UPDATES, batching=run.batching_of(point))
     began = time.monotonic()
     with ExitStack() as stack:
         children = []

@@ -18,7 +18,7 @@ from sable.mixers.blockwise_attention import BLOCK
 from sable.models import build_policy
 from sable.types import Observation, Params, Scenario, TrainState
 from scaleprof.grid import Point
-from scenarios import make_environment
+from scenarios import make_scenario
 from scenarios.wrappers import Batched
 
 
@@ -28,9 +28,18 @@ class Programs:
     reference_parameters: int | None
     """Parameters of the model that this one's width was matched to, if it was."""
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: Point, batching: str = "") -> None:
         config = point.ppo_config()
-        scenario = Batched(make_environment(point.scenario, point.agents, point.scenario_options()), point.envs)
+        self.batching = batching or point.batching
+        scenario = make_scenario(
+            point.scenario,
+            point.agents,
+            point.scenario_options(),
+            point.envs,
+            batching=self.batching,
+            reset=point.reset,
+        )
+        self.pool_size = scenario.pool_size
         model, self.reference_parameters = point.model_config(), None
         if point.match:
             model, self.reference_parameters = match_parameters(model, scenario.space)
@@ -48,6 +57,7 @@ class Programs:
             "rollout": functools.partial(ppo.rollout, policy, scenario, config),
             "learn": functools.partial(ppo.learn, policy, config),
             "environment": functools.partial(random_play, scenario, config.seq_len),
+            "refresh": functools.partial(refresh, scenario),
         }
         self._compiled: dict[str, jax.stages.Compiled] = {}
         self._seeds = (jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.uint32))
@@ -76,7 +86,7 @@ class Programs:
             arguments = self._seeds
         elif name == "learn":
             arguments = jax.eval_shape(self._functions["rollout"], self._state)
-        jitted = jax.jit(function, donate_argnums=0) if name in ("rollout", "learn") else jax.jit(function)
+        jitted = jax.jit(function, donate_argnums=0) if name in ("rollout", "learn", "refresh") else jax.jit(function)
         return jitted.trace(*arguments)
 
     def compile(self, name: str, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -114,6 +124,24 @@ class Programs:
         """The environment steps of a rollout without any model."""
         return self._compiled["environment"]
 
+    @property
+    def refresh(self) -> Callable[..., TrainState]:
+        """The same state with a new pool of starts; donates the state."""
+        return self._compiled["refresh"]
+
+    @staticmethod
+    def defects(state: TrainState) -> str:
+        """What is illegal about the environments as they stand: a line, or nothing."""
+        observation = jax.device_get(state.observation)
+        if not np.isfinite(observation.features).all():
+            env, agent, feature = np.argwhere(~np.isfinite(observation.features))[0]
+            return f"feature {feature} of agent {agent} in environment {env} is not finite"
+        blocked = ~observation.action_mask.any(axis=-1)
+        if blocked.any():
+            env, agent = np.argwhere(blocked)[0]
+            return f"agent {agent} in environment {env} has no legal action"
+        return ""
+
     @staticmethod
     def distance(before: Params, after: Params) -> float:
         """L2 distance between two sets of parameters, computed on the host so that nothing is compiled for it."""
@@ -126,6 +154,19 @@ class Programs:
         statistics = jax.device_get(state.env_state.statistics)
         finished = statistics.episodes > 0
         return float(statistics.last_return[finished].mean()) if finished.any() else None
+
+    @staticmethod
+    def episode_length(state: TrainState) -> float | None:
+        """Mean timesteps of the last whole episodes; None before any environment finished one."""
+        statistics = jax.device_get(state.env_state.statistics)
+        finished = statistics.episodes > 0
+        return float(statistics.last_length[finished].mean()) if finished.any() else None
+
+
+def refresh(scenario: Batched, state: TrainState) -> TrainState:
+    """The state with a new pool of starts for the episodes to come."""
+    key, pool_key = jax.random.split(state.key)
+    return state._replace(env_state=scenario.refresh(state.env_state, pool_key), key=key)
 
 
 def random_play(scenario: Scenario, seq_len: int, state: TrainState) -> PyTree:

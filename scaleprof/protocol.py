@@ -16,6 +16,9 @@ from scaleprof.grid import Point
 OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
 """What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
 
+AUTO = "auto"
+"""The batching of environments that is chosen by trying."""
+
 TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
 """What one child measures: both at once, or one of the two."""
 
@@ -37,6 +40,8 @@ class Task:
     warmup_updates: int = 0
     """Updates that come before and are not measured, at least."""
     memory_limit_bytes: int = 0
+    batching: str = ""
+    """What an earlier point found to be faster, where its environments' batching is `auto`."""
     pin: tuple[int, ...] = ()
     """Cores that the child keeps to; empty leaves them as they are."""
     burst: int = 0

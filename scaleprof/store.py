@@ -28,6 +28,7 @@ from reports.csv_file import read_records, write_records
 from reports.mapping import record_from_mapping, record_to_mapping
 from reports.record import Record, point_key
 from scaleprof.errors import UserError
+from scaleprof.grid import Point
 from scaleprof.lock import LOCK, take_lock
 
 SCHEMA = 1
@@ -126,6 +127,17 @@ class RunDirectory:
         except (OSError, ValueError):
             return {}
         return found
+
+    def batching_of(self, point: Point) -> str:
+        """What points of the same environments found to be the faster batching, empty before any did."""
+        same = ("scenario", "agents", "envs", "settings", "reset")
+        wanted = point.record()
+        found = (
+            record.batched_by
+            for record in self.records
+            if record.batching == point.batching and all(getattr(record, n) == getattr(wanted, n) for n in same)
+        )
+        return next((batching for batching in found if batching), "")
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
         """Keep the per-update samples of one point, if it got as far as an update, in place of an earlier try's."""

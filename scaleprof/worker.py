@@ -22,13 +22,14 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+import scenarios
 from sable.models import is_own
 from scaleprof import __version__
 from scaleprof.compiling import PredictedOomError, compile_programs
 from scaleprof.measuring import run_programs
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
-from scaleprof.protocol import OOM_SIGNS, PROTOCOL, Task, send, under_limit
+from scaleprof.protocol import AUTO, OOM_SIGNS, PROTOCOL, Task, send, under_limit
 
 
 def main() -> int:
@@ -112,7 +113,7 @@ def import_libraries() -> None:
 def measure(task: Task, events: TextIO) -> None:
     """Compile, warm up and measure one point, sending what is known as soon as it is."""
     assert task.point is not None
-    if is_own(task.point.model):
+    if is_own(task.point.model) or scenarios.is_own(task.point.scenario):
         sys.path.insert(0, os.getcwd())  # As for a script of the user's; the project's own names come first.
     send(events, "phase", name="start")
     imported = timing.timed_host(import_libraries)
@@ -132,10 +133,16 @@ def measure(task: Task, events: TextIO) -> None:
         pinned_cpus=" ".join(str(cpu) for cpu in task.pin),
         host_rss_start_bytes=host.rss_bytes(),
     )
-    programs = Programs(task.point)
+    batching = task.point.batching
+    if batching == AUTO:
+        from scaleprof.batching import faster_batching
+
+        batching = task.batching or faster_batching(task.point, events)
+    programs = Programs(task.point, batching)
     send(
         events,
         "facts",
+        batched_by=programs.batching,
         parameters=programs.parameters,
         matched_embed_dim=programs.embed_dim if task.point.match else None,
         reference_parameters=programs.reference_parameters,

@@ -38,7 +38,7 @@ def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[st
         timestep = 0
         found |= _seen(observation, timestep)
         for _ in range(steps):
-            result = step(state, _random_actions(space, observation, generator), next(keys))
+            result = step(state, random_actions(space, observation, generator), next(keys))
             timestep += 1
             found = _seen(result.observation, timestep) | _felt(result, timestep, environment.episode_limit) | found
             state, observation = result.state, result.observation
@@ -168,7 +168,7 @@ def _felt(step: EnvironmentStep, timestep: int, episode_limit: int) -> dict[str,
     return found
 
 
-def _random_actions(space: Space, observation: Observation, generator: np.random.Generator) -> jax.Array:
+def random_actions(space: Space, observation: Observation, generator: np.random.Generator) -> jax.Array:
     """Any legal action of every agent (any at all where none is)."""
     noise = generator.random((space.num_agents, space.actions), dtype=np.float32)
     if space.continuous:

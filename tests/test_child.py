@@ -420,7 +420,7 @@ def work(tmp_path: Path, environment: dict[str, str], *, task: Task = TASK, time
 
 
 def test_the_worker_tells_of_an_exception(tmp_path: Path) -> None:
-    code = "def Programs(point):\n    raise ValueError(f'no room for\\n {point.agents} agents')"
+    code = "def Programs(point, batching):\n    raise ValueError(f'no room for\\n {point.agents} agents')"
     outcome = work(tmp_path, inject(tmp_path, code))
     assert (outcome.status, outcome.reason_code) == ("error", "exception")
     assert outcome.reason == "ValueError: no room for 2 agents [start]"
@@ -436,13 +436,13 @@ def test_the_worker_tells_of_an_exception(tmp_path: Path) -> None:
     ],
 )
 def test_the_worker_tells_of_memory_that_ran_out(tmp_path: Path, exception: str, said: str) -> None:
-    outcome = work(tmp_path, inject(tmp_path, f"def Programs(point):\n    raise {exception}"))
+    outcome = work(tmp_path, inject(tmp_path, f"def Programs(point, batching):\n    raise {exception}"))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
     assert outcome.reason == f"{said}{LIMIT} [start]"
 
 
 def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
-    code = "def Programs(point):\n    bytearray(3 * 2**30)"
+    code = "def Programs(point, batching):\n    bytearray(3 * 2**30)"
     outcome = work(tmp_path, inject(tmp_path, code))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
     assert "MemoryError" in outcome.reason
@@ -451,7 +451,7 @@ def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
 def test_what_libraries_print_goes_to_the_log(tmp_path: Path) -> None:
     code = """
     import os, subprocess
-    def Programs(point):
+    def Programs(point, batching):
         print('{"event": "done"}', flush=True)
         subprocess.run(["echo", "from a child"], check=True)
         os.abort()
@@ -466,7 +466,7 @@ def test_what_libraries_print_goes_to_the_log(tmp_path: Path) -> None:
 def test_the_worker_leaves_interrupts_to_its_parent(tmp_path: Path) -> None:
     code = """
     import os, signal
-    def Programs(point):
+    def Programs(point, batching):
         os.kill(os.getpid(), signal.SIGINT)
         raise ValueError("went on")
     """
@@ -477,7 +477,7 @@ def test_the_folder_that_the_user_is_in_is_not_imported(tmp_path: Path, monkeypa
     for name in ("reports", "scenarios", "scaleprof"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('not ours')")
     monkeypatch.chdir(tmp_path)
-    environment = inject(tmp_path, "def Programs(point):\n    raise ValueError('reached')")
+    environment = inject(tmp_path, "def Programs(point, batching):\n    raise ValueError('reached')")
     environment.pop("PYTHONPATH")
     assert look_around(environment, tmp_path / "child.log", 60.0)["platform"] == "cpu"
 
@@ -490,7 +490,7 @@ def test_a_child_that_cannot_start(tmp_path: Path) -> None:
 
 
 def test_the_worker_dies_with_its_parent(tmp_path: Path) -> None:
-    environment = inject(tmp_path, "import time\ndef Programs(point):\n    time.sleep(600)")
+    environment = inject(tmp_path, "import time\ndef Programs(point, batching):\n    time.sleep(600)")
     code = textwrap.dedent(f"""
         import dataclasses, os, subprocess, sys
         from scaleprof.child import WORKER

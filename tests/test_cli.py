@@ -139,7 +139,9 @@ def test_scenarios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     assert name.startswith("neom: ")
     assert "our reconstruction" in name
     assert tasks == "    tasks: simple-sine, half-1-half-(-1), quick-flip"
-    assert agents == "    agents: 1 to 1048576"
+    assert agents == "    agents: 1 to 16384"
+    details = [line.partition(":")[0].strip() for line in lines[3:6]]
+    assert details == ["scaling rule", "observation", "actions"]
 
 
 def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ class FakePrograms:
         self.temp_bytes = temp_bytes
 
     while_trips = 1.0
+    pool_size = 0
 
     def trace(self, name: str) -> SimpleNamespace:
         product = jax.make_jaxpr(lambda a: a @ a)(jnp.ones((10, 10)))

@@ -155,7 +155,7 @@ def test_record_of_a_point() -> None:
         ({"envs": 3}, "--envs: envs is 3: it must be divisible by the number of minibatches (2)"),
         ({"embed_dim": 30}, "--embed-dim: embed_dim is 30: it must be divisible by the number of heads (4)"),
         ({"embed_dim": 5, "heads": 5}, "--embed-dim: embed_dim is 5: it must be even"),
-        ({"agents": 2_000_000}, "--agents: 2000000 is out of range: neom takes 1 to 1048576"),
+        ({"agents": 2_000_000}, "--agents: agents is 2000000: scenario neom takes 1 to 1048576"),
         ({"settings": (("ppo.clip", "-1"),)}, "--set: clip is -1.0: it must be a number above 0"),
         ({"settings": (("model.decay_scaling", "2"),)}, "--set: decay_scaling is 2.0: it must be between 0 and 1"),
         ({"settings": (("scenario.horizon", "0"),)}, "--set: horizon is 0: it must be a whole number of at least 1"),

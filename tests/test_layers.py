@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 HEAVY = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy")
 ALGORITHMS = ("flax", "optax", "jumanji")
-CHILD_ONLY = ("scaleprof.programs",)
+CHILD_ONLY = ("scaleprof.batching", "scaleprof.programs")
 """Modules of the tool that are imported in a child process only, and so may import jax at their top."""
 
 

@@ -72,6 +72,8 @@ class Clocked:
     def __init__(self, **took: list[tuple[float, float]]) -> None:
         self.took = {name: iter(values) for name, values in took.items()}
         self.calls: list[str] = []
+        self.pool_size = 0
+        self.defect = ""
 
     def init(self, seed: int, repeat: int) -> SimpleNamespace:
         self.calls.append("init")
@@ -96,6 +98,16 @@ class Clocked:
     def environment(self, state: Any) -> str:
         self.calls.append("environment")
         return "rewards"
+
+    def refresh(self, state: Any) -> Any:
+        self.calls.append("refresh")
+        return state
+
+    def defects(self, state: Any) -> str:
+        return self.defect
+
+    def episode_length(self, state: Any) -> None:
+        return None
 
     def distance(self, before: int, after: int) -> float:
         return float(after - before)
@@ -239,6 +251,8 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
         "env_seconds": 0.5,
         "parameters_moved": 4.0,
         "episode_return": None,
+        "episode_length": None,
+        "reset_seconds": None,
         "first_update_seconds": 100.0,
         "warmup": "short_warmup",
         "warmup_updates": 1,
@@ -272,6 +286,29 @@ def test_contended(monkeypatch: pytest.MonkeyPatch, others: float | None, conten
     assert facts["contended"] == contended
     assert facts["others_cpu_share"] == (None if others is None else pytest.approx(others))
     assert facts["run_delay_seconds"] == (None if others is None else 2.5)
+
+
+def test_the_pool_is_made_anew_between_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After every eighth update, and once at the end; its time is nobody's but its own."""
+    one = [(1.0, 1.0)] * 20
+    made = [(8.0, 1.0), (6.0, 1.0), (4.0, 1.0)]
+    programs = clocked(monkeypatch, rollout=one[:], learn=one[:], act=one[:], environment=one[:], refresh=made)
+    programs.pool_size = 2
+    memory_of(monkeypatch)
+    _, facts = told_by(programs, Task(point=point(), min_updates=12, warmup_updates=4))
+    assert programs.calls[1:].index("refresh") == 2 * 7
+    assert programs.calls.count("refresh") == 3
+    assert facts["reset_seconds"] == 6.0 / 2
+    assert facts["measured_seconds"] == 24.0
+
+
+def test_an_illegal_state_ends_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = [(1.0, 1.0)] * 4
+    programs = clocked(monkeypatch, rollout=one[:], learn=one[:])
+    programs.defect = "agent 3 in environment 0 has no legal action"
+    memory_of(monkeypatch)
+    with pytest.raises(ValueError, match=r"^the scenario: agent 3 in environment 0 has no legal action$"):
+        told_by(programs, Task(point=point(), min_updates=1))
 
 
 def test_updates_go_on_for_the_seconds_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -482,7 +482,7 @@ def workers(tmp_path: Path) -> dict[str, str]:
             print("".join(json.dumps(event) + "\\n" for event in [*events, {"event": "done"}]), end="", flush=True)
             os._exit(0)
 
-        def stuck(point):
+        def stuck(point, batching):
             import time
             print("stuck", file=sys.stderr, flush=True)
             time.sleep(600)

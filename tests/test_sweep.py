@@ -282,7 +282,7 @@ def stuck(tmp_path: Path) -> dict[str, str]:
     """Variables that put such a model into every worker."""
     code = """
         import sys, time, types
-        def programs(point):
+        def programs(point, batching):
             if point.agents == 2:
                 raise ValueError("two are not a team")
             time.sleep(600)

@@ -1,0 +1,73 @@
+"""Pictures of every world after a few steps of random play, for docs/scenarios.md.
+
+Jumanji's environments draw themselves; `neom` and the diagnostics are drawn as what their agents see over time.
+
+    python benchmarks/pictures.py FOLDER [--agents 16]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+STEPS = 8
+DOTS_PER_INCH = 60
+
+
+def draw(name: str, agents: int, file: Path) -> None:
+    """One picture of the scenario after `STEPS` steps."""
+    import jax
+    import matplotlib as mpl
+    import numpy as np
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    import scenarios
+    from scenarios.checks import random_actions
+
+    environment = scenarios.make_environment(name, agents, {})
+    keys = jax.random.split(jax.random.key(1), STEPS + 1)
+    state, observation = jax.jit(environment.reset)(keys[0], 0.0)
+    step, generator = jax.jit(environment.step), np.random.default_rng(0)
+    seen = [observation]
+    for key in keys[1:]:
+        result = step(state, random_actions(environment.space, observation, generator), key)
+        if bool(result.ended):
+            break
+        state, observation = result.state, result.observation
+        seen.append(observation)
+    plt.close("all")
+    inner: Any = getattr(environment, "environment", None)
+    if inner is not None:
+        inner.render(state.environment)
+        figure = plt.gcf()
+    else:
+        figure, axes = plt.subplots(figsize=(5, 5))
+        axes.imshow([row for one in seen for row in one.features.tolist()], aspect="auto", cmap="viridis")
+        axes.set_xlabel("feature")
+        axes.set_ylabel("agent within timestep")
+    figure.set_size_inches(5, 5)
+    figure.savefig(file, dpi=DOTS_PER_INCH)
+
+
+def main() -> int:
+    """The command line."""
+    import scenarios
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--agents", type=int, default=16)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in scenarios.SCENARIOS:
+        draw(name, options.agents, options.folder / f"{name}.png")
+        print(options.folder / f"{name}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # the folder of these scripts holds a file that has the name of a package
+    sys.exit(main())
