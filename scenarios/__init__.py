@@ -12,7 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scenarios.config import CONNECTOR_TASKS, NEOM_TASKS, ConnectorConfig, NeomConfig, OwnConfig
+from scenarios.config import (
+    CONNECTOR_TASKS,
+    LBF_PUBLISHED,
+    LBF_TASKS,
+    NEOM_TASKS,
+    ConnectorConfig,
+    LbfConfig,
+    NeomConfig,
+    OwnConfig,
+)
 
 if TYPE_CHECKING:
     from scenarios.wrappers import Batched, Environment
@@ -87,6 +96,20 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             observation="54 numbers: position, way to the target, 5×5 windows of blockers and of targets",
             actions="5 discrete, masked",
             scaling_rule="10 cells an agent, square board; start and target at most 3 rows and 3 columns apart",
+        ),
+        ScenarioEntry(
+            name="lbf",
+            summary="Food that a few agents must take together lies on a board (Jumanji's LevelBasedForaging)",
+            factory="scenarios.lbf:make",
+            config=LbfConfig,
+            tasks=LBF_TASKS,
+            min_agents=1,
+            max_agents=16_384,
+            sensible_agents=4096,
+            observation="75 numbers: 5×5 windows of agents' levels, of food's levels and of free cells",
+            actions="6 discrete, masked",
+            scaling_rule="20 cells and one food an agent, square board; agents see 2 cells far",
+            fixed_agents=tuple((task, sizes.agents) for task, sizes in LBF_PUBLISHED.items()),
         ),
     )
 }

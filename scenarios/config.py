@@ -64,3 +64,47 @@ class ConnectorConfig:
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig:
     """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""
+
+
+@dataclass(frozen=True)
+class Foraging:
+    """Sizes of a published task of `scenarios.lbf`."""
+
+    agents: int
+    food: int
+    side: int
+    """Cells along each side of the board."""
+    sight: int
+    """Rows and columns that an agent sees in each direction; the whole board where it is `side`."""
+    cooperative: bool = False
+    """Whether every food needs several agents."""
+
+
+LBF_PUBLISHED = {
+    "8x8-2p-2f-coop": Foraging(agents=2, food=2, side=8, sight=8, cooperative=True),
+    "2s-8x8-2p-2f-coop": Foraging(agents=2, food=2, side=8, sight=2, cooperative=True),
+    "10x10-3p-3f": Foraging(agents=3, food=3, side=10, sight=10),
+    "2s-10x10-3p-3f": Foraging(agents=3, food=3, side=10, sight=2),
+    "15x15-3p-5f": Foraging(agents=3, food=5, side=15, sight=15),
+    "15x15-4p-3f": Foraging(agents=4, food=3, side=15, sight=15),
+    "15x15-4p-5f": Foraging(agents=4, food=5, side=15, sight=15),
+}
+"""The tasks of the Sable paper (Mava's `configs/env/scenario`)."""
+LBF_TASKS = ("scaled", *LBF_PUBLISHED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LbfConfig:
+    """Options of `scenarios.lbf`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "scaled"
+    """`scaled`: a board and as much food as the team is large; the others are of a published size."""
+    reward: str = "shared"
+    """`shared`: every agent receives the team's mean (as in the papers); `individual`: its own."""
+    horizon: int = 100
+    """Timesteps after which an episode is cut off."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, LBF_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("horizon", self.horizon)

@@ -28,6 +28,7 @@ SHAPE_CHECKED = [
     "scenarios.connector",
     "scenarios.episodes",
     "scenarios.jumanji_adapter",
+    "scenarios.lbf",
     "scenarios.neom",
     "scenarios.reset_pool",
     "scenarios.wrappers",

@@ -158,7 +158,7 @@ def test_own_scenarios_are_found_by_module_and_function() -> None:
         ("own_world:nothing", "it returned a NoneType: it has no space"),
         ("own_world:other", "'own_world:other': module 'own_world' has no function 'other'"),
         ("nowhere:other", "'nowhere:other': there is no module 'nowhere'"),
-        ("nowhere", "scenario is 'nowhere': it must be one of neom, connector, or module:function"),
+        ("nowhere", f"scenario is 'nowhere': it must be one of {', '.join(scenarios.SCENARIOS)}, or module:function"),
     ],
 )
 def test_own_scenarios_that_are_not_there_or_are_none(name: str, message: str) -> None:
