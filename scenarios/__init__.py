@@ -17,10 +17,13 @@ from scenarios.config import (
     LBF_PUBLISHED,
     LBF_TASKS,
     NEOM_TASKS,
+    RWARE_PUBLISHED,
+    RWARE_TASKS,
     ConnectorConfig,
     LbfConfig,
     NeomConfig,
     OwnConfig,
+    RwareConfig,
 )
 
 if TYPE_CHECKING:
@@ -110,6 +113,21 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             actions="6 discrete, masked",
             scaling_rule="20 cells and one food an agent, square board; agents see 2 cells far",
             fixed_agents=tuple((task, sizes.agents) for task, sizes in LBF_PUBLISHED.items()),
+        ),
+        ScenarioEntry(
+            name="rware",
+            summary="Robots bring wanted shelves to the goals and end the episode if they collide (RobotWarehouse)",
+            factory="scenarios.rware:make",
+            config=RwareConfig,
+            tasks=RWARE_TASKS,
+            min_agents=1,
+            max_agents=1024,
+            sensible_agents=256,
+            observation="66 numbers: position, load, direction, 3×3 windows of robots and of shelves",
+            actions="5 discrete, masked",
+            scaling_rule="at least 50 cells and one wanted shelf an agent; two goals, however many agents there are",
+            batching="map",
+            fixed_agents=tuple((task, sizes.agents) for task, sizes in RWARE_PUBLISHED.items()),
         ),
     )
 }

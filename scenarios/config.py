@@ -108,3 +108,52 @@ class LbfConfig:
         check_choice("task", self.task, LBF_TASKS)
         check_choice("reward", self.reward, REWARDS)
         check_count("horizon", self.horizon)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """Sizes of a task of `scenarios.rware`."""
+
+    agents: int
+    shelf_rows: int
+    """Clusters of shelves from top to bottom, of 8 cells each."""
+    shelf_columns: int
+    """Clusters of shelves from left to right, of 2 cells each; odd."""
+    requests: int
+    """Shelves that are wanted at any time."""
+
+
+RWARE_PUBLISHED = {
+    "tiny-2ag": Warehouse(agents=2, shelf_rows=1, shelf_columns=3, requests=2),
+    "tiny-2ag-hard": Warehouse(agents=2, shelf_rows=1, shelf_columns=3, requests=1),
+    "tiny-4ag": Warehouse(agents=4, shelf_rows=1, shelf_columns=3, requests=4),
+    "tiny-4ag-easy": Warehouse(agents=4, shelf_rows=1, shelf_columns=3, requests=8),
+    "tiny-4ag-hard": Warehouse(agents=4, shelf_rows=1, shelf_columns=3, requests=2),
+    "small-4ag": Warehouse(agents=4, shelf_rows=2, shelf_columns=3, requests=4),
+    "small-4ag-hard": Warehouse(agents=4, shelf_rows=2, shelf_columns=3, requests=2),
+    "medium-4ag": Warehouse(agents=4, shelf_rows=2, shelf_columns=5, requests=4),
+    "medium-4ag-hard": Warehouse(agents=4, shelf_rows=2, shelf_columns=5, requests=2),
+    "medium-6ag": Warehouse(agents=6, shelf_rows=2, shelf_columns=5, requests=6),
+    "large-4ag": Warehouse(agents=4, shelf_rows=3, shelf_columns=5, requests=4),
+    "large-4ag-hard": Warehouse(agents=4, shelf_rows=3, shelf_columns=5, requests=2),
+    "large-8ag": Warehouse(agents=8, shelf_rows=3, shelf_columns=5, requests=8),
+    "large-8ag-hard": Warehouse(agents=8, shelf_rows=3, shelf_columns=5, requests=4),
+    "xlarge-4ag": Warehouse(agents=4, shelf_rows=4, shelf_columns=5, requests=4),
+    "xlarge-4ag-hard": Warehouse(agents=4, shelf_rows=4, shelf_columns=5, requests=2),
+}
+"""The tasks of the Sable paper (Mava's `configs/env/scenario`)."""
+RWARE_TASKS = ("scaled", *RWARE_PUBLISHED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RwareConfig:
+    """Options of `scenarios.rware`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "scaled"
+    """`scaled`: a warehouse as large as its team; the others are of a published size."""
+    horizon: int = 500
+    """Timesteps after which an episode is cut off."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, RWARE_TASKS)
+        check_count("horizon", self.horizon)

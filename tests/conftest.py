@@ -31,6 +31,7 @@ SHAPE_CHECKED = [
     "scenarios.lbf",
     "scenarios.neom",
     "scenarios.reset_pool",
+    "scenarios.rware",
     "scenarios.wrappers",
 ]
 
