@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scenarios.config import (
+    CONNECTOR_PUBLISHED,
     CONNECTOR_TASKS,
     LBF_PUBLISHED,
     LBF_TASKS,
@@ -99,6 +100,7 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             observation="54 numbers: position, way to the target, 5×5 windows of blockers and of targets",
             actions="5 discrete, masked",
             scaling_rule="10 cells an agent, square board; start and target at most 3 rows and 3 columns apart",
+            fixed_agents=tuple((task, sizes.agents) for task, sizes in CONNECTOR_PUBLISHED.items()),
         ),
         ScenarioEntry(
             name="lbf",

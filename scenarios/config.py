@@ -41,7 +41,28 @@ class NeomConfig:
         check_count("horizon", self.horizon)
 
 
-CONNECTOR_TASKS = ("scaled",)
+CONNECTOR_HORIZON = 50
+
+
+@dataclass(frozen=True)
+class Board:
+    """Sizes of a published task of `scenarios.connector`."""
+
+    agents: int
+    side: int
+    """Cells along each side of the board."""
+    horizon: int
+    """Timesteps after which an episode is cut off."""
+
+
+CONNECTOR_PUBLISHED = {
+    "con-5x5x3a": Board(agents=3, side=5, horizon=25),
+    "con-7x7x5a": Board(agents=5, side=7, horizon=49),
+    "con-10x10x10a": Board(agents=10, side=10, horizon=100),
+    "con-15x15x23a": Board(agents=23, side=15, horizon=225),
+}
+"""The tasks of the Sable paper (Mava's `configs/env/scenario`)."""
+CONNECTOR_TASKS = ("scaled", *CONNECTOR_PUBLISHED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +70,19 @@ class ConnectorConfig:
     """Options of `scenarios.connector`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "scaled"
-    """`scaled`: a board that grows with the team."""
+    """`scaled`: a board that grows with the team; the others are of a published size."""
     reward: str = "individual"
     """`individual`: every agent receives its own; `shared`: the team's mean."""
-    horizon: int = 50
-    """Timesteps after which an episode is cut off."""
+    horizon: int = CONNECTOR_HORIZON
+    """Timesteps after which an episode of `scaled` is cut off; published tasks have their own."""
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, CONNECTOR_TASKS)
         check_choice("reward", self.reward, REWARDS)
         check_count("horizon", self.horizon)
+        published = CONNECTOR_PUBLISHED.get(self.task)
+        if published is not None and self.horizon not in (CONNECTOR_HORIZON, published.horizon):
+            raise ValueError(f"horizon is {self.horizon}: task {self.task} is cut off after {published.horizon}")
 
 
 @dataclass(frozen=True, kw_only=True)

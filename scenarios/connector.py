@@ -18,6 +18,9 @@ Scaling rule  10 cells an agent: the board is a square of side ⌈√(10N)⌉. S
               (A pair that drew 64 times in vain looks one further away with every further draw.)
 Largest N     4096: time and memory are O(N).
 Optimum       near 1 − 0.03·(distance − 1) an agent; not every board can be solved.
+Published     `con-5x5x3a` … `con-15x15x23a`: sizes and time limits as in the papers (Mava), on boards of the library's
+              own `RandomWalkGenerator`, which can be solved; N is in the name. The way to the target is divided by
+              side − 1. `shared` times N is the papers' reward. An episode lasts side² timesteps.
 
 Unlike the library's: starts and targets come from a generator of our own in O(N) (`RandomWalkGenerator` is O(N²),
 `UniformRandomGenerator` puts targets further away than 50 moves); collisions are found in O(N), with the same outcome,
@@ -28,6 +31,7 @@ the sum.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -36,7 +40,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from jumanji.environments.routing.connector.constants import EMPTY, PATH
 from jumanji.environments.routing.connector.env import Connector
-from jumanji.environments.routing.connector.generator import Generator
+from jumanji.environments.routing.connector.generator import Generator, RandomWalkGenerator
 from jumanji.environments.routing.connector.types import Agent, State
 from jumanji.environments.routing.connector.utils import (
     get_action_masks,
@@ -46,7 +50,7 @@ from jumanji.environments.routing.connector.utils import (
     is_target,
 )
 
-from scenarios.config import ConnectorConfig
+from scenarios.config import CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 10
@@ -145,8 +149,8 @@ class LinearConnector(Connector):
         return dataclasses.replace(state.agents, position=jnp.where(moving[:, None], wanted, position)), grid
 
 
-def observe(state: State, timestep: Any) -> Float[Array, "N 54"]:
-    """What every agent sees; see the module's docstring."""
+def observe(state: State, timestep: Any, reach: int = REACH) -> Float[Array, "N 54"]:
+    """What every agent sees, with its way divided by `reach`; see the module's docstring."""
     head, target, side = state.agents.position, state.agents.target, state.grid.shape[0]
     padded = jnp.pad(state.grid, SIGHT, constant_values=PATH)
     offsets = jnp.arange(WINDOW)
@@ -156,7 +160,7 @@ def observe(state: State, timestep: Any) -> Float[Array, "N 54"]:
     own = seen == get_target(state.agents.id)[:, None]
     features = [
         head / (side - 1),
-        (target - head) / REACH,
+        (target - head) / reach,
         (seen != EMPTY) & ~targets,
         jnp.where(own, 1.0, jnp.where(targets, -1.0, 0.0)),
     ]
@@ -170,5 +174,12 @@ def board_side(num_agents: int) -> int:
 
 def make(num_agents: int, config: ConnectorConfig) -> Adapted:
     """The registry's factory."""
+    published = CONNECTOR_PUBLISHED.get(config.task)
+    if published is not None:
+        return Adapted(
+            LinearConnector(RandomWalkGenerator(published.side, num_agents), time_limit=published.horizon),
+            functools.partial(observe, reach=published.side - 1),
+            reward=config.reward,
+        )
     generator = NearbyGenerator(board_side(num_agents), num_agents)
     return Adapted(LinearConnector(generator, time_limit=config.horizon), observe, reward=config.reward)

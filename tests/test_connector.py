@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from graphs import largest_array
 from jumanji.environments.routing.connector.env import Connector
+from jumanji.environments.routing.connector.generator import RandomWalkGenerator
 from jumanji.environments.routing.connector.utils import is_path, is_position, is_target
 
 from scenarios import make_environment
-from scenarios.config import ConnectorConfig
+from scenarios.config import CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.connector import REACH, LinearConnector, NearbyGenerator, board_side, observe
 from scenarios.jumanji_adapter import Adapted
 from scenarios.wrappers import Environment
@@ -135,10 +136,33 @@ def test_nothing_grows_faster_than_the_team() -> None:
         assert large <= 60 * 1000, "54 numbers an agent"
 
 
+@pytest.mark.parametrize("task", CONNECTOR_PUBLISHED)
+def test_published_sizes(task: str) -> None:
+    """The name says what they are: con-[side]x[side]x[agents]a; an episode has as many timesteps as cells."""
+    sizes, (rows, columns, agents) = CONNECTOR_PUBLISHED[task], task.removeprefix("con-").split("x")
+    assert rows == columns
+    assert (sizes.side, sizes.agents, sizes.horizon) == (int(rows), int(agents[:-1]), int(rows) * int(columns))
+
+
+def test_published_boards_are_the_librarys() -> None:
+    environment: Any = make_environment("connector:con-5x5x3a", 3, {})
+    assert (environment.space.features, environment.episode_limit) == (54, 25)
+    assert type(environment.environment._generator) is RandomWalkGenerator
+    state, observation = jax.jit(environment.reset)(jax.random.key(0), jnp.zeros(()))
+    assert state.environment.grid.shape == (5, 5)
+    expected = expected_features(np.asarray(state.environment.grid), jax.device_get(state.environment.agents))
+    expected[:, 2:4] *= 3 / 4
+    np.testing.assert_allclose(observation.features, expected, rtol=1e-6)
+
+
 def test_bad_options() -> None:
+    with pytest.raises(ValueError, match="agents is 4: scenario connector:con-5x5x3a is for 3"):
+        make_environment("connector:con-5x5x3a", 4, {})
+    with pytest.raises(ValueError, match="horizon is 30: task con-7x7x5a is cut off after 49"):
+        ConnectorConfig(task="con-7x7x5a", horizon=30)
     with pytest.raises(ValueError, match="agents is 0: scenario connector takes 1 to 16384"):
         make_environment("connector", 0, {})
     with pytest.raises(ValueError, match="reward is 'team': it must be one of shared, individual"):
         ConnectorConfig(reward="team")
-    with pytest.raises(ValueError, match="task is 'tiny': it must be one of scaled"):
+    with pytest.raises(ValueError, match="task is 'tiny': it must be one of scaled, con-5x5x3a, "):
         make_environment("connector:tiny", 4, {})
