@@ -18,12 +18,14 @@ from scenarios.config import (
     LBF_PUBLISHED,
     LBF_TASKS,
     NEOM_TASKS,
+    PATTERN_MEMORY_TASKS,
     RWARE_PUBLISHED,
     RWARE_TASKS,
     ConnectorConfig,
     LbfConfig,
     NeomConfig,
     OwnConfig,
+    PatternMemoryConfig,
     RwareConfig,
 )
 
@@ -130,6 +132,20 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             scaling_rule="at least 50 cells and one wanted shelf an agent; two goals, however many agents there are",
             batching="map",
             fixed_agents=tuple((task, sizes.agents) for task, sizes in RWARE_PUBLISHED.items()),
+        ),
+        ScenarioEntry(
+            name="pattern-memory",
+            summary="A cue seen once must be given back some timesteps later: what a model's memory is worth",
+            factory="scenarios.pattern_memory:make",
+            config=PatternMemoryConfig,
+            tasks=PATTERN_MEMORY_TASKS,
+            min_agents=1,
+            max_agents=MOST_AGENTS,
+            sensible_agents=16_384,
+            observation="6 numbers (symbols + 2): the cue at the first timestep, is this one scored, time",
+            actions="4 discrete (symbols), all legal",
+            scaling_rule="none needed: one cue for the whole team, so as much to remember in every team",
+            reset="exact",
         ),
     )
 }

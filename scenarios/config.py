@@ -85,6 +85,31 @@ class ConnectorConfig:
             raise ValueError(f"horizon is {self.horizon}: task {self.task} is cut off after {published.horizon}")
 
 
+PATTERN_MEMORY_TASKS = ("recall",)
+MOST_SYMBOLS = 14
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternMemoryConfig:
+    """Options of `scenarios.pattern_memory`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "recall"
+    """`recall`: one cue at the start of an episode, one answer at its end."""
+    reward: str = "individual"
+    """`individual`: every agent receives its own; `shared`: the team's mean."""
+    delay: int = 8
+    """Timesteps from the cue to the action that is scored."""
+    symbols: int = 4
+    """Different cues, and actions; the best return without memory is 1 / symbols."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, PATTERN_MEMORY_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("delay", self.delay)
+        if not isinstance(self.symbols, int) or not 2 <= self.symbols <= MOST_SYMBOLS:
+            raise ValueError(f"symbols is {self.symbols!r}: it must be a whole number from 2 to {MOST_SYMBOLS}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig:
     """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""

@@ -30,6 +30,7 @@ SHAPE_CHECKED = [
     "scenarios.jumanji_adapter",
     "scenarios.lbf",
     "scenarios.neom",
+    "scenarios.pattern_memory",
     "scenarios.reset_pool",
     "scenarios.rware",
     "scenarios.wrappers",

@@ -11,6 +11,7 @@ from worlds import Aim, neom
 from sable import ppo
 from sable.config import ModelConfig, PPOConfig
 from sable.models import build_policy
+from scenarios import make_scenario
 from scenarios.wrappers import Batched
 
 MODELS = [("sable", "chunkwise"), ("mat", "dense"), ("ippo", ""), ("mappo", "")]
@@ -34,6 +35,16 @@ def test_three_agents_learn_to_aim_with_continuous_actions(model: str, mode: str
     scores = learn(ModelConfig(model=model, mode=mode, embed_dim=32), scenario, updates=200)
     assert 0.4 < scores[0] < 0.6
     assert sum(scores[-10:]) / 10 > 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "lowest", "highest"), [("sable", 0.9, 1.0), ("sable-memoryless", 0.17, 0.33)])
+def test_a_cue_is_remembered_by_who_has_a_memory(model: str, lowest: float, highest: float) -> None:
+    """Eight timesteps an episode: a mean reward of 1/8 is a return of 1, and without memory the best return is 1/4."""
+    scenario = make_scenario("pattern-memory", 2, {"delay": 7}, 16)
+    scores = learn(ModelConfig(model=model, mode="chunkwise", embed_dim=32, chunk=8), scenario, updates=200)
+    assert 0.1 < 8.0 * scores[0] < 0.4
+    assert lowest < 8.0 * sum(scores[-20:]) / 20 <= highest
 
 
 def learn(model: ModelConfig, scenario: Batched, *, updates: int, learning_rate: float = 3e-3) -> list[float]:
