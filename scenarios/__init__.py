@@ -21,12 +21,14 @@ from scenarios.config import (
     PATTERN_MEMORY_TASKS,
     RWARE_PUBLISHED,
     RWARE_TASKS,
+    TURN_TAKING_TASKS,
     ConnectorConfig,
     LbfConfig,
     NeomConfig,
     OwnConfig,
     PatternMemoryConfig,
     RwareConfig,
+    TurnTakingConfig,
 )
 
 if TYPE_CHECKING:
@@ -145,6 +147,20 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             observation="6 numbers (symbols + 2): the cue at the first timestep, is this one scored, time",
             actions="4 discrete (symbols), all legal",
             scaling_rule="none needed: one cue for the whole team, so as much to remember in every team",
+            reset="exact",
+        ),
+        ScenarioEntry(
+            name="turn-taking",
+            summary="Neighbours must act differently and nobody knows its place: what seeing earlier actions is worth",
+            factory="scenarios.turn_taking:make",
+            config=TurnTakingConfig,
+            tasks=TURN_TAKING_TASKS,
+            min_agents=2,
+            max_agents=MOST_AGENTS,
+            sensible_agents=16_384,
+            observation="2 numbers, the same for all agents: a constant, time",
+            actions="2 discrete, all legal",
+            scaling_rule="none needed: an agent's task is about one neighbour in every team",
             reset="exact",
         ),
     )

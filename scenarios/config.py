@@ -110,6 +110,26 @@ class PatternMemoryConfig:
             raise ValueError(f"symbols is {self.symbols!r}: it must be a whole number from 2 to {MOST_SYMBOLS}")
 
 
+TURN_TAKING_TASKS = ("differ",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnTakingConfig:
+    """Options of `scenarios.turn_taking`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "differ"
+    """`differ`: every agent's action must differ from that of the agent before it."""
+    reward: str = "individual"
+    """`individual`: every agent receives its own; `shared`: the team's mean."""
+    horizon: int = 16
+    """Timesteps of an episode."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, TURN_TAKING_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("horizon", self.horizon)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig:
     """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""

@@ -33,6 +33,7 @@ SHAPE_CHECKED = [
     "scenarios.pattern_memory",
     "scenarios.reset_pool",
     "scenarios.rware",
+    "scenarios.turn_taking",
     "scenarios.wrappers",
 ]
 

@@ -47,6 +47,17 @@ def test_a_cue_is_remembered_by_who_has_a_memory(model: str, lowest: float, high
     assert lowest < 8.0 * sum(scores[-20:]) / 20 <= highest
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "mode", "lowest", "highest"), [("sable", "chunkwise", 0.9, 1.0), ("ippo", "", 0.45, 0.55)]
+)
+def test_neighbours_differ_where_earlier_actions_are_seen(model: str, mode: str, lowest: float, highest: float) -> None:
+    scenario = make_scenario("turn-taking", 8, {}, 16)
+    scores = learn(ModelConfig(model=model, mode=mode, embed_dim=32, chunk=4), scenario, updates=60)
+    assert 0.4 < scores[0] < 0.6
+    assert lowest < sum(scores[-20:]) / 20 <= highest
+
+
 def learn(model: ModelConfig, scenario: Batched, *, updates: int, learning_rate: float = 3e-3) -> list[float]:
     """The mean reward of every update."""
     config = PPOConfig(envs=scenario.envs, epochs=4, minibatches=4, learning_rate=learning_rate)

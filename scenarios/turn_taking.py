@@ -1,0 +1,85 @@
+"""`turn-taking`: neighbours must differ, and nobody knows who they are. A diagnostic of autoregressive acting, none of
+the library's.
+
+Task          all agents act at once, time and again; agent i scores if its action differs from that of agent i − 1.
+              Agent 0, which has nobody before it, scores if its action differs from that of agent 1.
+Observation   2 numbers per agent, the same for all agents: 1, and timestep / horizon. There is no identity, and neither
+              the last action nor the last reward is observed, so that nothing tells agents apart over time either.
+Actions       2 discrete.
+Mask          both legal, always.
+Reward        1 to each agent that scored, else 0 (`individual`), or the team's mean (`shared`).
+Episode       `horizon` timesteps (16), then a termination (discount 0).
+Scaling rule  none needed: an agent's task is about one neighbour in every team.
+Largest N     16384: time and memory are O(N). There must be two at least.
+Optimum       1 per timestep for a policy that sees the actions of the agents before: do what the last did not. At most
+              0.5 for independent agents with shared weights: all choose action 0 with the same probability p, and two
+              of them differ with probability 2p(1 − p). Both hold exactly at every N, which is why agent 0 is compared
+              with agent 1: were it given its point, independent agents could have more than 0.5, and were it compared
+              with the last agent, an odd team could never have 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from sable.types import Observation, Space
+from scenarios.config import TurnTakingConfig
+from scenarios.wrappers import EnvironmentStep
+
+ACTIONS = 2
+
+
+class TurnTakingState(NamedTuple):
+    """The state of one environment."""
+
+    step_count: Int[Array, ""]
+
+
+class TurnTaking:
+    """One environment; see the module's docstring for the task."""
+
+    def __init__(self, num_agents: int, config: TurnTakingConfig) -> None:
+        self.horizon = config.horizon
+        self.shared = config.reward == "shared"
+        self.space = Space(num_agents, features=2, actions=ACTIONS)
+
+    @property
+    def episode_limit(self) -> int:
+        """Timesteps of an episode."""
+        return self.horizon
+
+    def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[TurnTakingState, Observation]:
+        """Start an episode of which the fraction `elapsed` in [0, 1) has already passed."""
+        state = TurnTakingState(jnp.floor(elapsed * self.horizon).astype(jnp.int32))
+        return state, self._observe(state)
+
+    def step(self, state: TurnTakingState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
+        """Compare every agent with its neighbour and let one timestep pass."""
+        neighbours = jnp.concatenate([actions[1:2], actions[:-1]])
+        score = (actions != neighbours).astype(jnp.float32)
+        state = TurnTakingState(state.step_count + 1)
+        ended = state.step_count >= self.horizon
+        return EnvironmentStep(
+            state=state,
+            observation=self._observe(state),
+            reward=jnp.full_like(score, score.mean()) if self.shared else score,
+            discount=1.0 - ended.astype(jnp.float32),
+            ended=ended,
+        )
+
+    def _observe(self, state: TurnTakingState) -> Observation:
+        features = jnp.stack([jnp.ones(()), (state.step_count / self.horizon).astype(jnp.float32)])
+        agents = self.space.num_agents
+        return Observation(
+            features=jnp.broadcast_to(features, (agents, 2)),
+            action_mask=jnp.ones((agents, ACTIONS), dtype=bool),
+            step_count=state.step_count,
+        )
+
+
+def make(num_agents: int, config: TurnTakingConfig) -> TurnTaking:
+    """The registry's factory."""
+    return TurnTaking(num_agents, config)
