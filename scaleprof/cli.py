@@ -280,12 +280,29 @@ def _echo_entry(head: str, *details: str) -> None:
         typer.echo("\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 8, break_on_hyphens=False)))
 
 
-@app.command(short_help="Say what can be measured on this machine.")
+@app.command(short_help="Say what can be measured on this machine, or check a scenario.")
 def doctor(
     device: Annotated[Text, _axis("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
+    scenario: Annotated[
+        Text,
+        typer.Option(
+            "--scenario", metavar="NAME", help="Play this environment, or your own module:function, and check it."
+        ),
+    ] = None,
+    agents: Annotated[
+        int | None, _axis("--agents", "Its number of agents.", "4, or what it needs", metavar="N")
+    ] = None,
 ) -> int:
-    """Say what is installed, which devices there are, and what can be measured here."""
-    from scaleprof.diagnosis import diagnose
+    """Say what is installed, which devices there are, and what can be measured here.
+
+    With --scenario, say what is wrong with that scenario instead, a line each; exit with 2 if anything is.
+    """
+    from scaleprof.diagnosis import check_scenario, diagnose
     from scaleprof.options import check_device
 
-    return diagnose(check_device(device))
+    device = check_device(device)
+    if scenario is not None:
+        return check_scenario(scenario, agents, device)
+    if agents is not None:
+        raise UserError("--agents: there is no scenario to check: name one with --scenario")
+    return diagnose(device)

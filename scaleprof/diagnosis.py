@@ -1,8 +1,9 @@
-"""`scaleprof doctor`: what is installed, which devices there are, what can be measured here."""
+"""`scaleprof doctor`: what is installed, which devices there are, what can be measured here; is a scenario in order."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 
 import typer
 
+import scenarios
 from reports.units import format_bytes, format_seconds
-from scaleprof import __version__, environment, options
-from scaleprof.child import look_around
+from scaleprof import __version__, environment, grid, options
+from scaleprof.child import look_around, run_child
+from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launching import child_environment
 from scaleprof.probes import host
 from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, Nvml, load_nvml
+from scaleprof.protocol import Task
 
 START_TIMEOUT_SECONDS = 120.0
+SCENARIO_WORKER = (sys.executable, "-P", "-m", "scaleprof.scenario_worker")
 
 
 def diagnose(device: str | None) -> int:
@@ -38,6 +43,32 @@ def diagnose(device: str | None) -> int:
     for line in measurable(facts):
         typer.echo(line)
     return 0
+
+
+def check_scenario(name: str, agents: int | None, device: str | None) -> int:
+    """Build and play one scenario in a child process and print what is wrong, a line each; returns 2 if anything is."""
+    entry = scenarios.find(grid.choose_scenario(name))
+    number = entry.few_agents(name.partition(":")[2]) if agents is None else agents
+    plan = options.plan_sweep({"scenario": name, "agents": str(number), "model": "ippo"}, [], None, yes=False)
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = run_child(
+            Task(point=plan.points[0]),
+            child_environment(device),
+            Path(folder) / "log",
+            timeout_seconds=START_TIMEOUT_SECONDS,
+            nvml=Nvml(None),
+            on_event=lambda event: None,
+            command=SCENARIO_WORKER,
+        )
+    if outcome.status == "interrupted":
+        raise UserError("interrupted before the scenario was checked", INTERRUPTED)
+    late = f"it was not built and played within {START_TIMEOUT_SECONDS:g} s"
+    defects = outcome.facts.get("defects", [late if outcome.status == "timeout" else outcome.reason])
+    for defect in defects:
+        typer.echo(f"{name}: {defect}")
+    if not defects:
+        typer.echo(f"{name}: nothing wrong found with {number} agents")
+    return 2 if defects else 0
 
 
 def measurable(facts: dict[str, Any]) -> Iterator[str]:

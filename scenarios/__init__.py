@@ -74,6 +74,10 @@ class ScenarioEntry:
                 f"agents is {num_agents}: scenario {self.name} takes {self.min_agents} to {self.max_agents}"
             )
 
+    def few_agents(self, task: str) -> int:
+        """A small team that `task` is for: of 4 agents, or of as many as it needs."""
+        return dict(self.fixed_agents).get(task) or min(max(self.min_agents, 4), self.max_agents)
+
 
 SCENARIOS: dict[str, ScenarioEntry] = {
     entry.name: entry
@@ -211,20 +215,28 @@ def make_environment(name: str, num_agents: int, options: dict[str, Any]) -> Env
     """
     entry, config = resolve(name, options)
     entry.check_agents(getattr(config, "task", ""), num_agents)
-    factory = _factory(entry.factory)
     if not is_own(name):
-        environment: Environment = factory(num_agents, config)
+        environment: Environment = _factory(entry.factory)(num_agents, config)
         return environment
     from scenarios.checks import contract_defects
-    from scenarios.jumanji_adapter import Adapted, is_jumanji
 
-    made = factory(num_agents)
-    made = Adapted(made) if is_jumanji(made) else made
+    made = make_own(name, num_agents)
     defects = contract_defects(made, num_agents)
     if defects:
         raise ValueError(f"scenario is {name!r}: it returned a {type(made).__name__}: {'; '.join(defects)}")
     own: Environment = made
     return own
+
+
+def make_own(name: str, num_agents: int) -> Any:
+    """What the function "module:function" returns, adapted if it is one of Jumanji's environments, and not checked.
+
+    Raises `ValueError` for a function that is not there, and what the function or the adapter raises.
+    """
+    from scenarios.jumanji_adapter import Adapted, is_jumanji
+
+    made = _factory(name)(num_agents)
+    return Adapted(made) if is_jumanji(made) else made
 
 
 def make_scenario(

@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from sable.types import Observation, Space
+from scenarios import is_own, make_environment, make_own
 from scenarios.wrappers import EnvironmentStep
 
+MOST_STEPS = 200
 NEEDED = ("space", "episode_limit", "reset", "step")
 
 
@@ -54,6 +56,17 @@ def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[st
 def check(environment: Any, num_agents: int | None = None, *, steps: int = 16, seed: int = 0) -> list[str]:
     """All defects, one line each; it is played only if its shapes are right."""
     return contract_defects(environment, num_agents) or play_defects(environment, steps=steps, seed=seed)
+
+
+def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[str]:
+    """All defects of the scenario `name`, which may be somebody's own, played beyond the end of an episode if that is
+    near.
+
+    Raises `ValueError` like `scenarios.make_environment`, and whatever a factory raises.
+    """
+    environment: Any = make_own(name, num_agents) if is_own(name) else make_environment(name, num_agents, options)
+    defects = contract_defects(environment, num_agents)
+    return defects or play_defects(environment, steps=max(16, min(environment.episode_limit + 1, MOST_STEPS)))
 
 
 def _has(environment: Any, name: str) -> bool:

@@ -45,7 +45,7 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
         (["report"], ["RUN", "A run directory, or its results.csv."]),
         (["list"], ["models", "scenarios"]),
-        (["doctor"], ["--device"]),
+        (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
     ids=lambda value: " ".join(value) or "scaleprof" if isinstance(value, list) else str(value),
 )
@@ -230,6 +230,15 @@ BAD_INPUT = [
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),
     ("doctor --device cpu:1", "--device: 'cpu:1' is not a device"),
+    ("doctor --agents 3", "--agents: there is no scenario to check: name one with --scenario"),
+    ("doctor --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),
+    ("doctor --scenario turn-taking --agents 1", "--agents: agents is 1: scenario turn-taking takes 2 to"),
+    ("sweep --scenario missing:make", "--scenario: there is no scenario and no module 'missing'"),
+    ("sweep --scenario os:path.join", "--scenario: 'os:path.join' names no function: write os:function"),
+    (
+        "sweep --scenario os:getcwd --reward shared",
+        "--reward: scenario os:getcwd knows one kind of reward: leave it out",
+    ),
 ]
 
 
