@@ -65,6 +65,9 @@ DEFAULTS: dict[str, Any] = {
 }
 """What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
 
+PRESET_ALIASES = {"paper": "paper-neom"}
+"""Shorter names of presets."""
+
 MEASURES = (TOGETHER, MEMORY, SPEED)
 
 MAX_SEED = 2**32 - 1
@@ -271,14 +274,16 @@ def may_be_gpu(device: str | None) -> bool:
 
 
 def preset_names() -> list[str]:
-    """The presets that ship with the project."""
+    """The presets that ship with the project, by all their names."""
     folder = files("scenarios") / "presets"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    shipped = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")]
+    return sorted([*shipped, *PRESET_ALIASES])
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """The options of a preset by the names in `DEFAULTS`."""
     if name not in preset_names():
         raise UserError(f"--preset: there is no preset '{name}': {nearest(name, preset_names())}")
-    text = (files("scenarios") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    file = f"{PRESET_ALIASES.get(name, name)}.toml"
+    text = (files("scenarios") / "presets" / file).read_text(encoding="utf-8")
     return {key.replace("-", "_"): value for key, value in tomllib.loads(text)["sweep"].items()}

@@ -18,6 +18,8 @@ from scaleprof.options import (
     plan_sweep,
     preset_names,
 )
+from scaleprof.parsing import parse_axis
+from scenarios import SCENARIOS
 
 GIB = 2**30
 
@@ -91,9 +93,40 @@ def test_explicit_over_preset_over_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_presets_hold_options_that_exist(name: str) -> None:
-    assert set(load_preset(name)) <= set(DEFAULTS)
-    assert plan_sweep({}, [], name, yes=False).points
+def test_presets_hold_options_that_exist_and_plan(name: str) -> None:
+    preset = load_preset(name)
+    assert set(preset) <= set(DEFAULTS)
+    if preset["scenario"] not in SCENARIOS:
+        pytest.skip(f"there is no scenario {preset['scenario']}")
+    plan = plan_sweep({}, [], name, yes=False)
+    assert plan.scenario == preset["scenario"]
+    assert {point.agents for point in plan.points} == set(parse_axis(preset["agents"], "--agents"))
+    explicit = plan_sweep({"agents": "5", "model": "ippo", "seq_len": "8"}, [], name, yes=False)
+    assert {(point.agents, point.model, point.seq_len) for point in explicit.points} == {(5, "ippo", 8)}
+
+
+@pytest.mark.parametrize(
+    ("name", "agents", "seq_len"),
+    [
+        ("quick", [16, 64, 256], [16]),
+        ("default", [16, 128, 1024], [16]),
+        ("paper-neom", [32, 512, 1024], [128]),
+        ("connector-large", [64, 128, 256, 512, 1024, 2048, 4096], [16]),
+        ("long-memory", [32], [16, 32, 64, 128, 256, 512]),
+    ],
+)
+def test_what_presets_sweep(name: str, agents: list[int], seq_len: list[int]) -> None:
+    points = plan_sweep({}, [], name, yes=False).points
+    assert sorted({point.agents for point in points}) == agents
+    assert sorted({point.seq_len for point in points}) == seq_len
+
+
+def test_the_default_preset_is_what_no_option_does() -> None:
+    assert plan_sweep({}, [], "default", yes=False).points == plan_sweep({}, [], None, yes=False).points
+
+
+def test_a_preset_by_its_shorter_name() -> None:
+    assert load_preset("paper") == load_preset("paper-neom")
 
 
 def test_presets_are_found() -> None:
