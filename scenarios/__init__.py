@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scenarios.config import (
+    CLEANER_TASKS,
     CONNECTOR_PUBLISHED,
     CONNECTOR_TASKS,
     LBF_PUBLISHED,
@@ -22,6 +23,7 @@ from scenarios.config import (
     RWARE_PUBLISHED,
     RWARE_TASKS,
     TURN_TAKING_TASKS,
+    CleanerConfig,
     ConnectorConfig,
     LbfConfig,
     NeomConfig,
@@ -166,6 +168,19 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             actions="2 discrete, all legal",
             scaling_rule="none needed: an agent's task is about one neighbour in every team",
             reset="exact",
+        ),
+        ScenarioEntry(
+            name="cleaner",
+            summary="Agents clean the tiles of a maze (Jumanji's Cleaner)",
+            factory="scenarios.cleaner:make",
+            config=CleanerConfig,
+            tasks=CLEANER_TASKS,
+            min_agents=1,
+            max_agents=16_384,
+            sensible_agents=4096,
+            observation="77 numbers: position, 5×5 windows of walls, of dirty tiles and of other agents",
+            actions="4 discrete, masked; one illegal action ends everyone's episode",
+            scaling_rule="10 cells an agent, square maze of an odd side; agents start anywhere in it",
         ),
     )
 }

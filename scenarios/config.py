@@ -130,6 +130,27 @@ class TurnTakingConfig:
         check_count("horizon", self.horizon)
 
 
+CLEANER_TASKS = ("scaled", "corner")
+CLEANER_REWARDS = (*REWARDS, "team")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanerConfig:
+    """Options of `scenarios.cleaner`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "scaled"
+    """`scaled`: agents start anywhere in the maze; `corner`: all in its upper left corner, as in Jumanji."""
+    reward: str = "shared"
+    """`shared`: every agent receives the team's mean; `individual`: its own; `team`: the team's sum, as in Jumanji."""
+    horizon: int = 100
+    """Timesteps after which an episode is cut off."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, CLEANER_TASKS)
+        check_choice("reward", self.reward, CLEANER_REWARDS)
+        check_count("horizon", self.horizon)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnConfig:
     """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""

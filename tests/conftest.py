@@ -25,6 +25,7 @@ SHAPE_CHECKED = [
     "sable.ppo",
     "sable.rollout",
     "sable.segments",
+    "scenarios.cleaner",
     "scenarios.connector",
     "scenarios.episodes",
     "scenarios.jumanji_adapter",
