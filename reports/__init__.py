@@ -7,6 +7,7 @@ what needs a drawing library (`reports.terminal`) is imported by name where it i
 from reports.csv_file import read_records, write_records
 from reports.mapping import record_from_mapping, record_to_mapping
 from reports.record import FIELD_NAMES, POINT_FIELDS, SCHEMA_VERSION, STATUSES, Record, point_key
+from reports.run import Run, load_run
 from reports.units import format_bytes, format_rate, format_seconds
 
 __all__ = [
@@ -15,9 +16,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "STATUSES",
     "Record",
+    "Run",
     "format_bytes",
     "format_rate",
     "format_seconds",
+    "load_run",
     "point_key",
     "read_records",
     "record_from_mapping",

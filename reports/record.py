@@ -76,6 +76,8 @@ class Record:
     """`new` or `base` where two versions of the code were measured against each other, else empty."""
     pair_id: str = ""
     """The same for the two records whose processes alternated."""
+    files: str = ""
+    """The name, without its ending, of this record's files in the run's folders `samples` and `timelines`."""
 
     # How it ended.
     status: str = "planned"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.record import Record
+from reports.run import record_key
 from scaleprof.errors import UserError
 from scaleprof.grid import Point
 from scaleprof.options import (
@@ -21,7 +22,7 @@ from scaleprof.options import (
 )
 from scaleprof.parsing import nearest, parse_names
 from scaleprof.runner import keys_of, remaining
-from scaleprof.store import read_manifest, record_key
+from scaleprof.store import read_manifest
 
 RETRYABLE = ("oom", "timeout", "error", "crashed", "skipped")
 """The endings that `--retry` can name. What was interrupted is always done again."""

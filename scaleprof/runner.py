@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any, Protocol
 
 from reports.record import FIELD_NAMES, POINT_FIELDS, Record
+from reports.run import record_key
 from scaleprof.child import Outcome
 from scaleprof.grid import Point
 from scaleprof.launching import Machine, SweepOptions, measure_point
 from scaleprof.pairs import measure_pair
 from scaleprof.roofline import Rates
-from scaleprof.store import RunDirectory, record_key
+from scaleprof.store import RunDirectory
 
 
 class Observer(Protocol):
@@ -150,10 +151,10 @@ def measure(
         outcomes = [measure_point(point, name, options, machine, run, observer.event, stop)]
     records = []
     for side, outcome in zip(options.sides, outcomes, strict=True):
-        record = make_record(point, outcome, run.run_id, options, machine.rates)
+        file = f"{name}-{side}" if side else name
+        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, machine.rates), files=file)
         if side:
             record = dataclasses.replace(record, side=side, pair_id=f"{run.run_id}/{name}")
-        file = f"{name}-{side}" if side else name
         try:
             run.write_samples(file, outcome.samples)
             run.write_timeline(file, outcome.timeline)

@@ -24,9 +24,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from reports.csv_file import read_records, write_records
-from reports.mapping import record_from_mapping, record_to_mapping
-from reports.record import Record, point_key
+from reports.csv_file import write_records
+from reports.mapping import record_to_mapping
+from reports.record import Record
+from reports.run import load_run, record_key
 from scaleprof.errors import UserError
 from scaleprof.grid import Point
 from scaleprof.lock import LOCK, take_lock
@@ -75,7 +76,7 @@ class RunDirectory:
                 run = cls(path, take_lock(path))
                 stack.callback(run.close)
                 if lines.exists() or (path / "results.csv").exists():  # else it died while it was being made
-                    run._records = _latest(load_records(path))
+                    run._records = {record_key(record): record for record in load_records(path)}
                     _cut_torn_line(lines)
                 run._complete()
                 stack.pop_all()
@@ -225,26 +226,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def record_key(record: Record) -> tuple[object, ...]:
-    """What there is one record of in a run: a repeat of a point, on one side of a comparison."""
-    return (*point_key(record), record.repeat)
-
-
 def load_records(path: Path) -> list[Record]:
-    """The records of a run directory or of a CSV file; raises `UserError` naming what is wrong and where.
-
-    Of a run, the last record of every repeat of a point, at the place of the first. A last line that was torn off while
-    it was being written is left out: its point never finished.
-    """
-    if path.is_dir():
-        lines = path / "records.jsonl"
-        if not lines.is_file():
-            raise UserError(f"{path} is not a run: it has no records.jsonl")
-        return list(_latest(_read_lines(lines)).values())
-    if not path.exists():
-        raise UserError(f"{path} does not exist: name a run directory or its results.csv")
+    """The records of a run directory or of a CSV file; raises `UserError` naming what is wrong and where."""
     try:
-        return read_records(path)
+        return list(load_run(path).records)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -267,28 +252,6 @@ def _table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def _latest(records: Iterable[Record]) -> dict[tuple[object, ...], Record]:
-    """The last record of every repeat of a point, at the place of its first."""
-    return {record_key(record): record for record in records}
-
-
-def _read_lines(path: Path) -> list[Record]:
-    *lines, _ = path.read_bytes().split(b"\n")
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            mapping = json.loads(line)
-        except ValueError:  # not JSON, or not even UTF-8
-            mapping = None
-        if not isinstance(mapping, dict):
-            raise UserError(f"{path}, line {number} is not a JSON object: the file was edited or damaged")
-        try:
-            records.append(record_from_mapping(mapping, source=f"{path}, line {number}"))
-        except ValueError as error:
-            raise UserError(str(error)) from None
-    return records
 
 
 def _append(path: Path, line: bytes) -> None:

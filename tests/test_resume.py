@@ -19,13 +19,14 @@ import psutil
 import pytest
 
 from reports import Record, read_records
+from reports.run import record_key
 from scaleprof import environment, launching, machine
 from scaleprof.child import Outcome
 from scaleprof.cli import main
 from scaleprof.options import DEFAULTS, plan_sweep
 from scaleprof.protocol import Task
 from scaleprof.resuming import MAY_DIFFER, RETRYABLE
-from scaleprof.store import RunDirectory, load_records, record_key
+from scaleprof.store import RunDirectory, load_records
 
 SIZES = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2"]
 GRID = ["--agents", "2,3,4", "--model", "sable:chunkwise,mat", *SIZES]

@@ -1,0 +1,114 @@
+"""Results as reports read them: a run directory with all that it keeps, or a CSV file with the records alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reports.csv_file import read_records
+from reports.mapping import record_from_mapping
+from reports.record import Record, point_key
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The records of one sweep and, where they came from a run directory, its environments and per-point files."""
+
+    name: str
+    """The folder's name, or the file's."""
+    path: Path
+    """As it was given: a folder or a CSV file."""
+    records: tuple[Record, ...]
+    """Of a run directory, the last record of every repeat of a point, at the place of the first."""
+    environments: tuple[dict[str, Any], ...] = ()
+    """Where it was carried out: when it began, and each time it was resumed. Empty for a CSV file."""
+
+    def samples(self, record: Record) -> list[dict[str, str]]:
+        """What every update of `record` took and reached: a row each, cells as text, empty where not known."""
+        return self._table("samples", record)
+
+    def timeline(self, record: Record) -> list[dict[str, str]]:
+        """Resident memory of `record`'s processes: rows of `seconds`, `phase` and `rss_bytes`."""
+        return self._table("timelines", record)
+
+    def _table(self, folder: str, record: Record) -> list[dict[str, str]]:
+        path = self.path / folder / f"{record.files}.csv"
+        if not record.files or Path(record.files).name != record.files or not path.is_file():
+            return []
+        with io.StringIO(_text(path), newline="") as stream:
+            return list(csv.DictReader(stream))
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """Read a run directory, or the CSV file of one.
+
+    A last line of records.jsonl that was torn off while it was being written is left out: its point never finished.
+
+    Raises:
+        ValueError: there is nothing, or something that is neither, or it is damaged or of a newer version. The message
+            is one line that names file, row or line, and remedy.
+    """
+    path = Path(path)
+    if path.is_dir():
+        lines = path / "records.jsonl"
+        if not lines.is_file():
+            raise ValueError(f"{path} is not a run: it has no records.jsonl")
+        records = latest_records(_read_lines(lines))
+        return Run(path.resolve().name, path, tuple(records), tuple(_environments(path)))
+    if not path.exists():
+        raise ValueError(f"{path} does not exist: name a run directory or its results.csv")
+    return Run(path.stem, path, tuple(read_records(path)))
+
+
+def record_key(record: Record) -> tuple[object, ...]:
+    """What there is one record of in a run: a repeat of a point, on one side of a comparison."""
+    return (*point_key(record), record.repeat)
+
+
+def latest_records(records: Iterable[Record]) -> list[Record]:
+    """The last record of every repeat of a point, at the place of its first."""
+    return list({record_key(record): record for record in records}.values())
+
+
+def _environments(path: Path) -> Iterable[dict[str, Any]]:
+    names = [
+        path / "environment.json",
+        *sorted(path.glob("environment-*.json"), key=lambda file: (len(file.name), file)),
+    ]
+    for file in names:
+        if file.is_file():
+            try:
+                content = json.loads(_text(file))
+            except json.JSONDecodeError:
+                content = None
+            if not isinstance(content, dict):
+                raise ValueError(f"{file} is not a JSON object: the file was edited or damaged")
+            yield content
+
+
+def _read_lines(path: Path) -> list[Record]:
+    *lines, _ = _text(path).split("\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            mapping = json.loads(line)
+        except json.JSONDecodeError:
+            mapping = None
+        if not isinstance(mapping, dict):
+            raise ValueError(f"{path}, line {number} is not a JSON object: the file was edited or damaged")
+        records.append(record_from_mapping(mapping, source=f"{path}, line {number}"))
+    return records
+
+
+def _text(path: Path) -> str:
+    """What a file says; bytes that are no UTF-8 become marks that no parser takes for anything else."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
