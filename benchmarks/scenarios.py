@@ -2,8 +2,8 @@
 
 Every row is a process of its own. `step` is one step of all environments under random legal actions, in a scan; `reset`
 one start of one environment in the making of a pool; `rise` how far that process's resident memory rose while it
-stepped; `share` what the environment takes of an IPPO update of the same size. With `--library`, Jumanji's own
-environment of the same size in its `VmapAutoResetWrapper`, which resets every environment at every step.
+stepped. With `--library`, the same world in Jumanji's `VmapAutoResetWrapper`, which resets every environment at every
+step; its rows give no reset, because every step is one.
 
     python benchmarks/scenarios.py [--scenarios connector,lbf] [--agents 16,64,256,1024] [--library]
 """

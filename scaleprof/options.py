@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import scenarios
 from reports.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.grid import (
@@ -100,6 +101,8 @@ def plan_sweep(
     chosen = load_preset(preset) if preset else {}
     given = {name: value for name, value in explicit.items() if value is not None}
     values = DEFAULTS | chosen | given
+    if "agents" not in chosen | given:
+        values["agents"] = _default_agents(values["scenario"])
     if values["published"]:
         values |= {"epochs": given.get("epochs"), "minibatches": given.get("minibatches")}
     axes = _axes(values, settings)
@@ -130,6 +133,13 @@ def plan_sweep(
     return SweepPlan(
         points=tuple(axes.points()), options=options, scenario=axes.scenario, device=device, manifest=manifest
     )
+
+
+def _default_agents(scenario: str) -> str:
+    """A task of a published size has its own number of agents."""
+    entry, task = scenarios.find(choose_scenario(scenario)), scenario.partition(":")[2]
+    fixed = dict(entry.fixed_agents).get(task)
+    return str(DEFAULTS["agents"]) if fixed is None else str(fixed)
 
 
 def _axes(values: dict[str, Any], settings: list[str]) -> Axes:

@@ -121,6 +121,14 @@ def test_what_presets_sweep(name: str, agents: list[int], seq_len: list[int]) ->
     assert sorted({point.seq_len for point in points}) == seq_len
 
 
+def test_a_task_of_a_published_size_has_its_number_of_agents() -> None:
+    for scenario, agents in (("rware:tiny-2ag", {2}), ("connector:con-5x5x3a", {3}), ("connector", {16, 128, 1024})):
+        plan = plan_sweep({"scenario": scenario}, [], None, yes=False)
+        assert {point.agents for point in plan.points} == agents
+    with pytest.raises(UserError, match="--agents: agents is 16: scenario connector:con-5x5x3a is for 3"):
+        plan_sweep({"scenario": "connector:con-5x5x3a", "agents": "16"}, [], None, yes=False)
+
+
 def test_the_default_preset_is_what_no_option_does() -> None:
     assert plan_sweep({}, [], "default", yes=False).points == plan_sweep({}, [], None, yes=False).points
 
