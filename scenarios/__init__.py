@@ -22,6 +22,7 @@ from scenarios.config import (
     PATTERN_MEMORY_TASKS,
     RWARE_PUBLISHED,
     RWARE_TASKS,
+    SEARCH_RESCUE_TASKS,
     TURN_TAKING_TASKS,
     CleanerConfig,
     ConnectorConfig,
@@ -30,6 +31,7 @@ from scenarios.config import (
     OwnConfig,
     PatternMemoryConfig,
     RwareConfig,
+    SearchRescueConfig,
     TurnTakingConfig,
 )
 
@@ -181,6 +183,19 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             observation="77 numbers: position, 5×5 windows of walls, of dirty tiles and of other agents",
             actions="4 discrete, masked; one illegal action ends everyone's episode",
             scaling_rule="10 cells an agent, square maze of an odd side; agents start anywhere in it",
+        ),
+        ScenarioEntry(
+            name="search-rescue",
+            summary="Agents fly over a field and find those who are lost in it (Jumanji's SearchAndRescue)",
+            factory="scenarios.search_rescue:make",
+            config=SearchRescueConfig,
+            tasks=SEARCH_RESCUE_TASKS,
+            min_agents=4,
+            max_agents=4096,
+            sensible_agents=1024,
+            observation="99 numbers: 32 rays for agents, targets found and targets not found; targets left, position",
+            actions="2 continuous: turn, acceleration",
+            scaling_rule="25 agents and 25 targets a unit of area, square field with joined edges",
         ),
     )
 }

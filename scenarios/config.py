@@ -247,3 +247,23 @@ class RwareConfig:
     def __post_init__(self) -> None:
         check_choice("task", self.task, RWARE_TASKS)
         check_count("horizon", self.horizon)
+
+
+SEARCH_RESCUE_TASKS = ("scaled",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchRescueConfig:
+    """Options of `scenarios.search_rescue`. Raises `ValueError` naming field, value and rule."""
+
+    task: str = "scaled"
+    """`scaled`: a field as large as the team, with a target for every agent."""
+    reward: str = "individual"
+    """`individual`: every agent receives its own; `shared`: the team's mean."""
+    horizon: int = 400
+    """Timesteps after which an episode is cut off; a target is worth less the later it is found."""
+
+    def __post_init__(self) -> None:
+        check_choice("task", self.task, SEARCH_RESCUE_TASKS)
+        check_choice("reward", self.reward, REWARDS)
+        check_count("horizon", self.horizon)

@@ -34,6 +34,7 @@ SHAPE_CHECKED = [
     "scenarios.pattern_memory",
     "scenarios.reset_pool",
     "scenarios.rware",
+    "scenarios.search_rescue",
     "scenarios.turn_taking",
     "scenarios.wrappers",
 ]
