@@ -2,8 +2,8 @@
 
 Every row is a process of its own. `step` is one step of all environments under random legal actions, in a scan; `reset`
 one start of one environment in the making of a pool; `rise` how far that process's resident memory rose while it
-stepped. With `--library`, the same world in Jumanji's `VmapAutoResetWrapper`, which resets every environment at every
-step; its rows give no reset, because every step is one.
+stepped. With `--library`, Jumanji's own environment of the same size, with its own observer and generator, in its
+`VmapAutoResetWrapper`, which resets every environment at every step; its rows give no reset, because every step is one.
 
     python benchmarks/scenarios.py [--scenarios connector,lbf] [--agents 16,64,256,1024] [--library]
 """
@@ -70,36 +70,75 @@ def measure(name: str, agents: int, envs: int, library: bool) -> dict[str, Any]:
     }
 
 
+def library_environment(name: str, agents: int) -> Any:
+    """Jumanji's own environment of the same size as ours, as it is shipped."""
+    from jumanji.environments import Cleaner, Connector, LevelBasedForaging, RobotWarehouse, SearchAndRescue
+    from jumanji.environments.routing import cleaner, connector, lbf
+    from jumanji.environments.swarms.search_and_rescue.generator import RandomGenerator as Fields
+    from jumanji.environments.swarms.search_and_rescue.observations import AgentAndTargetObservationFn
+
+    from scenarios import search_rescue as search
+
+    ours: Any = scenarios.make_environment(name, agents, {})
+    inner = ours.environment
+    if name == "connector":
+        generator = connector.generator.RandomWalkGenerator(inner._generator.grid_size, agents)
+        return Connector(generator, time_limit=inner.time_limit)
+    if name == "lbf":
+        foods = lbf.generator.RandomGenerator(inner.grid_size, agents, inner.num_food, inner.fov)
+        return LevelBasedForaging(foods, time_limit=inner.time_limit, grid_observation=True)
+    if name == "cleaner":
+        side = inner.num_rows
+        return Cleaner(cleaner.generator.RandomGenerator(side, side, agents), time_limit=inner.time_limit)
+    if name == "rware":
+        return RobotWarehouse(inner._generator, time_limit=inner.time_limit)
+    side = search.field_side(agents)
+    view = AgentAndTargetObservationFn(
+        search.RAYS, search.AGENT_SIGHT, search.TARGET_SIGHT, search.VIEW_ANGLE, search.CONTACT, side
+    )
+    return SearchAndRescue(
+        target_contact_range=search.CONTACT,
+        time_limit=inner.time_limit,
+        generator=Fields(num_searchers=agents, num_targets=agents, env_size=side),
+        observation=view,
+    )
+
+
 def measure_library(name: str, agents: int, envs: int) -> dict[str, Any]:
-    """The same environment in the library's vmapped wrapper with its auto-reset."""
+    """The library's environment in its vmapped wrapper with auto-reset; what it lets agents see is computed too."""
     import jax
-    import jax.numpy as jnp
     from jumanji.wrappers import VmapAutoResetWrapper
 
     from scaleprof.measuring import time_alone
 
-    environment = scenarios.make_environment(name, agents, {})
-    inner = getattr(environment, "environment", None)
-    if inner is None:
-        return {"step": None, "reset": None, "rise": None, "compile": None, "batching": "-", "pool": 0}
+    inner = library_environment(name, agents)
     wrapped = VmapAutoResetWrapper(inner)
-    state, _ = jax.jit(wrapped.reset)(jax.random.split(jax.random.key(0), envs))
-    shape, kind = inner.action_spec.shape, inner.action_spec.dtype
-    action = jnp.zeros((envs, *shape), kind)
-
-    def play(state: Any) -> Any:
-        return jax.lax.scan(lambda s, _: (wrapped.step(s, action)[0], None), state, length=STEPS)[0]
-
     start = time.perf_counter()
-    program = jax.jit(play).lower(state).compile()
+    begin = jax.jit(wrapped.reset).lower(jax.random.split(jax.random.key(0), envs)).compile()
+    state, timestep = begin(jax.random.split(jax.random.key(0), envs))
+    spec = inner.action_spec
+
+    def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
+        if jax.numpy.issubdtype(spec.dtype, jax.numpy.floating):
+            action = jax.random.uniform(key, (envs, *spec.shape), spec.dtype, -1.0, 1.0)
+        else:
+            action = jax.random.randint(key, (envs, *spec.shape), 0, spec.num_values, spec.dtype)
+        state, timestep = wrapped.step(carry[0], action)
+        return (state, timestep.observation), None
+
+    def play(carry: Any) -> Any:
+        return jax.lax.scan(step, carry, jax.random.split(jax.random.key(1), STEPS))[0]
+
+    carry = (state, timestep.observation)
+    program = jax.jit(play).lower(carry).compile()
     compile_seconds = time.perf_counter() - start
     host.release_free_memory()
     host.reset_peak()
     base = host.rss_bytes()
-    step = statistics.median(time_alone(program, state)[1:]) / STEPS
+    step_seconds = statistics.median(time_alone(program, carry)[1:]) / STEPS
     rise = (host.peak_rss_bytes() or 0) - base
     return {
-        "step": step,
+        "step": step_seconds,
         "reset": None,
         "rise": rise,
         "compile": compile_seconds,
@@ -129,8 +168,6 @@ def line(name: str, agents: int, who: str, found: dict[str, Any] | str) -> str:
     head = f"{name:18s} {agents:6d} {who:8s}"
     if isinstance(found, str):
         return f"{head} {found}"
-    if found["step"] is None:
-        return f"{head} -"
     reset = "-" if found["reset"] is None else f"{found['reset'] * 1e3:9.2f}"
     return (
         f"{head} {found['step'] * 1e3:10.3f} {reset:>9s} {found['rise'] / MB:9.0f} {found['compile']:8.1f}  "
