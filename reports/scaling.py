@@ -1,0 +1,316 @@
+"""How a cost grows with a size: metric = a + b·N^p, fitted to the repeats of several sizes.
+
+A slope between two points of a log–log chart misleads, because time and memory carry a part that does not grow
+(buffers, dispatch, the program itself). The offset a takes that part, so that p is the exponent of what does grow.
+Below four sizes three numbers cannot be told from data; then the slopes between neighbouring sizes are given, named as
+such.
+
+numpy and scipy are imported where they compute: importing this module is cheap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SIZES_FOR_A_FIT = 4
+SIZES_FOR_A_FORM = 5
+REPEATS_FOR_AN_INTERVAL = 5
+CONSTANT_WITHIN = 0.05
+"""A metric whose medians lie within this share of each other does not grow."""
+ALPHA = 0.05
+"""The level of the tests of whether it does."""
+WORST_ERROR = 0.5
+"""A fit that is further off than this, in the root mean square of relative residuals, is none."""
+FORM_BETWEEN = (0.5, 2.5)
+"""Exponents for which a choice between linear and quadratic says something."""
+
+_LOWEST, _HIGHEST = -3.0, 4.0
+"""The exponents that are tried."""
+_STEP = 0.05
+_FLAT = 0.02
+"""Below this exponent N^p cannot be told from the offset, which is then 0."""
+_DRAWS = 999
+_EXACT = 1e-4
+"""Relative errors below this are rounding: they tell no two forms apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """metric(N) = offset + scale·N^exponent, with offset ≥ 0 and scale > 0, in the unit of the metric.
+
+    A metric that does not grow has offset 0 and exponent 0; its scale is the value. One that falls has a negative
+    exponent.
+    """
+
+    offset: float
+    scale: float
+    exponent: float
+    low: float | None
+    """Lower end of the 95 % bootstrap interval of the exponent; None below five repeats at any size."""
+    high: float | None
+    form: str
+    """`linear` or `quadratic`, whichever AIC prefers; empty below five sizes or where neither is meant."""
+    sizes: tuple[int, ...]
+    """The sizes that were fitted, ascending."""
+    error: float = 0.0
+    """Root mean square of the relative residuals, over all repeats."""
+    draws: tuple[tuple[float, float, float], ...] = field(default=(), repr=False)
+    """Offset, scale and exponent of every bootstrap sample; empty where there is no interval."""
+
+    def at(self, size: float) -> float:
+        """The metric at `size`; beyond the fitted sizes that is an extrapolation."""
+        return self.offset + self.scale * math.pow(size, self.exponent)
+
+    def band(self, sizes: Sequence[float]) -> tuple[list[float], list[float]] | None:
+        """Lower and upper ends of the 95 % pointwise bootstrap band at each of `sizes`; None without an interval."""
+        if not self.draws:
+            return None
+        import numpy as np
+
+        offset, scale, exponent = (np.array(column)[:, None] for column in zip(*self.draws, strict=True))
+        low, high = np.percentile(offset + scale * np.array(sizes, float) ** exponent, (2.5, 97.5), axis=0)
+        return low.tolist(), high.tolist()
+
+    def size_where(self, value: float) -> float | None:
+        """The size at which the fit has `value`, an extrapolation as a rule; None where it never has."""
+        ratio = (value - self.offset) / self.scale
+        if self.exponent == 0 or ratio <= 0:
+            return None
+        try:
+            return math.exp(math.log(ratio) / self.exponent)
+        except OverflowError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Log–log slopes between the medians of neighbouring sizes, where there are too few sizes for a fit."""
+
+    sizes: tuple[int, ...]
+    slopes: tuple[float, ...]
+    """One fewer than there are sizes. An offset makes them smaller than the exponent of what grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing can be said of how a metric grows, and what is missing."""
+
+    reason: str
+
+
+def fit_curve(values: Mapping[int, Sequence[float]]) -> Fit | Slopes | Refusal:
+    """How a metric grows with a size.
+
+    From four sizes on a fit by relative least squares: the sum of ((y − a − b·N^p)/y)² over all repeats is smallest.
+    From five repeats at every size on it has 95 % percentile bootstrap intervals: repeats are drawn anew within their
+    size, their logarithms spread by √(r/(r−1)) about the mean, because r repeats vary less about their own mean than
+    about the true one. They cover the noise of repeats, not that the metric may follow another law.
+    From five sizes on, a + b·N is compared with a + b·N², and with a + b·N + c·N² (quadratic, too) where enough
+    measurements allow the corrected criterion (AICc; Hurvich & Tsai, Biometrika 76, 1989).
+
+    A metric is called constant where its medians lie within 5 %, or where neither the fit nor a power law without an
+    offset is better than a constant by an F test at 5 %.
+    The same values always give the same result.
+
+    Args:
+        values: positive sizes to the values of their repeats, in any unit. Sizes without values do not count.
+    """
+    measured = {size: list(map(float, values[size])) for size in sorted(values) if len(values[size])}
+    for size, repeats in measured.items():
+        wrong = next((value for value in repeats if not (math.isfinite(value) and value > 0)), None)
+        if wrong is not None or size <= 0:
+            return Refusal(f"{size if wrong is None else wrong:g} at size {size}: only values above 0 can be fitted")
+    if len(measured) < 2:
+        return Refusal(f"{'one size only' if measured else 'no size was measured'}: 2 or more are needed")
+    return _fit(measured) if len(measured) >= SIZES_FOR_A_FIT else _slopes(measured)
+
+
+def _slopes(measured: Mapping[int, Sequence[float]]) -> Slopes:
+    import statistics
+
+    sizes = tuple(measured)
+    medians = [statistics.median(measured[size]) for size in sizes]
+    slopes = (
+        math.log(medians[place + 1] / medians[place]) / math.log(sizes[place + 1] / sizes[place])
+        for place in range(len(sizes) - 1)
+    )
+    return Slopes(sizes, tuple(slopes))
+
+
+def _fit(measured: Mapping[int, Sequence[float]]) -> Fit | Refusal:
+    import numpy as np
+
+    sizes = tuple(measured)
+    middle = math.exp(sum(map(math.log, sizes)) / len(sizes))
+    # Sizes are counted in their geometric mean and values in theirs: powers stay near 1 and nothing overflows.
+    scaled = np.array(sizes, float) / middle
+    unit = math.exp(sum(float(np.mean(np.log(repeats))) for repeats in measured.values()) / len(sizes))
+    samples = [np.array(repeats) / unit for repeats in measured.values()]
+    sums = _sums(samples)
+    count = sum(len(repeats) for repeats in samples)
+    offset, scale, exponent, rest = (float(part[0]) for part in _solve(scaled, *sums))
+
+    is_constant = _is_constant(samples, scaled, sums, rest)
+    if is_constant:
+        offset, scale, exponent, rest = (float(part[0]) for part in _solve(scaled, *sums, powers=(0.0, 0.0)))
+    at_the_end = not is_constant and not _LOWEST + _STEP < exponent < _HIGHEST - _STEP
+    if at_the_end or math.sqrt(rest / count) > WORST_ERROR:
+        return Refusal(f"no a + b·N^p with p from {_LOWEST:g} to {_HIGHEST:g} comes near the values")
+
+    def back(parts: Sequence[Floats]) -> list[tuple[float, float, float]]:
+        """Offsets, scales and exponents in the metric's own unit and in sizes as they are."""
+        offsets, scales, exponents = parts[:3]
+        return list(
+            zip(
+                (offsets * unit).tolist(), (scales * unit / middle**exponents).tolist(), exponents.tolist(), strict=True
+            )
+        )
+
+    draws: list[tuple[float, float, float]] = []
+    if min(map(len, samples)) >= REPEATS_FOR_AN_INTERVAL:
+        draws = back(_solve(scaled, *_resampled(samples), offsets=not is_constant))
+    low, high = np.percentile([draw[2] for draw in draws], (2.5, 97.5)).tolist() if draws else (None, None)
+    ((offset, scale, exponent),) = back([np.array([part]) for part in (offset, scale, exponent)])
+    form = "" if is_constant else _form(scaled, sums, count, exponent)
+    return Fit(offset, scale, exponent, low, high, form, sizes, math.sqrt(rest / count), tuple(draws))
+
+
+def _sums(samples: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    """Number of repeats, sum of 1/y and sum of 1/y² of every size: (1, sizes) each; all that the squares need."""
+    import numpy as np
+
+    rows = [[len(y) for y in samples], [np.sum(1 / y) for y in samples], [np.sum(y**-2.0) for y in samples]]
+    counts, first, second = (np.array([row], float) for row in rows)
+    return counts, first, second
+
+
+def _resampled(samples: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
+    """`_sums` of every bootstrap sample: (draws, sizes) each."""
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    counts, first, second = [], [], []
+    for y in samples:
+        repeats = len(y)
+        centre = np.mean(np.log(y))
+        spread = np.exp(centre + (np.log(y) - centre) * math.sqrt(repeats / (repeats - 1)))
+        drawn = random.choice(spread, (_DRAWS, repeats))
+        counts.append(np.full(_DRAWS, float(repeats)))
+        first.append(np.sum(1 / drawn, axis=1))
+        second.append(np.sum(drawn**-2.0, axis=1))
+    return np.stack(counts, axis=1), np.stack(first, axis=1), np.stack(second, axis=1)
+
+
+def _solve(
+    x: Floats,
+    counts: Floats,
+    first: Floats,
+    second: Floats,
+    *,
+    powers: tuple[float, float] = (_LOWEST, _HIGHEST),
+    offsets: bool = True,
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Offset, scale, exponent and sum of squares of the best fit of each row of sums: (rows,) each.
+
+    For a given exponent the best offset and scale are those of a linear problem; exponents are tried on a grid that is
+    laid finer three times around the best of it.
+    """
+    import numpy as np
+
+    profile = partial(_profile, x, counts, first, second, offsets=offsets)
+    best = np.full(len(counts), sum(powers) / 2)
+    span, step = (powers[1] - powers[0]) / 2, _STEP
+    while True:
+        grid = np.clip(best[:, None] + np.linspace(-span, span, 2 * round(span / step) + 1), *powers)
+        # All rows share the first grid.
+        parts = profile(grid[:1] if span > _STEP else grid)
+        place = np.argmin(parts[2], axis=1)[:, None]
+        best = np.take_along_axis(np.broadcast_to(grid, parts[2].shape), place, axis=1)[:, 0]
+        if span == 0 or step < _STEP * 0.002:
+            offset, scale, rest = (np.take_along_axis(part, place, axis=1)[:, 0] for part in parts)
+            return offset, scale, best, rest
+        span, step = step, step / 10
+
+
+def _profile(
+    x: Floats, counts: Floats, first: Floats, second: Floats, grid: Floats, *, offsets: bool
+) -> tuple[Floats, Floats, Floats]:
+    """The best offset ≥ 0 and scale > 0 and their sum of squares for every exponent of `grid`: (rows, exponents)."""
+    import numpy as np
+
+    power = x ** grid[..., None]
+    total, ones = np.sum(counts, axis=1)[:, None], np.sum(first, axis=1)[:, None]
+    square = np.sum(second, axis=1)[:, None]
+    mixed, squares = (np.sum(second[:, None] * p, axis=-1) for p in (power, power**2))
+    along = np.sum(first[:, None] * power, axis=-1)
+
+    steep = offsets & (np.abs(grid) >= _FLAT)
+    determinant = np.where(steep, square * squares - mixed**2, 1.0)
+    offset = np.where(steep, (ones * squares - along * mixed) / determinant, 0.0)
+    scale = np.where(steep, (square * along - ones * mixed) / determinant, along / squares)
+    through_zero = offset < 0
+    offset, scale = np.where(through_zero, 0.0, offset), np.where(through_zero, along / squares, scale)
+    rest = total - 2 * (offset * ones + scale * along)
+    rest += offset**2 * square + 2 * offset * scale * mixed + scale**2 * squares
+    return offset, scale, np.where(scale > 0, np.maximum(rest, 0.0), np.inf)
+
+
+def _aicc(rest: float, count: int, parameters: int) -> float:
+    """Akaike's criterion with its correction for few measurements; the noise is one more parameter."""
+    parameters += 1
+    if count <= parameters + 1:
+        return math.inf
+    error = rest / count + _EXACT**2
+    return count * math.log(error) + 2 * parameters + 2 * parameters * (parameters + 1) / (count - parameters - 1)
+
+
+def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Floats, Floats], fitted: float) -> bool:
+    import numpy as np
+    from scipy.special import fdtrc
+
+    medians = [float(np.median(repeats)) for repeats in samples]
+    if max(medians) / min(medians) - 1 < CONSTANT_WITHIN:
+        return True
+    count = int(np.sum(sums[0]))
+    constant = float(_solve(x, *sums, powers=(0.0, 0.0))[3][0])
+    power_law = float(_solve(x, *sums, offsets=False)[3][0])
+    for rest, more in ((power_law, 1), (fitted, 2)):
+        left = count - 1 - more
+        ratio = (constant - rest) / more / ((rest + count * _EXACT**2) / left)
+        if fdtrc(more, left, max(ratio, 0.0)) < ALPHA:
+            return False
+    return True
+
+
+def _form(x: Floats, sums: tuple[Floats, Floats, Floats], count: int, exponent: float) -> str:
+    """`linear`, `quadratic`, or nothing where there are too few sizes or the exponent is far from both."""
+    if len(x) < SIZES_FOR_A_FORM or not FORM_BETWEEN[0] <= exponent <= FORM_BETWEEN[1]:
+        return ""
+    linear, square = (float(_solve(x, *sums, powers=(power, power))[3][0]) for power in (1.0, 2.0))
+    scores = {
+        "linear": _aicc(linear, count, 2),
+        "quadratic": min(_aicc(square, count, 2), _aicc(_polynomial(x, *sums), count, 3)),
+    }
+    return min(scores, key=scores.__getitem__)
+
+
+def _polynomial(x: Floats, counts: Floats, first: Floats, second: Floats) -> float:
+    """The sum of squares of a + b·N + c·N² with all three ≥ 0; infinite where the free optimum has one below 0."""
+    import numpy as np
+
+    columns = np.stack([np.ones_like(x), x, x**2])
+    products, right = (columns * second[0]) @ columns.T, columns @ first[0]
+    best = np.linalg.solve(products, right)
+    if np.any(best < 0):
+        return math.inf
+    return max(float(np.sum(counts) - 2 * best @ right + best @ products @ best), 0.0)
