@@ -31,8 +31,8 @@ ALPHA = 0.05
 """The level of the tests of whether it does."""
 WORST_ERROR = 0.5
 """A fit that is further off than this, in the root mean square of relative residuals, is none."""
-FORM_BETWEEN = (0.5, 2.5)
-"""Exponents for which a choice between linear and quadratic says something."""
+FORM_WITHIN = 0.35
+"""A form whose exponent is further than this from the fitted one is not named: the metric follows neither."""
 
 _LOWEST, _HIGHEST = -3.0, 4.0
 """The exponents that are tried."""
@@ -59,7 +59,7 @@ class Fit:
     """Lower end of the 95 % bootstrap interval of the exponent; None below five repeats at any size."""
     high: float | None
     form: str
-    """`linear` or `quadratic`, whichever AIC prefers; empty below five sizes or where neither is meant."""
+    """`linear` or `quadratic`, whichever AIC prefers; empty below five sizes or where the exponent is near neither."""
     sizes: tuple[int, ...]
     """The sizes that were fitted, ascending."""
     error: float = 0.0
@@ -115,8 +115,8 @@ def fit_curve(values: Mapping[int, Sequence[float]]) -> Fit | Slopes | Refusal:
     From five repeats at every size on it has 95 % percentile bootstrap intervals: repeats are drawn anew within their
     size, their logarithms spread by √(r/(r−1)) about the mean, because r repeats vary less about their own mean than
     about the true one. They cover the noise of repeats, not that the metric may follow another law.
-    From five sizes on, a + b·N is compared with a + b·N², and with a + b·N + c·N² (quadratic, too) where enough
-    measurements allow the corrected criterion (AICc; Hurvich & Tsai, Biometrika 76, 1989).
+    From five sizes on the form is that of a + b·N and a + b·N² which has the smaller AIC (Akaike, IEEE Transactions on
+    Automatic Control 19, 1974); it is named where the fitted exponent is near it.
 
     A metric is called constant where its medians lie within 5 %, or where neither the fit nor a power law without an
     offset is better than a constant by an F test at 5 %.
@@ -265,15 +265,6 @@ def _profile(
     return offset, scale, np.where(scale > 0, np.maximum(rest, 0.0), np.inf)
 
 
-def _aicc(rest: float, count: int, parameters: int) -> float:
-    """Akaike's criterion with its correction for few measurements; the noise is one more parameter."""
-    parameters += 1
-    if count <= parameters + 1:
-        return math.inf
-    error = rest / count + _EXACT**2
-    return count * math.log(error) + 2 * parameters + 2 * parameters * (parameters + 1) / (count - parameters - 1)
-
-
 def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Floats, Floats], fitted: float) -> bool:
     import numpy as np
     from scipy.special import fdtrc
@@ -294,23 +285,12 @@ def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Float
 
 def _form(x: Floats, sums: tuple[Floats, Floats, Floats], count: int, exponent: float) -> str:
     """`linear`, `quadratic`, or nothing where there are too few sizes or the exponent is far from both."""
-    if len(x) < SIZES_FOR_A_FORM or not FORM_BETWEEN[0] <= exponent <= FORM_BETWEEN[1]:
+    if len(x) < SIZES_FOR_A_FORM:
         return ""
-    linear, square = (float(_solve(x, *sums, powers=(power, power))[3][0]) for power in (1.0, 2.0))
-    scores = {
-        "linear": _aicc(linear, count, 2),
-        "quadratic": min(_aicc(square, count, 2), _aicc(_polynomial(x, *sums), count, 3)),
-    }
-    return min(scores, key=scores.__getitem__)
 
+    def aic(power: float) -> float:
+        rest = float(_solve(x, *sums, powers=(power, power))[3][0])
+        return count * math.log(rest / count + _EXACT**2) + 2 * 3
 
-def _polynomial(x: Floats, counts: Floats, first: Floats, second: Floats) -> float:
-    """The sum of squares of a + b·N + c·N² with all three ≥ 0; infinite where the free optimum has one below 0."""
-    import numpy as np
-
-    columns = np.stack([np.ones_like(x), x, x**2])
-    products, right = (columns * second[0]) @ columns.T, columns @ first[0]
-    best = np.linalg.solve(products, right)
-    if np.any(best < 0):
-        return math.inf
-    return max(float(np.sum(counts) - 2 * best @ right + best @ products @ best), 0.0)
+    form, power = min((("linear", 1.0), ("quadratic", 2.0)), key=lambda one: aic(one[1]))
+    return form if abs(exponent - power) <= FORM_WITHIN else ""

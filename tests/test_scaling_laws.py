@@ -100,7 +100,7 @@ def test_linear_is_told_from_quadratic(offset: float, exponent: float, form: str
 
 
 def test_a_term_that_grows_as_the_square_makes_a_curve_quadratic() -> None:
-    values = {size: [100.0 + 50.0 * size + 1.0 * size**2] for size in (4, 8, 16, 32, 64, 128, 256)}
+    values = {size: [100.0 + 10.0 * size + 1.0 * size**2] for size in (4, 8, 16, 32, 64, 128, 256)}
     assert fitted(values).form == "quadratic"
 
 
@@ -108,6 +108,8 @@ def test_a_form_needs_five_sizes_and_an_exponent_near_it() -> None:
     assert fitted(made(0.0, 1.0, 2.0, SIZES[:4])).form == ""
     assert fitted(made(0.0, 1.0, 2.0, SIZES[:5])).form == "quadratic"
     assert fitted(made(0.0, 1.0, 0.3)).form == ""
+    assert fitted(made(0.0, 1.0, 1.5)).form == ""
+    assert fitted(made(0.0, 1.0, 1.2, repeats=3, noise=0.02)).form == "linear"
     assert fitted(made(0.0, 9.0, -1.0)).form == ""
 
 
