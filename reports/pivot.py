@@ -1,4 +1,4 @@
-"""Records as a two-way picture: models and modes down, agents across, repeats of a point gathered in one cell.
+"""Records as a two-way picture: models and modes down, a size (often agents) across, repeats of a point in one cell.
 
 Pure data, no drawing: whatever shows a sweep (terminal, page, figure) starts here.
 """
@@ -52,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model in one mode with one value per varying axis (in the order of `Pivot.axes`); points by agents."""
+    """One model in one mode with one value per varying axis (in the order of `Pivot.axes`); points by size."""
 
     model: str
     mode: str
@@ -62,20 +62,28 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """All rows, the agent counts across them (ascending), and the axes that vary."""
+    """All rows, the sizes across them (ascending), and the axes that vary."""
 
-    agents: tuple[int, ...]
+    sizes: tuple[int, ...]
     axes: tuple[str, ...]
     rows: tuple[Row, ...]
+    across: str = "agents"
+    """The field of a record that is the size: `agents` or `seq_len`."""
 
 
-def make_pivot(records: Sequence[Record]) -> Pivot:
-    """Arranges `records`: models, then modes, in the order in which they first appear; axis values ascending."""
-    axes = varying_axes(records)
+def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = ()) -> Pivot:
+    """Arranges `records`: models, then modes, in the order in which they first appear; axis values ascending.
+
+    Args:
+        records: what to arrange.
+        across: the size that the points of a row differ in, `agents` or `seq_len`.
+        also: fields that tell rows apart besides `ROW_AXES`, where they vary.
+    """
+    axes = varying_axes(records, across=across, also=also)
     grouped: dict[tuple[str, str, tuple[AxisValue, ...]], dict[int, list[Record]]] = {}
     for record in records:
         key = (record.model, record.mode, tuple(getattr(record, axis) for axis in axes))
-        grouped.setdefault(key, {}).setdefault(record.agents, []).append(record)
+        grouped.setdefault(key, {}).setdefault(getattr(record, across), []).append(record)
     models = list(dict.fromkeys(record.model for record in records))
     modes = list(dict.fromkeys((record.model, record.mode) for record in records))
 
@@ -84,20 +92,28 @@ def make_pivot(records: Sequence[Record]) -> Pivot:
         return models.index(model), modes.index((model, mode)), tuple((value is not None, value) for value in values)
 
     rows = tuple(
-        Row(*key, points={agents: Point(tuple(repeats)) for agents, repeats in grouped[key].items()})
+        Row(*key, points={size: Point(tuple(repeats)) for size, repeats in grouped[key].items()})
         for key in sorted(grouped, key=place)
     )
-    return Pivot(tuple(sorted({record.agents for record in records})), axes, rows)
+    return Pivot(tuple(sorted({getattr(record, across) for record in records})), axes, rows, across)
 
 
-def varying_axes(records: Iterable[Record]) -> tuple[str, ...]:
-    """The `ROW_AXES` with more than one value in `records`.
+def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Sequence[str] = ()) -> tuple[str, ...]:
+    """The `ROW_AXES`, and of the fields in `also` those, with more than one value in `records`.
+
+    The size that is `across` is none of them; where that is not `agents`, `agents` is.
 
     A model without an axis (None, as `chunk` of a mode that has no chunks) does not make it vary, unless the same model
     and mode also occurs with a value. An unknown device is no second device.
     """
     listed = list(records)
-    return tuple(axis for axis in ROW_AXES if _varies(listed, axis))
+    axes = (*also, *(() if across == "agents" else ("agents",)), *ROW_AXES)
+    return tuple(axis for axis in axes if axis != across and _varies(listed, axis))
+
+
+def same_work(pivot: Pivot) -> tuple[str, ...]:
+    """Those axes of `pivot` in which rows must agree for one of them to be the best, or a multiple of another."""
+    return tuple(axis for axis in pivot.axes if axis in SAME_WORK or axis == "agents")
 
 
 def _varies(records: Sequence[Record], axis: str) -> bool:
@@ -131,22 +147,20 @@ def rate_of(point: Point) -> Reading | None:
 def best_cells(
     pivot: Pivot, read: Callable[[Point], Reading | None], *, lower_is_better: bool
 ) -> frozenset[tuple[int, int]]:
-    """The cells (row index, agents) that are best in their column, among rows of equal work and figures of one source.
+    """The cells (row index, size) that are best in their column, among rows of equal work and figures of one source.
 
     Equal bests are all named. A row that nothing else was tried against has no best.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, row in enumerate(pivot.rows):
-        work = tuple(value for axis, value in zip(pivot.axes, row.values, strict=True) if axis in SAME_WORK)
+        work = tuple(value for axis, value in zip(pivot.axes, row.values, strict=True) if axis in same_work(pivot))
         groups.setdefault(work, []).append(index)
     best: set[tuple[int, int]] = set()
     for indices in groups.values():
-        for agents in pivot.agents:
-            tried = [
-                (index, pivot.rows[index].points[agents]) for index in indices if agents in pivot.rows[index].points
-            ]
+        for size in pivot.sizes:
+            tried = [(index, pivot.rows[index].points[size]) for index in indices if size in pivot.rows[index].points]
             if len(tried) > 1:
-                best.update((index, agents) for index in _best(tried, read, lower_is_better))
+                best.update((index, size) for index in _best(tried, read, lower_is_better))
     return frozenset(best)
 
 

@@ -57,6 +57,18 @@ def format_seconds(seconds: float | None) -> str:
     return f"{_three_digits(seconds / 1e-9)} ns"
 
 
+def format_number(value: float | None) -> str:
+    """A number without a unit: three significant digits, whole from 100 on (`0.0123`, `1.02`, `1234`); None is `-`."""
+    if value is None:
+        return UNKNOWN
+    return _three_digits(value) if math.isfinite(value) and abs(value) < 1e6 else f"{value:.3g}"
+
+
+def format_factor(value: float | None) -> str:
+    """How many times something is another: 1.234 is `1.23x`; None is `-`."""
+    return UNKNOWN if value is None else f"{format_number(value)}x"
+
+
 def _long_duration(seconds: float) -> str:
     """A minute or more in two units, the smaller one with two digits."""
     whole = round(seconds)

@@ -1,0 +1,57 @@
+"""What a report says, before it is drawn: a heading with lines of text, or with a table. Pure data.
+
+`reports.terminal` and `reports.markdown` draw sections; text in them may come from data and is never markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.units import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One figure of a table, with what is said about it in lines of its own below."""
+
+    text: str
+    best: bool = False
+    details: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """All lines, the best of a column marked."""
+        return (f"*{self.text}" if self.best else self.text, *self.details)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table; figures stand on the right."""
+
+    header: str
+    cells: tuple[Cell, ...]
+    right: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, then lines of text, then a table whose `labels` name its rows."""
+
+    heading: str
+    lines: tuple[str, ...] = ()
+    labels: tuple[Column, ...] = ()
+    columns: tuple[Column, ...] = ()
+
+
+def label(header: str, values: Sequence[object]) -> Column:
+    """A column that names rows; whole numbers stand on the right."""
+    right = all(value is None or isinstance(value, int) for value in values)
+    return Column(header, tuple(Cell(shown(value)) for value in values), right)
+
+
+def shown(value: object) -> str:
+    """`value` on one line and without control characters, `-` for what is not there."""
+    if value is None:
+        return UNKNOWN
+    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) or UNKNOWN
