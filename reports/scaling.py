@@ -31,7 +31,7 @@ ALPHA = 0.05
 """The level of the tests of whether it does."""
 WORST_ERROR = 0.5
 """A fit that is further off than this, in the root mean square of relative residuals, is none."""
-FORM_WITHIN = 0.35
+FORM_WITHIN = 0.25
 """A form whose exponent is further than this from the fitted one is not named: the metric follows neither."""
 
 _LOWEST, _HIGHEST = -3.0, 4.0

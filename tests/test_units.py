@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reports.units import format_bytes, format_rate, format_seconds
+from reports.units import format_bytes, format_factor, format_number, format_rate, format_seconds
 
 MIB = 2**20
 GIB = 2**30
@@ -78,3 +78,12 @@ def test_rates_have_three_digits_and_a_suffix(per_second: float | None, text: st
 )
 def test_durations_use_the_units_people_use(seconds: float | None, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (1.234, "1.23"), (0.0123, "0.0123"), (1234.0, "1234"), (1.5e7, "1.5e+07"), (float("nan"), "nan")],
+)
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
+    assert format_number(value) == text
+    assert format_factor(value) == (text if value is None else f"{text}x")
