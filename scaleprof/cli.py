@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scaleprof import __version__
+from scaleprof import __version__, report_commands
 from scaleprof.errors import INTERRUPTED, UserError
 
 app = typer.Typer(
@@ -229,18 +229,7 @@ def sweep(
     return sweeping.run(plan, out=out, csv=csv, strict=strict)
 
 
-@app.command(short_help="Show a run's summary again.")
-def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or its results.csv.")],
-) -> int:
-    """Show a run's summary again, from what is on the disk."""
-    from rich.console import Console
-
-    from reports.terminal import render_summary
-    from scaleprof.store import load_records
-
-    render_summary(load_records(run), Console(highlight=False), title=f"Run {run}")
-    return 0
+report_commands.register(app)
 
 
 @app.command("list", short_help="List models or scenarios.")

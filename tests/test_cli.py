@@ -22,6 +22,7 @@ SWEEP_OPTIONS = [
     *(option_name(name) for name in DEFAULTS),
     *("--set", "--preset", "--device", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
+REPORT_OPTIONS = ["--reference", "--where", "--full", "--columns", "--sort", "--plot", "--markdown", "--json"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +42,23 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("command", "contents"),
     [
-        ([], ["sweep", "report", "list", "doctor", "--version", "--install-completion", "--show-completion", "--help"]),
+        (
+            [],
+            [
+                "sweep",
+                "report",
+                "export",
+                "list",
+                "doctor",
+                "--version",
+                "--install-completion",
+                "--show-completion",
+                "--help",
+            ],
+        ),
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
-        (["report"], ["RUN", "A run directory, or its results.csv."]),
+        (["report"], ["RUN", "Run directories, or their results.csv;", *REPORT_OPTIONS]),
+        (["export"], ["RUN", "A run directory, or its results.csv.", "--csv"]),
         (["list"], ["models", "scenarios"]),
         (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
@@ -229,6 +244,9 @@ BAD_INPUT = [
     ("report", "Missing argument 'RUN'"),
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),
+    ("report . --json --plot", ". is not a run: it has no records.jsonl"),
+    ("export nowhere", "nowhere does not exist: name a run directory or its results.csv"),
+    ("export . --csv missing/x.csv", "--csv: there is no folder missing: make it first, or name another file"),
     ("doctor --device cpu:1", "--device: 'cpu:1' is not a device"),
     ("doctor --agents 3", "--agents: there is no scenario to check: name one with --scenario"),
     ("doctor --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),

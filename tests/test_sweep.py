@@ -254,16 +254,20 @@ def test_progress_without_a_terminal(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize("what", ["run", "run/results.csv"])
-def test_report_shows_the_summary_again(sweep: Sweep, what: str) -> None:
+def test_report_of_a_sweep(sweep: Sweep, what: str) -> None:
     done = scaleprof(sweep.path.parent, "report", what)
     assert (done.returncode, done.stderr) == (0, "")
-    title, _, summary = done.stdout.partition("\n")
-    assert title == f"Run {what}"
-    assert f"Run run\n{summary}" in sweep.done.stderr
+    assert done.stdout.startswith(f"Run {what}\n")
     for record in sweep.ok:
-        assert format_bytes(record.host_rss_peak_bytes) in summary
-    assert "oom: needs " in summary
-    assert "6 points: 4 ok, 2 failed (2 oom)" in summary
+        assert format_bytes(record.host_peak_rise_bytes) in done.stdout
+    assert "sable chunkwise: oom at 16384 agents (the largest that ran: 3): needs " in done.stdout
+    assert "sable chunkwise: memory (XLA's plan" in done.stdout
+    assert "6 points: 4 ok, 2 failed (2 oom)" in done.stdout
+
+
+def test_export_gives_back_the_csv_of_the_sweep(sweep: Sweep) -> None:
+    done = scaleprof(sweep.path.parent, "export", "run", "--csv", "-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, sweep.done.stdout, "")
 
 
 def test_the_folder_is_taken_now(sweep: Sweep) -> None:
@@ -346,4 +350,5 @@ def test_stopped_in_the_middle(tmp_path: Path, stuck: dict[str, str], number: si
     how_to_go_on = "Interrupted after 1 of 3 points; to go on: scaleprof sweep --resume run"
     assert errors.splitlines()[-2:] == ["Written to run", how_to_go_on]
     report = scaleprof(tmp_path, "report", "run")
-    assert (report.returncode, report.stdout) == (0, output)
+    assert report.returncode == 0
+    assert output.splitlines()[-1] == report.stdout.splitlines()[-1]

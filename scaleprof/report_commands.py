@@ -1,0 +1,186 @@
+"""The commands that show and hand on what was measured: report and export."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleprof.errors import UserError
+
+if TYPE_CHECKING:
+    from reports import Record, Run
+    from reports.section import Section
+
+Text = str | None
+
+_RUNS = typer.Argument(metavar="RUN", help="Run directories, or their results.csv; several are told apart by name.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(short_help="Show how cost grew, in words, tables and charts.")(report)
+    app.command(short_help="Write a run's results as CSV.")(export)
+
+
+def report(
+    runs: Annotated[list[Path], _RUNS],
+    reference: Annotated[
+        Text,
+        typer.Option(
+            "--reference", metavar="MODEL[:MODE]", help="What factors refer to. [default: sable, else the first]"
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="COLUMN=VALUE", help="Only such records: model=sable, agents=16,128."),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Also every fit, failure and repeat.")] = False,
+    columns: Annotated[
+        Text, typer.Option("--columns", metavar="LIST", help="Also a table of every repeat, with these columns.")
+    ] = None,
+    sort: Annotated[
+        Text, typer.Option("--sort", metavar="COLUMN", help="The order of that table; -COLUMN is descending.")
+    ] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Also log-log charts, as text.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown, for a pull request.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs: rows, fits and failures.")] = False,
+) -> int:
+    """Show how memory and throughput grew with agents and with sequence length, and where each mode stopped.
+
+    Answers come first: tables with the best of each column marked and factors against a reference, fitted exponents
+    in words. --full, --columns and --sort add details.
+    """
+    asked = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
+    if sum((plot, markdown, json)) > 1:
+        raise UserError("--plot, --markdown, --json: these are three kinds of output: give one of them")
+    if json:
+        from reports.json_report import json_report
+
+        _write(json_report(asked.runs, asked.parts, asked.reference))
+    elif markdown:
+        from reports.markdown import markdown as as_markdown
+
+        _write(as_markdown(asked.sections(), title=asked.title))
+    else:
+        _print(asked, plot=plot)
+    return 0
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or its results.csv.")],
+    csv: Annotated[str, typer.Option("--csv", metavar="FILE", help="Where to write it; - is stdout.")] = "-",
+) -> int:
+    """Write the results of a run as CSV: one row per repeat of a point, one column per field."""
+    from scaleprof.store import csv_text, load_records
+    from scaleprof.sweeping import check_csv, write_csv
+
+    check_csv(csv)
+    write_csv(csv, csv_text(load_records(run)))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A report that was asked for, every text of it understood: what is wrong was found before a line is out."""
+
+    runs: Sequence[Run]
+    parts: Sequence[Sequence[Record]]
+    """The records of each run that it is about."""
+    records: Sequence[Record]
+    also: tuple[str, ...]
+    reference: tuple[str, str]
+    full: bool
+    columns: tuple[str, ...]
+    sort: str
+
+    @property
+    def title(self) -> str:
+        return f"Run{'' if len(self.runs) == 1 else 's'} {', '.join(str(run.path) for run in self.runs)}"
+
+    def sections(self) -> list[Section]:
+        from reports.answers import Wanted, report_sections
+
+        wanted = Wanted(":".join(self.reference), self.full, self.columns, self.sort)
+        return report_sections(self.records, self.also, wanted)
+
+
+def _read(
+    paths: Sequence[Path],
+    reference: str | None,
+    where: Sequence[str],
+    *,
+    full: bool,
+    columns: str | None,
+    sort: str | None,
+) -> _Asked:
+    from reports import load_run, selection
+    from reports.answers import joined, reference_row
+
+    with _said():
+        runs = [load_run(path) for path in dict.fromkeys(paths)]
+    with _said("--columns"):
+        shown = selection.columns(columns) if columns is not None else ()
+    with _said("--sort"):
+        selection.known_column((sort or "run_id").removeprefix("-"))
+    with _said("--where"):
+        kept = {id(record) for record in selection.where([r for run in runs for r in run.records], where)}
+    parts = [[record for record in run.records if id(record) in kept] for run in runs]
+    records, also = joined(runs, parts)
+    with _said("--reference"):
+        chosen = reference_row(records, reference if reference is not None else _default_reference(records))
+    return _Asked(runs, parts, records, also, chosen, full, shown, sort or "")
+
+
+def _default_reference(records: Sequence[Record]) -> str:
+    """Sable in the first of its default modes that was measured, else in any; without Sable, the first row."""
+    from sable.models import MODELS
+
+    modes = {record.mode for record in records if record.model == "sable"}
+    default = next((mode for mode in MODELS["sable"].default_modes if mode in modes), "")
+    return f"sable:{default}" if default else "sable" if modes else ""
+
+
+def _print(asked: _Asked, *, plot: bool) -> None:
+    from rich.console import Console
+
+    from reports.plot import charts
+    from reports.terminal import print_lines, print_sections
+
+    console = Console(highlight=False)
+    sections = asked.sections()
+    ascii_only = not console.encoding.startswith("utf")
+    drawn = charts(asked.records, console.width, also=asked.also, ascii_only=ascii_only) if plot else ""
+    _replace_what_cannot_be_written()
+    print_lines(console, asked.title, style="bold")
+    print_sections(console, sections)
+    if drawn:
+        console.print()
+        console.print(drawn, markup=False, soft_wrap=True)
+
+
+def _write(text: str) -> None:
+    _replace_what_cannot_be_written()
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _replace_what_cannot_be_written() -> None:
+    """An output that is not UTF-8 shows `?` where data has a letter that it does not know."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+@contextmanager
+def _said(option: str = "") -> Iterator[None]:
+    """What `reports` says of bad input, as the user's error."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{option}: {error}" if option else str(error)) from None

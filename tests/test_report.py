@@ -1,0 +1,320 @@
+"""The report command on files as sweeps write them: its whole text, without colour, against tests/golden."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from reports import Record, Run, write_records
+from reports.answers import Wanted, joined, report_sections
+from reports.laws import fullest, in_words, laws
+from reports.markdown import escape
+from reports.plot import charts
+from reports.scaling import Fit
+from reports.terminal import print_sections
+from scaleprof.cli import main
+
+GOLDEN = Path(__file__).parent / "golden"
+MIB = 2**20
+GIB = 2**30
+COSTS = {
+    ("sable", "chunkwise"): lambda agents, timesteps: 40 + 0.05 * agents * timesteps,
+    ("sable", "recurrent"): lambda agents, timesteps: 30 + 0.03 * agents * timesteps,
+    ("mat", "dense"): lambda agents, timesteps: 40 + 0.001 * agents**2 * timesteps,
+}
+"""MiB of a point."""
+
+
+def point(model: str, mode: str, agents: int, seq_len: int = 16, **fields: Any) -> Record:
+    mebibytes = COSTS[model, mode](agents, seq_len)
+    repeat = fields.get("repeat", 0)
+    seconds = mebibytes * 1e-4 * (1 + 0.02 * repeat)
+    usual: dict[str, Any] = {
+        "run_id": "made-up",
+        "scenario": "neom",
+        "envs": 4,
+        "embed_dim": 64,
+        "heads": 4,
+        "blocks": 1,
+        "epochs": 1,
+        "minibatches": 2,
+        "dtype": "float32",
+        "status": "ok",
+        "platform": "cpu",
+        "device": "cpu (8 cores)",
+        "chunk": 1 if mode == "chunkwise" else None,
+        "memory_limit_bytes": 8 * GIB,
+        "xla_peak_bytes": int(mebibytes * MIB),
+        "host_peak_rise_bytes": int((mebibytes + 5 + repeat) * MIB),
+        "host_rss_peak_bytes": int((mebibytes + 300) * MIB),
+        "update_seconds": seconds,
+        "agent_steps_per_second": 4 * agents * seq_len / seconds,
+    }
+    return Record(model=model, mode=mode, agents=agents, seq_len=seq_len, **(usual | fields))
+
+
+def too_large(record: Record) -> Record:
+    """As a point ends that was predicted not to fit; others stay as they are."""
+    if record.xla_peak_bytes is None or record.xla_peak_bytes < GIB:
+        return record
+    names = ("host_peak_rise_bytes", "host_rss_peak_bytes", "update_seconds", "agent_steps_per_second")
+    nothing: dict[str, Any] = dict.fromkeys(names)
+    return dataclasses.replace(
+        record,
+        status="oom",
+        reason_code="predicted",
+        reason="the learn step needs more memory than there is; try fewer environments",
+        xla_peak_bytes=record.xla_peak_bytes * 8,
+        **nothing,
+    )
+
+
+def grow(
+    agents: tuple[int, ...] = (16, 32, 64, 128, 1024), lengths: tuple[int, ...] = (16,), repeats: int = 1
+) -> list[Record]:
+    return [
+        too_large(point(model, mode, size, length, repeat=repeat))
+        for length in lengths
+        for size in agents
+        for model, mode in COSTS
+        for repeat in range(repeats)
+    ]
+
+
+def written(path: Path, records: list[Record]) -> str:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_records(records, stream)
+    return path.name
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    return tmp_path
+
+
+def reported(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(["report", *arguments]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return "".join(f"{line.rstrip()}\n" for line in captured.out.splitlines())
+
+
+REPORTS = {
+    "report": (grow(), []),
+    "report_repeats": (grow((16, 32, 64, 128), repeats=5), []),
+    "report_both_axes": (grow((16, 64), (8, 16, 32, 64)), ["--reference", "mat"]),
+    "report_full": (grow((16, 1024), repeats=2), ["--full", "--sort", "-update_seconds"]),
+    "report_plot": (grow(), ["--plot", "--where", "model=sable"]),
+}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_looks_as_agreed(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    records, options = REPORTS[name]
+    text = reported(capsys, written(folder / "run.csv", records), *options)
+    assert text == (GOLDEN / f"{name}_{width}.txt").read_text(encoding="utf-8")
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_markdown_looks_as_agreed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    text = reported(capsys, written(folder / "run.csv", grow()), "--markdown")
+    assert text == (GOLDEN / "report.md").read_text(encoding="utf-8")
+
+
+def test_several_runs_are_told_apart(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    names = [written(folder / f"{name}.csv", grow((16, 32))) for name in ("old", "new")]
+    text = reported(capsys, *names)
+    assert text.startswith("Runs old.csv, new.csv\n")
+    assert ["model", "mode", "run", "16", "32"] in [line.split() for line in text.splitlines()]
+    assert "sable chunkwise, run=old: memory (XLA's plan) has local slopes of" in text
+    (folder / "other").mkdir()
+    same = f"other/{written(folder / 'other' / 'old.csv', grow((16, 32)))}"
+    assert "run=other/old.csv: memory" in " ".join(reported(capsys, names[0], same).split())
+    one = json.loads(reported(capsys, *names, "--json", "--where", "repeat=0"))
+    assert {row["run"] for row in one["rows"]} == {fit["run"] for fit in one["fits"]} == {"old", "new"}
+    assert {row["run_id"] for row in one["rows"]} == {"made-up"}
+
+
+def test_where_keeps_what_fulfils_every_condition(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    name = written(folder / "run.csv", grow())
+    chosen = ["--where", "model=sable", "--where", "agents=16,64", "--where", "side="]
+    rows = json.loads(reported(capsys, name, "--json", *chosen))["rows"]
+    assert {(row["model"], row["agents"]) for row in rows} == {("sable", 16), ("sable", 64)}
+    assert len(rows) == 4
+    chosen = ["--where", "chunk="]
+    assert {row["mode"] for row in json.loads(reported(capsys, name, "--json", *chosen))["rows"]} == {
+        "recurrent",
+        "dense",
+    }
+
+
+def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    name = written(folder / "run.csv", grow((16, 1024)))
+    text = reported(capsys, name, "--columns", "status,update_seconds", "--sort", "-update_seconds")
+    table = text.partition("Every repeat:")[2].splitlines()
+    assert table[2].split() == ["model", "mode", "agents", "status", "update_seconds"]
+    assert [line.split()[3:] for line in table[4:10]] == [
+        ["ok", "85.9", "ms"],
+        ["ok", "52.2", "ms"],
+        ["ok", "5.28", "ms"],
+        ["ok", "4.41", "ms"],
+        ["ok", "3.77", "ms"],
+        ["oom", "-"],
+    ]
+
+
+def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    records = [*grow(), point("sable", "chunkwise", 8, policy_loss=math.nan)]
+    content = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))
+    assert list(content) == ["format", "schema_version", "reference", "runs", "rows", "fits", "failures"]
+    assert content["reference"] == {"model": "sable", "mode": "chunkwise"}
+    assert content["runs"] == [{"name": "run", "path": "run.csv"}]
+    assert content["rows"][-1]["policy_loss"] is None
+    fit = next(fit for fit in content["fits"] if (fit["model"], fit["quantity"]) == ("mat", "memory"))
+    assert (fit["kind"], fit["field"], fit["along"], fit["seq_len"]) == ("fit", "xla_peak_bytes", "agents", 16)
+    assert fit["exponent"] == pytest.approx(2, abs=0.01)
+    assert fit["unmeasured"] == [{"size": 1024, "status": "oom"}]
+    assert "agents" not in fit
+    (failure,) = content["failures"]
+    assert (failure["model"], failure["agents"], failure["status"], failure["repeats"]) == ("mat", 1024, "oom", 1)
+    documented = (Path(__file__).parents[1] / "docs" / "reports.md").read_text(encoding="utf-8")
+    for key in (*content, *fit, *failure):
+        assert f"`{key}`" in documented or key in Record.__dataclass_fields__
+
+
+BAD = {
+    "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
+    "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
+    "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
+    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, this scaleprof reads up to 2; update scaleprof to read it",
+    "text.csv": "text.csv, row 2, column 'agents': 'many'; a whole number belongs here, so correct the cell",
+    "run.csv --where modle=sable": "--where: there is no column 'modle': did you mean mode or model?",
+    "run.csv --where model": "--where: 'model' is no condition: write column=value, such as model=sable or",
+    "run.csv --where model=sabel": "--where: no record has model=sabel: there is sable, mat",
+    "run.csv --where agents=few": "--where: agents=few: column 'agents' holds numbers: give a whole number instead",
+    "run.csv --columns agents,xyz": "--columns: there is no column 'xyz': the first line of a run's results.csv",
+    "run.csv --sort -update_second": "--sort: there is no column 'update_second': did you mean update_seconds",
+    "run.csv --reference ippo": "--reference: 'ippo' was not measured: there is sable:chunkwise, sable:recurrent",
+    "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: there is sable:chunkwise, sable:recurrent",
+    "run.csv --json --markdown": "--plot, --markdown, --json: these are three kinds of output: give one of them",
+}
+
+
+@pytest.mark.parametrize("command", BAD)
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], folder: Path, command: str) -> None:
+    text = (folder / written(folder / "run.csv", grow())).read_text(encoding="utf-8")
+    header, first, *_ = text.splitlines()
+    (folder / "empty.csv").write_text("")
+    (folder / "foreign.csv").write_text("name,price\napple,1\n")
+    (folder / "newer.csv").write_text(f"{header}\n99{first[1:]}\n")
+    (folder / "text.csv").write_text(f"{header}\n{first.replace(',16,16,', ',many,16,', 1)}\n")
+    before = sorted(folder.iterdir())
+    assert main(["report", *command.split()]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"scaleprof: {BAD[command]}")
+    assert captured.err.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+def sections(records: list[Record], **wanted: Any) -> str:
+    stream = io.StringIO()
+    found, also = joined([Run("run", Path("run"), tuple(records))])
+    print_sections(Console(file=stream, width=100, color_system=None), report_sections(found, also, Wanted(**wanted)))
+    return stream.getvalue()
+
+
+def test_nothing_measured_is_said() -> None:
+    assert "No point was tried yet." in sections([])
+    assert "No point was tried yet." in sections([point("mat", "dense", 4, status="planned")])
+    failed = sections([too_large(point("mat", "dense", 4096))])
+    assert "mat dense: oom at 4096 agents (nothing ran): needs" in failed
+
+
+def test_factors_compare_only_equal_work() -> None:
+    records = [point("sable", "chunkwise", 16, envs=2), point("mat", "dense", 16, envs=8)]
+    assert "x = times" not in sections(records)
+    assert "x = times sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
+
+
+def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
+    records = grow((16, 32, 64, 128))
+    assert {law.field for law in laws(records, "agents") if law.quantity == "memory"} == {"xla_peak_bytes"}
+    device = [dataclasses.replace(record, device_peak_bytes=GIB) for record in records]
+    assert {law.field for law in laws(device, "agents") if law.quantity == "memory"} == {"device_peak_bytes"}
+    some = [dataclasses.replace(r, xla_peak_bytes=None) if r.agents == 16 else r for r in records]
+    (law, *_) = laws(some, "agents")
+    assert law.field == "host_peak_rise_bytes"
+    assert "memory (the rise of resident memory) grows" in in_words(law)
+    bound = [dataclasses.replace(record, xla_bound="lower") for record in records]
+    assert "memory (XLA's plan, a lower bound) grows" in in_words(laws(bound, "agents")[0])
+
+
+def test_what_follows_from_a_fit() -> None:
+    law = next(law for law in laws(grow((16, 32, 64, 128, 256)), "agents") if law.record.model == "sable")
+    assert isinstance(law.fit, Fit)
+    # 0.05 MiB per agent and timestep of 4 environments, 16 timesteps.
+    assert law.per_size is not None
+    assert law.per_size[0] == pytest.approx(0.05 * 16 / 4 * MIB, rel=0.01)
+    # (80 GB − 40 MiB) / 0.8 MiB
+    assert law.reaches == pytest.approx((80e9 / MIB - 40) / 0.8, rel=0.02)
+    words = in_words(law)
+    assert "grows as agents^1.00, linear; 205 KiB per agent and environment" in words
+    assert "extrapolated from 16-256: reaches 80 GB at about 95" in words
+
+
+def test_a_refused_fit_says_what_is_missing() -> None:
+    words = [in_words(law) for law in laws(grow((16, 1024)), "agents") if law.record.model == "mat"]
+    assert words[0] == ("memory (XLA's plan) has no fit: one size only: 2 or more are needed; not counted: 1024 (oom)")
+
+
+def test_the_fullest_curve_of_each_mode() -> None:
+    records = [*grow((16, 32), (8,)), *grow((16, 32, 64), (16,)), *grow((16, 32), (32,))]
+    chosen = fullest(laws(records, "agents"))
+    assert len(chosen) == 6
+    assert {law.record.seq_len for law in chosen} == {16}
+
+
+HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"
+
+
+def test_what_data_says_is_no_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    bad = point("mat", "dense", 64, status="error", reason=HOSTILE, scenario=HOSTILE)
+    name = written(folder / "run.csv", [point("mat", "dense", 16, scenario=HOSTILE), bad])
+    text = " ".join(reported(capsys, name, "--full").split())
+    assert "error at 64 agents (the largest that ran: 16): [red]a[/red] <b>|`x`*_@me_#12 https://x.org/ [31m" in text
+    marked = reported(capsys, name, "--full", "--markdown")
+    for dangerous in ("<b>", "`x`", "@me", "_#12", "https://", "[red]", "\x1b"):
+        assert dangerous not in marked
+    assert "&#60;b&#62;&#124;&#96;x&#96;&#42;&#95;&#64;me" in marked
+
+
+def test_escaped_text_stays_on_its_line() -> None:
+    assert escape("a\n# b | c") == "a &#35; b &#124; c"
+
+
+def test_charts_are_plain_and_as_wide_as_asked() -> None:
+    records = grow()
+    text = charts(records, 60)
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.count("(log-log)") == 2
+    assert "  a  sable chunkwise\n  b  sable recurrent\n  c  mat dense" in text
+    assert charts(records, 60, ascii_only=True).isascii()
+    assert charts([], 60) == charts(grow((16,)), 60) == "Nothing to plot: a chart needs two sizes."
+    same = [dataclasses.replace(record, host_peak_rise_bytes=MIB) for record in records if record.status == "ok"]
+    assert "1.00 MiB" in charts(same, 60)
