@@ -1,3 +1,25 @@
 """The tool: sweeps agent counts and sequence lengths, a fresh process per point, and records what each cost."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from scaleprof.loading import Records
+
+__all__ = ["__version__", "load"]
+
 __version__ = "0.1.0"
+
+
+def load(path: str | os.PathLike[str]) -> Records:
+    """The records of a run directory, or of a CSV file: a list, with `to_pandas()`.
+
+    Raises:
+        ValueError: there is nothing of the kind, or it is damaged or of a newer version; one line says what and where.
+    """
+    from scaleprof import loading
+
+    return loading.load(path)
