@@ -1,0 +1,150 @@
+"""Pictures: what is drawn, that nothing covers anything, and that equal runs give equal files."""
+
+from __future__ import annotations
+
+import dataclasses
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+from sweeps import MIB, MODELS, failed, measured, sweep
+
+from reports.figures import draw, write_figure
+from reports.look import FAILURES
+from reports.run import Run
+
+ONE = sweep(MODELS[:1], agents=(16,))
+
+
+@pytest.fixture
+def figure() -> Figure:
+    """Everything that there is to draw."""
+    return draw([sweep(MODELS[:5], seq_lens=(8, 32), repeats=5)])
+
+
+def heights(line: Line2D) -> list[float]:
+    return [float(value) for value in np.asarray(line.get_ydata())]
+
+
+def marks(axes: Axes, marker: str) -> int:
+    return sum(line.get_marker() == marker for line in axes.lines)
+
+
+def test_what_is_drawn(figure: Figure) -> None:
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "Number of agents",
+        "Number of agents",
+        "Sequence length (timesteps per rollout)",
+        "Sequence length (timesteps per rollout)",
+    ]
+    memory, speed, *_ = figure.axes
+    assert (memory.get_xscale(), memory.get_yscale()) == ("log", "log")
+    assert [label.get_text() for label in memory.get_xticklabels()] == ["4", "16", "64", "256", "1024"]
+    assert {label.get_text().split()[-1] for label in memory.get_yticklabels()} == {"MiB", "GiB"}
+    assert "Agent-steps per second" in speed.get_ylabel()
+    limit = [3796 * MIB] * 2  # less the 300 MiB that the process holds
+    assert [line for line in memory.lines if heights(line) == limit]
+    assert not [line for line in speed.lines if heights(line) == limit]
+    assert marks(memory, FAILURES["skipped"][0]) == marks(speed, FAILURES["skipped"][0]) == 2
+    assert len(memory.collections) == 3  # a band for each curve with sizes enough for a fit
+
+
+def test_the_legend_says_all_and_covers_nothing(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:5] == ["sable:chunkwise", "sable:recurrent", "sable:parallel", "sable:factored", "mat:dense"]
+    assert "memory limit 4 GiB, less what the process holds" in texts
+    assert "95 % interval of the fit" in texts
+    box = legend.get_window_extent()
+    for axes in figure.axes:
+        around = axes.get_tightbbox()
+        assert around is not None
+        assert not box.overlaps(around)
+    assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
+
+
+def test_failures_stand_above_all_that_was_measured(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    for axes in figure.axes[:2]:
+        shapes = {shape for shape, _, _ in FAILURES.values()}
+        tops = [line.get_window_extent().y0 for line in axes.lines if line.get_marker() in shapes]
+        curves = [line for line in axes.lines if line.get_marker() not in (*shapes, "None") and len(heights(line)) > 1]
+        assert tops
+        assert min(tops) > max(line.get_window_extent().y1 for line in curves)
+
+
+@pytest.mark.parametrize("run", [ONE, sweep()], ids=["one point", "eight curves"])
+def test_a_png_is_sharp_and_has_something_on_it(run: Run, tmp_path: Path) -> None:
+    write_figure([run], tmp_path / "a.PNG")
+    with Image.open(tmp_path / "a.PNG") as image:
+        assert image.info["dpi"] == pytest.approx((160, 160), abs=0.1)
+        assert image.width == 1760
+        assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        write_figure([ONE], tmp_path / name)
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
+    assert "<dc:date>" not in text
+    words = ["".join(part.itertext()).strip() for part in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"Number of agents", "Agent-steps per second", "sable:chunkwise"} <= set(words)
+
+
+def test_text_from_data_is_no_formula_and_no_markup(tmp_path: Path) -> None:
+    hostile = "_$\\frac{1$</text><script>alert(1)</script>\x07\ud800名"
+    records = tuple(dataclasses.replace(record, model=hostile) for record in ONE.records)
+    write_figure([Run(hostile, Path("runs/x"), records)], tmp_path / "a.svg")
+    root = ET.parse(tmp_path / "a.svg").getroot()
+    assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+    assert any("<script>alert(1)</script>" in "".join(part.itertext()) for part in root.iter())
+
+
+def test_a_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    write_figure([ONE], tmp_path / "a.svg")
+    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"axes.labelsize": 30.0, "figure.dpi": 40.0, "svg.fonttype": "path"}):
+        write_figure([ONE], tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_memory_alone_is_a_picture_too() -> None:
+    records = tuple(dataclasses.replace(r, update_seconds=None, agent_steps_per_second=None) for r in ONE.records)
+    (axes,) = draw([Run("memory", Path("memory"), records)]).axes
+    assert axes.get_ylabel() == "Peak memory, rise of resident memory"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.jpg", r"a\.jpg: a picture ends in \.png or \.svg; name the file so"),
+        ("none/a.png", r"a\.png: cannot be written \(No such file or directory\); check the path"),
+    ],
+)
+def test_what_cannot_be_written(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        write_figure([ONE], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    nothing = Run("oom", Path("runs/oom"), (failed("mat", "dense", 4, 8, 0, "oom"),))
+    with pytest.raises(
+        ValueError, match=r"runs/oom: no point was measured, so there is nothing to draw; the table says"
+    ):
+        write_figure([nothing], tmp_path / "a.png")
+
+
+def test_a_curve_that_never_ended_well_still_shows_where_it_failed() -> None:
+    records = (measured("ippo", "", 4, 8, 0, mebibytes=5, seconds=0.1), failed("mat", "dense", 4, 8, 0, "crashed"))
+    memory, _ = draw([Run("run", Path("run"), records)]).axes
+    assert marks(memory, FAILURES["crashed"][0]) == 1
