@@ -61,6 +61,7 @@ def test_contents(installed: Installed) -> None:
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, information}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "scenarios/presets/paper-neom.toml" in names
+    assert {f"reports/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert f"{information}/licenses/LICENSE" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     assert entry_points.split() == ["[console_scripts]", "scaleprof", "=", "scaleprof.cli:run"]

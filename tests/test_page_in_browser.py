@@ -1,0 +1,258 @@
+"""The page in a real browser: charts are drawn, the table filters, points open, and nothing leaves or runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+from selenium.webdriver import Chrome
+from sweeps import MODELS, failed, sweep
+
+from reports import Run, write_records
+from reports.page import write_page
+
+HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'><b>=cmd()</b>"
+SAMPLES = "update,phase,update_seconds,policy_loss,value_loss,mean_return\n" + "".join(
+    f"{n},{'warm up' if n < 3 else 'measure'},{0.1 + n / 100},{n / 7},{1 / (n + 1)},{n}\n" for n in range(9)
+)
+TIMELINE = "seconds,phase,rss_bytes\n" + "".join(
+    f"{n / 20},{'start' if n < 5 else 'compile act' if n < 9 else 'start'},{n * 2**24}\n" for n in range(20)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def chrome(folder: Path) -> Iterator[Chrome]:
+    driver = browser.start(folder)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def fresh(chrome: Chrome, page: Path) -> Iterator[Chrome]:
+    """For what changes the page: it is as at first, and no other test gets it."""
+    chrome.get("about:blank")
+    browser.show(chrome, page)
+    yield chrome
+    chrome.get("about:blank")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    """Two models that grow, one whose names are markup, and the files of the first point."""
+    plain = sweep((MODELS[0], MODELS[4]), agents=(4, 16, 64, 256), seq_lens=(8, 32))
+    hostile = [
+        failed(HOSTILE, HOSTILE, 16, 8, 0, "oom", HOSTILE),
+        dataclasses.replace(plain.records[2], model=HOSTILE, mode=HOSTILE, repeat=1),
+    ]
+    first = dataclasses.replace(plain.records[0], files="0000")
+    for kind, text in (("samples", SAMPLES), ("timelines", TIMELINE)):
+        (folder / kind).mkdir()
+        (folder / kind / "0000.csv").write_text(text, encoding="utf-8")
+    environment = {"cpu": HOSTILE, HOSTILE: {"jax": "0.10.2"}}
+    return Run(f"real {HOSTILE}", folder, (first, *plain.records[1:], *hostile), (environment,))
+
+
+@pytest.fixture(scope="module")
+def page(run: Run, folder: Path) -> Path:
+    write_page([run], folder / "page.html")
+    return folder / "page.html"
+
+
+def count(chrome: Chrome, selector: str) -> int:
+    found: int = chrome.execute_script("return document.querySelectorAll(arguments[0]).length", selector)
+    return found
+
+
+def texts(chrome: Chrome, selector: str) -> list[str]:
+    script = "return [...document.querySelectorAll(arguments[0])].map(one => one.textContent)"
+    found: list[str] = chrome.execute_script(script, selector)
+    return found
+
+
+def choose(chrome: Chrome, name: str, value: str) -> None:
+    """Set a field as a person would: its value, and the event of a change."""
+    chrome.execute_script(
+        "const [name, value] = arguments; const field = document.getElementById(name);"
+        "if (field.type === 'checkbox') field.checked = value === 'on'; else field.value = value;"
+        "field.dispatchEvent(new Event('input')); field.dispatchEvent(new Event('change'));",
+        name,
+        value,
+    )
+
+
+def layout(chrome: Chrome, chart: str) -> dict[str, Any]:
+    found: dict[str, Any] = chrome.execute_script(
+        f"return JSON.parse(JSON.stringify(document.getElementById('{chart}').layout))"
+    )
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_charts_are_drawn_and_nothing_goes_wrong(chrome: Chrome, page: Path, width: int) -> None:
+    chrome.get("about:blank")
+    browser.show(chrome, page, width=width)
+    for chart in ("memory-chart", "speed-chart"):
+        assert count(chrome, f"#{chart} svg .scatterlayer .trace path.js-line") >= 4  # lines and fits of two curves
+        assert count(chrome, f"#{chart} svg .scatterlayer .trace path.point") >= 16
+        marks = f"return document.getElementById('{chart}').data.filter(one => one.meta === 'failure').length"
+        assert chrome.execute_script(marks) == 2  # one of the hostile model, and the largest of mat
+    assert texts(chrome, "#memory-chart .ytick text")[0].endswith("iB")
+    assert count(chrome, "#memory-chart .shapelayer path") == 1
+    assert count(chrome, "#legend button") == 3
+    tops = [
+        chrome.execute_script(f"return document.getElementById('{n}-chart').offsetTop") for n in ("memory", "speed")
+    ]
+    assert (tops[0] == tops[1]) == (width == 1280)
+    assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.console(chrome) == []
+    assert {url for url in browser.requests(chrome) if not url.startswith("data:")} == {page.as_uri()}
+
+
+def test_data_does_not_run(chrome: Chrome, page: Path, run: Run) -> None:
+    browser.show(chrome, page)
+    hostile = len(run.records) - 1
+    chrome.execute_script(f"document.querySelectorAll('#table tbody tr')[{hostile}].click()")
+    assert chrome.execute_script("return window.hacked") is None
+    assert count(chrome, "script") == 3
+    assert count(chrome, "img") == count(chrome, "#legend b") == count(chrome, "#table b") == 0
+    assert texts(chrome, "h1") == [run.name]
+    assert texts(chrome, "#legend button")[2] == f"{HOSTILE}:{HOSTILE}"
+    assert texts(chrome, "#detail-title")[0].startswith(HOSTILE)
+    chrome.execute_script("document.getElementById('close').click()")
+    assert browser.console(chrome) == []
+
+
+def test_hints_show_text_as_it_is(chrome: Chrome, page: Path) -> None:
+    browser.show(chrome, page)
+    shown = chrome.execute_script(
+        "const chart = document.getElementById('memory-chart');"
+        "const curve = chart.data.findIndex(one => one.meta === 'failure' && one.text[0].includes('cmd'));"
+        "Plotly.Fx.hover(chart, [{curveNumber: curve, pointNumber: 0}], ['xy2']);"
+        "return [...chart.querySelectorAll('.hoverlayer text')].map(one => one.textContent).join('')"
+    )
+    assert HOSTILE in shown
+
+
+def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
+    rows = len(run.records)
+    assert texts(fresh, "#count") == [f"{rows} of {rows} rows"]
+    assert count(fresh, "#table tbody tr") == rows
+    for query, matching in (
+        ("MAT agents=16", [r for r in run.records if r.model == "mat" and r.agents == 16]),
+        ("agents=6", []),
+        ("cmd() oom", [run.records[-2]]),
+        ("larger than what", [r for r in run.records if r.reason.startswith("larger")]),
+    ):
+        choose(fresh, "filter", query)
+        assert count(fresh, "#table tbody tr") == len(matching)
+        assert texts(fresh, "#count") == [f"{len(matching)} of {rows} rows"]
+    choose(fresh, "filter", "")
+    choose(fresh, "status", "oom")
+    assert count(fresh, "#table tbody tr") == sum(record.status == "oom" for record in run.records)
+    choose(fresh, "status", "")
+    columns = texts(fresh, "#table thead th")
+    place = columns.index("host_peak_rise_bytes") + 1
+    for order in (sorted, lambda values: sorted(values, reverse=True)):
+        fresh.execute_script(f"document.querySelector('#table thead th:nth-child({place}) button').click()")
+        shown = texts(fresh, f"#table tbody td:nth-child({place})")
+        values = [r.host_peak_rise_bytes for r in run.records if r.host_peak_rise_bytes is not None]
+        mebibytes = [float(text.split()[0]) * {"MiB": 1, "GiB": 1024}[text.split()[1]] for text in shown[: len(values)]]
+        assert mebibytes == pytest.approx([value / 2**20 for value in order(values)], rel=5e-3)
+        assert set(shown[len(values) :]) == {""}
+    choose(fresh, "every-column", "on")
+    assert len(texts(fresh, "#table thead th")) > len(columns)
+
+
+def test_a_mark_opens_its_point(chrome: Chrome, page: Path) -> None:
+    browser.show(chrome, page)
+    chrome.execute_script(
+        "const chart = document.getElementById('memory-chart');"
+        "const trace = chart.data.find(one => one.meta === 'median');"
+        "chart.emit('plotly_click', {points: [{customdata: trace.customdata[0]}]})"
+    )
+    assert chrome.execute_script("return document.getElementById('detail').open")
+    assert texts(chrome, "#detail-title") == ["sable:chunkwise, 4 agents, 8 timesteps"]
+    assert texts(chrome, "#detail-charts .gtitle") == [
+        "Time of every update",
+        "Loss",
+        "Return and reward",
+        "Resident memory by phase",
+    ]
+    assert count(chrome, "#detail-charts .small:nth-child(4) .trace path.js-line") == 3  # start, compile, start
+    assert count(chrome, "#samples tbody tr") == 9
+    assert "host_peak_rise_bytes" in texts(chrome, "#facts th")
+    assert texts(chrome, "#repeats button") == ["repeat 0: ok", "repeat 1: ok"]
+    chrome.execute_script("document.querySelectorAll('#repeats button')[1].click()")
+    assert count(chrome, "#detail-charts .small") == 0
+    assert chrome.execute_script("return !document.getElementById('no-files').hidden")
+    chrome.execute_script("document.getElementById('close').click()")
+    assert not chrome.execute_script("return document.getElementById('detail').open")
+    assert browser.console(chrome) == []
+
+
+def test_charts_can_be_chosen(fresh: Chrome) -> None:
+    assert texts(fresh, "#slice option") == ["8 timesteps", "32 timesteps"]
+    choose(fresh, "axis", "seq_len")
+    assert layout(fresh, "memory-chart")["xaxis"]["ticktext"] == ["8", "32"]
+    assert texts(fresh, "#slice option") == ["4 agents", "16 agents", "64 agents", "256 agents"]
+    choose(fresh, "memory-measure", "1")
+    assert layout(fresh, "memory-chart")["yaxis"]["title"]["text"] == "Peak memory, resident"
+    lines = "return document.getElementById('speed-chart').data.filter(one => one.meta === 'median').length"
+    assert fresh.execute_script(lines) == 3
+    fresh.execute_script("document.querySelector('#legend button').click()")
+    assert fresh.execute_script(lines) == 2
+    assert (
+        fresh.execute_script("return document.querySelector('#legend button').getAttribute('aria-pressed')") == "false"
+    )
+    choose(fresh, "axis", "agents")
+    fresh.execute_script("return Plotly.relayout('memory-chart', {'yaxis.range': [8, 8.2]})")
+    zoomed = layout(fresh, "memory-chart")["yaxis"]["tickvals"]
+    assert 2 <= len(zoomed) <= 9
+    assert all(10**8 <= value <= 10**8.2 for value in zoomed)
+
+
+def test_the_results_file_is_downloaded(chrome: Chrome, page: Path, run: Run, folder: Path) -> None:
+    browser.show(chrome, page)
+    with (folder / "expected.csv").open("w", encoding="utf-8", newline="") as stream:
+        write_records(run.records, stream)
+    chrome.execute_script("document.getElementById('csv').click()")
+    saved = folder / "results.csv"
+    browser.until(chrome, saved.exists)
+    assert saved.read_bytes() == (folder / "expected.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dark", "ink", "paper"), [(True, "#e6e9ed", "rgb(21, 24, 28)"), (False, "#1b1f24", "rgb(255, 255, 255)")]
+)
+def test_it_follows_the_system(chrome: Chrome, page: Path, dark: bool, ink: str, paper: str) -> None:
+    browser.show(chrome, page, dark=dark)
+    browser.until(chrome, lambda: layout(chrome, "memory-chart")["font"]["color"] == ink)
+    assert chrome.execute_script("return getComputedStyle(document.body).backgroundColor") == paper
+
+
+def test_a_run_without_a_measurement_is_a_page_too(chrome: Chrome, folder: Path) -> None:
+    nothing = Run("oom", folder, (failed("mat", "dense", 4, 8, 0, "oom", "too large"),))
+    write_page([nothing], folder / "nothing.html")
+    browser.show(chrome, folder / "nothing.html")
+    assert chrome.execute_script("return !document.getElementById('no-charts').hidden")
+    assert count(chrome, "#table tbody tr") == 1
+    assert browser.console(chrome) == []
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_without_a_browser(
+    required: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SCALEPROF_REQUIRE_BROWSER", required)
+    with pytest.raises(outcome, match="no browser: Debian has it in the packages chromium and chromium-driver"):
+        browser.start(tmp_path)
