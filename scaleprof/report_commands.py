@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,6 +51,11 @@ def report(
     plot: Annotated[bool, typer.Option("--plot", help="Also log-log charts, as text.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Write Markdown, for a pull request.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs: rows, fits and failures.")] = False,
+    png: Annotated[Path | None, typer.Option("--png", metavar="FILE", help="Also draw a picture: FILE.png.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="The same picture as FILE.svg.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write one page with everything: FILE.html.")
+    ] = None,
 ) -> int:
     """Show how memory and throughput grew with agents and with sequence length, and where each mode stopped.
 
@@ -60,6 +65,7 @@ def report(
     asked = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
     if sum((plot, markdown, json)) > 1:
         raise UserError("--plot, --markdown, --json: these are three kinds of output: give one of them")
+    _write_files(asked, png=png, svg=svg, html=html)
     if json:
         from reports.json_report import json_report
 
@@ -163,6 +169,28 @@ def _print(asked: _Asked, *, plot: bool) -> None:
     if drawn:
         console.print()
         console.print(drawn, markup=False, soft_wrap=True)
+
+
+def _write_files(asked: _Asked, *, png: Path | None, svg: Path | None, html: Path | None) -> None:
+    """The pictures and the page that were asked for; what is wrong with a name is said before anything is written."""
+    named = {"--png": png, "--svg": svg, "--html": html}
+    given = {option: path for option, path in named.items() if path is not None}
+    for option, path in given.items():
+        ending = option.replace("--", ".")
+        if path.suffix.lower() != ending:
+            raise UserError(f"{option}: '{path}' does not end in {ending}: name the file so")
+    shown = [replace(run, records=tuple(part)) for run, part in zip(asked.runs, asked.parts, strict=True)]
+    for option, path in given.items():
+        with _said(option):
+            if path is html:
+                from reports.page import write_page
+
+                write_page(shown, path)
+            else:
+                from reports.figures import write_figure
+
+                write_figure(shown, path)
+        typer.echo(f"Written to {path}", err=True)
 
 
 def _write(text: str) -> None:
