@@ -1,0 +1,156 @@
+"""Exact tests over few values: rank sums of two groups, signed ranks of pairs, and many tests at once.
+
+Both tests are permutation tests on ranks (Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; Mann & Whitney, Annals of
+Mathematical Statistics 18 (1947) 50-60). Ranks, because times have a heavy tail: one disturbed process changes a mean
+without limit, a rank by little. Every way to deal the values out is counted, with equal values at the mean of their
+ranks, so that p-values are exact for ties too and no normal approximation is made at any size.
+
+Counting: the number of ways to reach each rank sum is the coefficient of a polynomial, which is kept as one large
+integer with a fixed number of bits per coefficient.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+
+
+def rank_sum_p(low: Sequence[float], high: Sequence[float]) -> float:
+    """The one-sided p-value of `high` being larger than `low`: two groups of at least one value each.
+
+    The share of all ways to deal the values out to groups of these sizes in which the ranks of `high` sum to at least
+    what they sum to now.
+    """
+    ranks = _doubled_ranks([*low, *high])
+    return _rank_sum_tail(tuple(sorted(ranks)), len(high), sum(ranks[len(low) :]))
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """The one-sided p-value of paired differences being above 0.
+
+    The share of all ways to choose their signs in which the ranks of the positive ones sum to at least what they sum to
+    now. A difference of 0 has no sign and says nothing; with none other, p is 1.
+    """
+    told = [value for value in differences if value != 0]
+    ranks = _doubled_ranks([abs(value) for value in told])
+    positive = sum(rank for rank, value in zip(ranks, told, strict=True) if value > 0)
+    return _signed_rank_tail(tuple(sorted(ranks)), positive)
+
+
+def least_rank_sum_p(low: int, high: int) -> float:
+    """The p-value of the most extreme outcome for groups of these sizes: 1 / C(low + high, low)."""
+    return 1 / math.comb(low + high, low)
+
+
+def least_sign_flip_p(pairs: int) -> float:
+    """The p-value of the most extreme outcome for so many pairs: 1 / 2^pairs."""
+    return 0.5**pairs
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values in the given order: those up to α are discoveries at a false discovery rate of α.
+
+    Source: Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300; the adjusted value of the k-th smallest of m is
+    the least of p_(i)·m/i over i ≥ k.
+    """
+    adjusted = [1.0] * len(p_values)
+    least = 1.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for place in range(len(order), 0, -1):
+        index = order[place - 1]
+        least = min(least, p_values[index] * len(order) / place)
+        adjusted[index] = least
+    return adjusted
+
+
+def shift_interval(low: Sequence[float], high: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """The exact interval of how far `high` lies above `low`, by inverting the rank-sum test (Hodges & Lehmann, 1963).
+
+    None where the groups are too small for that confidence: below four values each at 95 %.
+    """
+    shifts = sorted(b - a for a in low for b in high)
+    ranks = tuple(range(2, 2 * (len(low) + len(high)) + 1, 2))
+    least = len(high) * (len(high) + 1)
+    tails = [_rank_sum_tail(ranks, len(high), least + 2 * (len(shifts) - below)) for below in range(len(shifts) + 1)]
+    return _between(shifts, tails, confidence)
+
+
+def pair_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
+    """The exact interval of the middle of paired differences, by inverting the signed-rank test.
+
+    None where there are too few pairs for that confidence: below six at 95 %.
+    """
+    count = len(differences)
+    means = sorted((differences[i] + differences[j]) / 2 for i in range(count) for j in range(i, count))
+    ranks = tuple(range(2, 2 * count + 1, 2))
+    tails = [_signed_rank_tail(ranks, 2 * (len(means) - below)) for below in range(len(means) + 1)]
+    return _between(means, tails, confidence)
+
+
+def _between(values: Sequence[float], tails: Sequence[float], confidence: float) -> tuple[float, float] | None:
+    """The ordered values that leave out no more than half of the rest on each side.
+
+    `tails[k]` is the probability that at most k of the values lie on one side of the truth; it grows with k.
+    """
+    half = (1 - confidence) / 2
+    cut = bisect_left(tails, True, key=lambda tail: tail > half)
+    return (values[cut - 1], values[-cut]) if cut else None
+
+
+def _doubled_ranks(values: Sequence[float]) -> list[int]:
+    """Twice the rank of each value, counted from 1; equal values share their mean rank, so that twice it is whole."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for index in order[start:end]:
+            ranks[index] = start + 1 + end
+        start = end
+    return ranks
+
+
+def _rank_sum_tail(ranks: tuple[int, ...], size: int, least: int) -> float:
+    counts = _rank_sums(ranks, size)
+    return counts[min(max(least, 0), len(counts) - 1)] / math.comb(len(ranks), size)
+
+
+def _signed_rank_tail(ranks: tuple[int, ...], least: int) -> float:
+    counts = _signed_ranks(ranks)
+    # In whole numbers: 2^1100 is no float, the share is.
+    return counts[min(max(least, 0), len(counts) - 1)] / (1 << len(ranks))
+
+
+@lru_cache(maxsize=256)
+def _rank_sums(ranks: tuple[int, ...], size: int) -> list[int]:
+    """How many choices of `size` of the ranks sum to at least 0, 1, 2, … up to one more than all of them do."""
+    width = 8 * (len(ranks) // 8 + 1)
+    by_size = [1] + [0] * size
+    for rank in ranks:
+        for taken in range(size, 0, -1):
+            by_size[taken] += by_size[taken - 1] << (rank * width)
+    return _tails(by_size[size], sum(ranks), width)
+
+
+@lru_cache(maxsize=256)
+def _signed_ranks(ranks: tuple[int, ...]) -> list[int]:
+    """How many choices of signs make the positive ranks sum to at least 0, 1, 2, … as for `_rank_sums`."""
+    width = 8 * (len(ranks) // 8 + 1)
+    ways = 1
+    for rank in ranks:
+        ways += ways << (rank * width)
+    return _tails(ways, sum(ranks), width)
+
+
+def _tails(polynomial: int, degree: int, width: int) -> list[int]:
+    """The sums of the coefficients from each power on, from the constant to a 0 beyond the highest."""
+    size = width // 8
+    digits = polynomial.to_bytes((degree + 1) * size, "little")
+    tails = [0]
+    for power in range(degree, -1, -1):
+        tails.append(tails[-1] + int.from_bytes(digits[power * size : (power + 1) * size], "little"))
+    return tails[::-1]
