@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scaleprof import __version__, report_commands
+from scaleprof import __version__, check_commands, report_commands
 from scaleprof.errors import INTERRUPTED, UserError
 
 app = typer.Typer(
@@ -295,3 +295,6 @@ def doctor(
     if agents is not None:
         raise UserError("--agents: there is no scenario to check: name one with --scenario")
     return diagnose(device)
+
+
+check_commands.register(app)

@@ -177,7 +177,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import reports, reports.terminal",
+        "import reports, reports.terminal, reports.verdicts, reports.verdict_table, reports.noise",
         "import sable.config, sable.models, scenarios, scenarios.config",
         "import scaleprof.cli",
         "import scaleprof.sweeping, scaleprof.diagnosis, scaleprof.worker",
@@ -188,6 +188,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
         "from scaleprof.cli import main; assert main(['list', 'models']) == main(['list', 'scenarios']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--envs', '3']) == 2",
         "from scaleprof.cli import main; assert main(['report', 'nowhere']) == 2",
+        "from scaleprof.cli import main; assert main(['check', 'nowhere', 'nowhere']) == 2",
     ],
 )
 def test_jax_is_not_imported(code: str) -> None:

@@ -1,0 +1,170 @@
+"""Runs kept under a name, and the noise that thresholds are drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import random
+import tomllib
+from pathlib import Path
+
+import pytest
+from checked import ENVIRONMENT, NOISE, record, repeats, run_folder, table
+
+from reports import load_run
+from reports.noise import as_toml, measure_noise, recommended_threshold
+from reports.policy import METRICS
+from scaleprof.cli import main
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every command runs in an empty folder, before a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def test_a_baseline_holds_what_a_check_needs_and_nothing_of_the_machine(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = record(
+        agents=32,
+        status="error",
+        reason="no file /home/joe/data/x.npz",
+        stderr_tail="File '/home/joe/code/a.py'",
+        files="0001-joe",
+        settings="model.path=/home/joe/w",
+    )
+    run_folder(folder / "runs" / "older", [*repeats(), failed])
+    assert main(["baseline", "save", "main"]) == 0
+    kept = folder / ".scaleprof" / "baselines" / "main"
+    assert sorted(path.name for path in kept.iterdir()) == ["environment.json", "results.csv"]
+    assert sorted(path.name for path in kept.parent.iterdir()) == ["main"]
+    text = "".join(path.read_text() for path in kept.iterdir())
+    assert "joe" not in text
+    assert "no file x.npz" in text
+    assert "--xla_dump_to=dump" in text
+    assert capsys.readouterr().out.startswith("Saved ")
+    assert main(["baseline", "list"]) == 0
+    assert capsys.readouterr().out.startswith("main: 2 points, 6 records, ")
+    assert main(["check", "--baseline", "main", "runs/older"]) == 0
+    assert main(["check", str(kept), "runs/older"]) == 0
+
+
+def test_a_check_against_a_baseline_takes_the_newest_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_folder(folder / "runs" / "b", repeats())
+    assert main(["baseline", "save", "v1.0", "runs/b"]) == 0
+    assert main(["check", "--baseline", "v1.0"]) == 0
+    run_folder(folder / "runs" / "a", repeats(slower=1.3))
+    assert main(["check", "--baseline", "v1.0"]) == 1
+    other = {**ENVIRONMENT, "cpu": "Abacus 4"}
+    run_folder(folder / "runs" / "c", repeats(), other)
+    capsys.readouterr()
+    assert main(["check", "--baseline", "v1.0"]) == 4
+    assert "CPU: Abacus 3 in BASE, Abacus 4 in NEW" in capsys.readouterr().out
+
+
+def test_a_baseline_is_not_overwritten_by_accident(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = table(folder / "a.csv", record()), table(folder / "b.csv", *repeats(3))
+    assert main(["baseline", "save", "main", names[0]]) == 0
+    assert main(["baseline", "save", "main", names[1]]) == 2
+    assert "baseline 'main' is there already (" in capsys.readouterr().err
+    assert len(load_run(folder / ".scaleprof/baselines/main/results.csv").records) == 1
+    assert main(["baseline", "save", "main", names[1], "--force"]) == 0
+    assert len(load_run(folder / ".scaleprof/baselines/main/results.csv").records) == 3
+    assert [path.name for path in (folder / ".scaleprof" / "baselines").iterdir()] == ["main"]
+
+
+def test_baselines_belong_to_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "pyproject.toml").write_text("")
+    (folder / "deep").mkdir()
+    monkeypatch.chdir(folder / "deep")
+    assert main(["baseline", "save", "main", table(folder / "a.csv", record())]) == 0
+    assert (folder / ".scaleprof" / "baselines" / "main" / "results.csv").is_file()
+
+
+def test_what_cannot_be_a_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baseline", "save", "main", table(folder / "a.csv", record(status="oom"))]) == 2
+    assert "a.csv: no point of it was measured, so there is nothing to save" in capsys.readouterr().err
+    (folder / ".scaleprof").write_text("in the way")
+    assert main(["baseline", "save", "main", table(folder / "b.csv", record())]) == 2
+    assert "cannot write to " in capsys.readouterr().err
+
+
+def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baseline", "list"]) == 0
+    assert capsys.readouterr().out.startswith("No baselines. Save one: ")
+    run = run_folder(folder / "run", repeats())
+    assert main(["baseline", "save", "main", run]) == 0
+    (folder / ".scaleprof" / "baselines" / "main" / "environment.json").write_text("{")
+    assert main(["check", "--baseline", "main", run]) == 2
+    assert "environment.json is not a JSON object: the file was edited or damaged" in capsys.readouterr().err
+    assert main(["check", "--baseline", "mian", run]) == 2
+    assert "there is no baseline 'mian' in " in capsys.readouterr().err
+
+
+def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:
+    sides = [dataclasses.replace(one, side=side) for side in ("new", "base") for one in repeats(2)]
+    run = run_folder(folder / "run", sides)
+    (folder / "run" / "environment-2.json").write_text(json.dumps(ENVIRONMENT))
+    (folder / "run" / "environment-3.json").write_text(json.dumps({**ENVIRONMENT, "cores": 8}))
+    assert main(["baseline", "save", "main", run]) == 0
+    kept = folder / ".scaleprof" / "baselines" / "main"
+    assert sorted(path.name for path in kept.iterdir()) == ["environment-2.json", "environment.json", "results.csv"]
+    assert {one.side for one in load_run(kept / "results.csv").records} == {"new"}
+
+
+def test_noise_recommends_what_can_be_pasted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points = [repeats(5, agents=16 * i, slower=1 + i / 500) for i in range(1, 9)]
+    again = [repeats(5, agents=16 * i, slower=1 + i / 250) for i in range(1, 9)]
+    names = [
+        run_folder(folder / name, [one for some in sweep for one in some])
+        for name, sweep in (("a", points), ("b", again))
+    ]
+    assert main(["noise", *names]) == 0
+    text = capsys.readouterr().out
+    pasted = text[text.index("[tool.scaleprof.check]") :]
+    assert tomllib.loads(pasted)["tool"]["scaleprof"]["check"] == {"throughput": "4.5%"}
+    (folder / "pyproject.toml").write_text(pasted)
+    assert main(["check", *names]) == 0
+    assert max(map(len, text.splitlines())) <= 80
+    assert "# scaleprof noise: a and b on Abacus 3, cpu" in pasted
+
+
+def test_one_run_is_split_in_two(folder: Path) -> None:
+    records = [one for i in range(1, 4) for one in repeats(4, agents=16 * i)]
+    found = measure_noise(load_run(run_folder(folder / "a", records)))
+    speed = next(one for one in found.metrics if one.metric.name == "throughput")
+    halves = (NOISE[0] + NOISE[2]) / 2, (NOISE[1] + NOISE[3]) / 2
+    assert speed.points == 3
+    assert speed.largest == pytest.approx(halves[1] / halves[0] - 1, rel=1e-3)
+    assert found.changed == ()
+    assert "# host_peak" not in as_toml(found)
+
+
+def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [
+        run_folder(folder / "a", repeats()),
+        run_folder(folder / "b", repeats(xla_peak_bytes=9), {**ENVIRONMENT, "cpu": "Abacus 4"}),
+        run_folder(folder / "c", repeats(xla_peak_bytes=9)),
+    ]
+    assert main(["noise", names[0], names[1]]) == 2
+    assert "were not carried out alike, so this is not noise: CPU: Abacus 3 in BASE" in capsys.readouterr().err
+    assert main(["noise", names[0], names[2]]) == 0
+    text = capsys.readouterr().out
+    assert "xla_peak differ, which between runs of the same code they should not" in " ".join(text.split())
+    assert "# throughput: 1 points are too few" in text
+
+
+def test_the_recommended_threshold_is_passed_as_seldom_as_it_says() -> None:
+    speed = next(metric for metric in METRICS if metric.name == "wall_time")
+    draw = random.Random(1)
+    alarms = 0
+    for _ in range(1000):
+        threshold = recommended_threshold([draw.gauss(0, 0.05) for _ in range(10)], speed)
+        assert threshold is not None
+        alarms += any(math.expm1(draw.gauss(0, 0.05)) > threshold for _ in range(10))
+    assert alarms <= 20

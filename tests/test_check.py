@@ -1,0 +1,586 @@
+"""Compare and check through the command line: every verdict, every exit code, every format."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from checked import ENVIRONMENT, record, repeats, run_folder, table
+
+from reports import Record
+from scaleprof.cli import main
+
+Check = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every command runs in an empty folder, before a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.fixture
+def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Checks two lists of records as CSV files; returns the exit code and the JSON."""
+
+    def run(base: list[Record], new: list[Record], *options: str) -> tuple[int, dict[str, Any]]:
+        names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+        code = main(["check", *names, "--format", "json", *options])
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        content: dict[str, Any] = json.loads(captured.out)
+        assert content["exit_code"] == code or "--exit-zero" in options
+        return code, content
+
+    return run
+
+
+def verdicts(content: dict[str, Any]) -> set[tuple[int, str, str]]:
+    return {(found["point"]["agents"], found["metric"], found["verdict"]) for found in content["findings"]}
+
+
+def several(count: int, points: int = 4, **changes: Any) -> list[Record]:
+    """Repeats of points of 16, 32, … agents."""
+    return [one for i in range(points) for one in repeats(count, agents=16 * (i + 1), **changes)]
+
+
+def failed(status: str, count: int = 5, **changes: Any) -> list[Record]:
+    return [record(repeat=i, status=status, reason=f"the {status} reason", **changes) for i in range(count)]
+
+
+def test_an_untouched_run_passes(check: Check) -> None:
+    code, content = check(several(5), several(5, slower=1.02))
+    assert code == 0
+    assert {verdict for _, _, verdict in verdicts(content)} == {"unchanged"}
+    assert content["counts"]["unchanged"] == content["matched_points"] * 2 == 8
+
+
+def test_more_memory_is_found_without_a_test(check: Check) -> None:
+    larger = [*repeats(1), *repeats(1, agents=32, xla_peak_bytes=1_020_000)]
+    code, content = check([*repeats(1), *repeats(1, agents=32)], larger)
+    assert code == 1
+    assert [found for found in verdicts(content) if found[2] == "regressed"] == [(32, "xla_peak", "regressed")]
+    assert check(larger, [*repeats(1), *repeats(1, agents=32)])[1]["counts"]["improved"] == 1
+
+
+@pytest.mark.parametrize(
+    ("peak", "verdict"), [(1_010_000, "unchanged"), (1_010_001, "regressed"), (989_999, "improved")]
+)
+def test_a_threshold_itself_is_let_pass(check: Check, peak: int, verdict: str) -> None:
+    _, content = check([record()], [record(xla_peak_bytes=peak)], "--metrics", "xla_peak")
+    assert verdicts(content) == {(16, "xla_peak", verdict)}
+
+
+def test_programs_are_judged_apart(check: Check) -> None:
+    parts = {f"xla_act_{part}_bytes": 1000 for part in ("argument", "output", "alias", "temp")}
+    _, content = check([record(**parts)], [record(**parts | {"xla_act_alias_bytes": 900})])
+    assert (16, "xla_act", "regressed") in verdicts(content)
+    assert (16, "xla_peak", "unchanged") in verdicts(content)
+
+
+def test_a_slowdown_of_all_points(check: Check) -> None:
+    code, content = check(several(5), several(5, slower=1.3))
+    assert code == 1
+    slow = [found for found in content["findings"] if found["verdict"] == "regressed"]
+    assert [(found["point"]["agents"], found["metric"]) for found in slow] == [
+        (n, "throughput") for n in (16, 32, 48, 64)
+    ]
+    assert all(found["p_value"] == 1 / math.comb(10, 5) == found["p_adjusted"] for found in slow)
+    assert all(found["ratio"] == pytest.approx(1 / 1.3) for found in slow)
+    assert all(low < 1 / 1.3 < high < 0.9 for low, high in (found["interval"] for found in slow))
+
+
+def test_a_slowdown_of_one_point_of_many_needs_more_repeats(check: Check) -> None:
+    slow = [*several(5, points=19), *repeats(5, agents=320, slower=1.3)]
+    code, content = check(several(5, points=20), slow)
+    found = next(found for found in content["findings"] if found["verdict"] == "inconclusive")
+    assert (code, found["point"]["agents"], found["needed_repeats"]) == (0, 320, 6)  # C(12, 6) = 924 > 20 / 0.05
+    code, content = check(several(6, points=20), [*several(6, points=19), *repeats(6, agents=320, slower=1.3)])
+    assert code == 1
+    assert (320, "throughput", "regressed") in verdicts(content)
+
+
+def test_too_few_repeats_are_inconclusive(check: Check) -> None:
+    code, content = check(repeats(1), repeats(1, slower=2))
+    assert code == 0
+    found = next(found for found in content["findings"] if found["metric"] == "throughput")
+    assert (found["verdict"], found["needed_repeats"]) == ("inconclusive", 3)
+    assert "needs 3 repeats" in found["reason"]
+    assert check(repeats(1), repeats(1, slower=2), "--threshold-only")[0] == 1
+    assert check(repeats(1), repeats(1, slower=1.05), "--threshold-only")[0] == 0
+    assert (16, "throughput", "inconclusive") in verdicts(check(repeats(1, slower=2), repeats(1))[1])
+
+
+def test_a_change_within_the_noise_is_none(check: Check) -> None:
+    base = [record(repeat=i, update_cpu_seconds=0.1 * (1 + i / 5)) for i in range(8)]
+    new = [record(repeat=i, update_cpu_seconds=0.12 * (1 + i / 5)) for i in range(8)]
+    code, content = check(base, new)
+    found = next(found for found in content["findings"] if found["metric"] == "throughput")
+    assert (code, found["verdict"]) == (0, "unchanged")
+    assert "within the noise" in found["reason"]
+    assert check(base, new, "--threshold-only")[0] == 1
+
+
+def test_what_got_better(check: Check) -> None:
+    code, content = check(several(5, slower=1.3), several(5))
+    assert code == 0
+    assert content["counts"]["improved"] == 4
+
+
+def test_a_stricter_rate_of_false_discoveries(check: Check) -> None:
+    code, content = check(repeats(5), repeats(5, slower=1.3), "--alpha", "0.001")
+    assert (code, content["policy"]["alpha"]) == (0, 0.001)
+    assert (16, "throughput", "inconclusive") in verdicts(content)
+
+
+@pytest.mark.parametrize("status", ["oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned"])
+def test_a_point_that_is_not_measured_any_more(check: Check, status: str) -> None:
+    code, content = check(several(2, points=2), [*repeats(2), *failed(status, 2, agents=32)])
+    assert code == 1
+    assert (32, "status", "regressed") in verdicts(content)
+
+
+def test_a_point_that_vanished_and_one_that_is_new(check: Check) -> None:
+    code, content = check(several(2, points=2), repeats(2))
+    assert (code, (32, "status", "regressed") in verdicts(content)) == (1, True)
+    code, content = check(repeats(2), several(2, points=2))
+    assert (code, (32, "status", "new") in verdicts(content)) == (0, True)
+
+
+@pytest.mark.parametrize("status", ["oom", "timeout", "skipped"])
+def test_a_point_that_is_measured_now(check: Check, status: str) -> None:
+    code, content = check(failed(status), repeats())
+    assert (code, verdicts(content)) == (0, {(16, "status", "improved")})
+
+
+def test_repeats_that_failed_in_part(check: Check) -> None:
+    some = [*repeats(4), record(repeat=4, status="crashed", reason="killed by SIGABRT")]
+    code, content = check(repeats(5), some)
+    assert (code, (16, "status", "regressed") in verdicts(content)) == (1, True)
+    reason = next(found["reason"] for found in content["findings"] if found["metric"] == "status")
+    assert reason == "was ok, now 4 of 5 ok, 1 of 5 crashed (killed by SIGABRT)"
+    assert (16, "status", "improved") in verdicts(check(some, repeats(5))[1])
+    code, content = check(some, some)
+    assert (code, (16, "status", "unchanged") in verdicts(content)) == (0, True)
+    assert check(some, failed("oom"))[0] == 1
+
+
+def test_nothing_that_was_measured_on_both_sides_is_no_pass(check: Check) -> None:
+    code, content = check(failed("oom"), failed("timeout"))
+    assert (code, verdicts(content)) == (4, {(16, "status", "unchanged")})
+    assert check(failed("oom"), failed("timeout"), "--exit-zero")[0] == 0
+
+
+NO_MATCH = [
+    ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the one and 20 in the other"),
+    ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the one and 4, 8 in the other"),
+    ([record()], [], "new has no point that was measured"),
+    ([record(status="planned")], [record()], "base has no point that was measured"),
+]
+
+
+@pytest.mark.parametrize(("base", "new", "said"), NO_MATCH)
+def test_no_common_point(
+    folder: Path, capsys: pytest.CaptureFixture[str], base: list[Record], new: list[Record], said: str
+) -> None:
+    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+    for command in ("check", "compare"):
+        assert main([command, *names]) == 4
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        assert said in captured.err
+
+
+def test_another_device(check: Check) -> None:
+    other = [dataclasses.replace(one, device="Xeon") for one in repeats()]
+    code, content = check(repeats(), other)
+    assert code == 4
+    assert verdicts(content) == {(16, "xla_peak", "unchanged"), (16, "throughput", "not comparable")}
+    assert content["differences"] == ["device: cpu in BASE, Xeon in NEW"]
+    assert check(repeats(), other, "--cross-machine")[0] == 0
+    assert check(repeats(), [dataclasses.replace(one, xla_peak_bytes=2_000_000) for one in other])[0] == 1
+    assert check(repeats(), other, "--metrics", "xla_peak")[0] == 0
+    slow = [dataclasses.replace(one, device="Xeon") for one in repeats(slower=1.5)]
+    assert check(repeats(), slow, "--cross-machine")[0] == 1
+
+
+def test_another_platform(check: Check) -> None:
+    other = [dataclasses.replace(one, platform="gpu", device="H100", agent_steps_per_second=1.0) for one in repeats()]
+    code, content = check(repeats(), other)
+    assert code == 4
+    assert {verdict for _, _, verdict in verdicts(content)} == {"not comparable"}
+
+
+def environment(**changes: Any) -> dict[str, Any]:
+    return ENVIRONMENT | changes
+
+
+ALIKE = [
+    environment(affinity=[2, 3]),
+    environment(variables={"together": {"XLA_FLAGS": "--xla_dump_to=/elsewhere/dump", "PYTHONPATH": "/other"}}),
+    environment(packages=ENVIRONMENT["packages"] | {"numpy": "2.5"}),
+    environment(cpu=None),
+    {},
+]
+UNLIKE = [
+    (environment(cpu="Abacus 4"), "CPU: Abacus 3 in BASE, Abacus 4 in NEW"),
+    (environment(cores=8), "cores: 4 in BASE, 8 in NEW"),
+    (environment(affinity=[0]), "usable cores: 2 in BASE, 1 in NEW"),
+    (environment(packages={"jax": "0.11", "jaxlib": "0.10.2"}), "jax: 0.10.2 in BASE, 0.11 in NEW"),
+    (
+        environment(variables={"together": {"XLA_FLAGS": "--xla_a"}}),
+        "XLA_FLAGS: --xla_dump_to=dump in BASE, --xla_a in",
+    ),
+    (
+        environment(variables={"together": ENVIRONMENT["variables"]["together"] | {"MALLOC_ARENA_MAX": "1"}}),
+        "MALLOC_ARENA_MAX: not set in BASE, 1 in NEW",
+    ),
+    (environment(variables={"speed": {"JAX_ENABLE_X64": "1"}}), "JAX_ENABLE_X64: not set in BASE, 1 in NEW"),
+]
+
+
+@pytest.mark.parametrize("other", ALIKE)
+def test_environments_that_are_alike(folder: Path, other: dict[str, Any]) -> None:
+    names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(), other)
+    assert main(["check", *names]) == 0
+
+
+@pytest.mark.parametrize(("other", "said"), UNLIKE)
+def test_environments_that_differ(
+    folder: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], said: str
+) -> None:
+    names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(), other)
+    assert main(["check", *names, "--format", "json"]) == 4
+    content = json.loads(capsys.readouterr().out)
+    assert content["differences"][0].startswith(said)
+    assert (16, "xla_peak", "unchanged") in verdicts(content)
+    assert main(["check", *names, "--cross-machine"]) == 0
+
+
+def test_static_figures_need_the_same_jaxlib(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = environment(packages={"jax": "0.10.2", "jaxlib": "0.11"})
+    names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(xla_peak_bytes=9), other)
+    assert main(["check", *names, "--format", "json"]) == 4
+    assert (16, "xla_peak", "not comparable") in verdicts(json.loads(capsys.readouterr().out))
+
+
+def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
+    names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats())
+    (folder / "b" / "environment-2.json").write_text(json.dumps(environment(cpu="Abacus 4")))
+    assert main(["check", *names]) == 4
+
+
+def test_a_table_alone_says_what_it_does_not_know(check: Check) -> None:
+    notes = check(repeats(), repeats())[1]["notes"]
+    assert sum("is a table alone" in note for note in notes) == 2
+
+
+def test_memory_of_two_kinds_is_never_mixed(check: Check) -> None:
+    def with_memory(quality: str, size: int) -> list[Record]:
+        return repeats(host_rss_peak_bytes=size, host_memory_quality=quality)
+
+    code, content = check(with_memory("noisy", 1000), with_memory("repeatable", 500))
+    found = next(found for found in content["findings"] if found["metric"] == "host_peak")
+    assert (code, found["verdict"]) == (0, "not comparable")
+    assert found["reason"] == "allocator: noisy in BASE, repeatable in NEW (see host_memory_quality)"
+    later = [dataclasses.replace(one, repeat=one.repeat + 5) for one in with_memory("repeatable", 600)]
+    code, content = check([*with_memory("noisy", 1), *later], with_memory("repeatable", 720))
+    found = next(found for found in content["findings"] if found["metric"] == "host_peak")
+    assert (code, found["verdict"], found["base"]["repeats"], found["ratio"]) == (1, "regressed", 5, 1.2)
+
+
+def test_repeats_that_compiled_nothing_have_no_compile_time(check: Check) -> None:
+    times: dict[str, Any] = {"compile_act_seconds": 1.0, "compile_rollout_seconds": 1.0, "compile_learn_seconds": 2.0}
+    first, *others = repeats()
+    _, content = check([dataclasses.replace(first, **times), *others], repeats(5, **dict.fromkeys(times, 9.0)))
+    found = next(found for found in content["findings"] if found["metric"] == "compile_time")
+    assert (found["base"]["repeats"], found["new"]["repeats"], found["base"]["median"]) == (1, 5, 4.0)
+    assert found["verdict"] == "inconclusive"
+    assert (16, "compile_time", "not comparable") in verdicts(check(repeats(), repeats(**times))[1])
+
+
+def test_waiting_shows_in_wall_time_of_quiet_records(check: Check) -> None:
+    base, new = repeats(update_seconds=0.1, contended=0), repeats(update_seconds=0.2, contended=0)
+    code, content = check(base, new)
+    assert (code, (16, "wall_time", "regressed") in verdicts(content)) == (1, True)
+    busy = [dataclasses.replace(one, contended=1) for one in new]
+    code, content = check(base, busy)
+    found = next(found for found in content["findings"] if found["metric"] == "wall_time")
+    assert (code, found["verdict"], found["reason"]) == (0, "not comparable", "every repeat of NEW was contended")
+    assert any(note.startswith("NEW: 5 of 5 repeats contended") for note in content["notes"])
+
+
+def test_speed_on_a_gpu_is_wall_time(check: Check) -> None:
+    def on_gpu(rate: float) -> list[Record]:
+        return [
+            dataclasses.replace(one, platform="gpu", device="H100", agent_steps_per_second=rate + i)
+            for i, one in enumerate(repeats(slower=rate))
+        ]
+
+    _, content = check(on_gpu(1000), on_gpu(800))
+    found = next(found for found in content["findings"] if found["metric"] == "throughput")
+    assert (found["verdict"], found["source"]) == ("regressed", "agent-steps per second of wall time")
+    _, content = check(repeats(), repeats())
+    assert any(note == "throughput is agent-steps per second of process CPU time" for note in content["notes"])
+
+
+def test_something_after_nothing(check: Check) -> None:
+    zero, some = record(xla_peak_bytes=0), record(xla_peak_bytes=10)
+    assert (16, "xla_peak", "unchanged") in verdicts(check([zero], [zero])[1])
+    assert (16, "xla_peak", "regressed") in verdicts(check([zero], [some])[1])
+    assert (16, "xla_peak", "improved") in verdicts(check([some], [zero])[1])
+
+
+def test_figures_that_are_no_numbers_are_not_known(check: Check) -> None:
+    code, content = check(repeats(), [dataclasses.replace(one, update_cpu_seconds=math.nan) for one in repeats()])
+    assert (code, (16, "throughput", "not comparable") in verdicts(content)) == (0, True)
+
+
+def test_the_same_repeat_twice_counts_once(check: Check) -> None:
+    _, content = check([*repeats(1), *repeats(1)], repeats(1))
+    assert next(found for found in content["findings"] if found["metric"] == "throughput")["base"]["repeats"] == 1
+
+
+def pair_records(count: int, slower: float) -> list[Record]:
+    return [
+        dataclasses.replace(one, side=side, pair_id=f"run/{one.repeat}", files=f"r{one.repeat}-{side}")
+        for side, factor in (("new", slower), ("base", 1.0))
+        for one in repeats(count, slower=factor)
+    ]
+
+
+def burst_samples(count: int, slower: float, drift: float = 0.0) -> dict[str, str]:
+    """Sixteen bursts of two updates; the machine gets slower by `drift` from burst to burst."""
+    return {
+        f"r{repeat}-{side}": "update,phase,burst,update_seconds,update_cpu_seconds\n0,warm up,,9,9\n"
+        + "".join(f"{i},measure,{i // 2},1,{factor * (1 + drift * i) * (1 + i % 3 / 100)}\n" for i in range(32))
+        for side, factor in (("new", slower), ("base", 1.0))
+        for repeat in range(count)
+    }
+
+
+def test_live_pairs_are_judged_by_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for count, verdict in ((4, "inconclusive"), (5, "regressed")):
+        name = table(folder / "pairs.csv", *pair_records(count, 1.3))
+        assert main(["check", name, "--format", "json"]) == int(verdict == "regressed")
+        found = json.loads(capsys.readouterr().out)["findings"]
+        speed = next(one for one in found if one["metric"] == "throughput")
+        assert (speed["verdict"], speed["units"]) == (verdict, f"{count} pairs")
+        assert speed["p_value"] == 0.5**count
+        assert speed["ratio"] == pytest.approx(1 / 1.3)
+
+
+def test_bursts_of_live_pairs_are_what_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for slower, code in ((1.3, 1), (1.02, 0)):
+        path = folder / f"pairs{slower}"
+        run_folder(path, pair_records(1, slower), samples=burst_samples(1, slower, drift=0.05))
+        assert main(["check", str(path), "--format", "json"]) == code
+        found = json.loads(capsys.readouterr().out)["findings"]
+        speed = next(one for one in found if one["metric"] == "throughput")
+        assert (speed["units"], speed["ratio"]) == ("16 bursts of 1 pair", pytest.approx(1 / slower))
+        assert speed["p_value"] == 0.5**16
+
+
+def test_a_damaged_samples_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = burst_samples(1, 1.0)
+    samples["r0-new"] = samples["r0-new"].replace("1,measure,0,1,1.01", "1,measure,0,1,fast")
+    assert main(["check", run_folder(folder / "pairs", pair_records(1, 1.0), samples=samples)]) == 2
+    said = capsys.readouterr().err
+    assert "samples/r0-new.csv: update_cpu_seconds is 'fast' in burst 0, where a number belongs" in said
+
+
+def test_two_runs_of_pairs_are_compared_by_what_is_new(check: Check) -> None:
+    code, content = check(pair_records(5, 1.0), pair_records(5, 1.3))
+    assert code == 1
+    assert sum("is of live pairs" in note for note in content["notes"]) == 2
+
+
+def test_thresholds_of_the_project_and_of_the_command_line(check: Check, folder: Path) -> None:
+    base, new = several(5), several(5, slower=1.08)
+    assert check(base, new)[0] == 0
+    assert check(base, new, "--threshold", "throughput=5%")[0] == 1
+    (folder / "pyproject.toml").write_text('[tool.scaleprof.check]\nthroughput = "5%"\nxla_peak = 0.5\nalpha = 0.04\n')
+    code, content = check(base, [dataclasses.replace(one, xla_peak_bytes=1_400_000) for one in new])
+    policy = content["policy"]
+    assert (code, policy["alpha"], policy["thresholds"]["xla_peak"]) == (1, 0.04, 0.5)
+    assert {metric for _, metric, verdict in verdicts(content) if verdict == "regressed"} == {"throughput"}
+    code, content = check(base, new, "--threshold", "throughput=0.2", "--alpha", "0.03")
+    assert (code, content["policy"]["thresholds"]["throughput"], content["policy"]["alpha"]) == (0, 0.2, 0.03)
+
+
+def test_the_nearest_table_upward_counts(check: Check, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "pyproject.toml").write_text('[tool.scaleprof.check]\nxla_peak = "50%"\n')
+    (folder / "deep" / "deeper").mkdir(parents=True)
+    (folder / "deep" / "pyproject.toml").write_text("[tool.other]\n")
+    monkeypatch.chdir(folder / "deep" / "deeper")
+    assert check([record()], [record(xla_peak_bytes=1_400_000)])[0] == 0
+
+
+BAD_TOML = [
+    (
+        "[tool.scaleprof.check]\nthruput = 1",
+        "thruput: there is no such key: did you mean 'throughput'? known: alpha, xla",
+    ),
+    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' would be 500 %: write throughput=5%"),
+    ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is no threshold: write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is no threshold: write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' is never passed"),
+    ("[tool.scaleprof.check]\nhost_peak = '2000%'", "host_peak: '2000%' is too large: write at most 1000%"),
+    ("[tool.scaleprof.check]\nalpha = 1.5", "alpha: 1.5 is no false discovery rate: give a number above 0"),
+    ("[tool.scaleprof.check]\nalpha = 'x'", "alpha: 'x' is no number: write alpha = 0.05"),
+    ("[tool.scaleprof]\ncheck = 3", "tool.scaleprof.check is no table; write [tool.scaleprof.check]"),
+    ("[tool.scaleprof.check\n", "not valid TOML"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BAD_TOML)
+def test_a_project_file_that_means_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    (folder / "pyproject.toml").write_text(text)
+    assert main(["check", table(folder / "base.csv", record()), "base.csv"]) == 2
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+    assert f"{folder}/pyproject.toml" in captured.err
+    assert said in captured.err
+
+
+BAD_INPUT = [
+    ("check", "there is nothing to compare: name BASE and NEW, one run of live pairs, or --baseline NAME"),
+    ("check a.csv a.csv a.csv", "3 runs were named: give BASE and NEW"),
+    ("check --baseline main a.csv a.csv", "2 runs were named: give --baseline and NEW"),
+    ("check a.csv", "a.csv: no live pairs in it, so there is nothing to compare it with: name a second run or a"),
+    ("check a.csv nowhere", "nowhere does not exist: name a run directory or its results.csv"),
+    ("check a.csv .", ". is not a run: it has no records.jsonl"),
+    ("check a.csv foreign.csv", "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results"),
+    (
+        "check a.csv a.csv --format xml",
+        "--format: there is no format 'xml': known: table, markdown, json, github, junit",
+    ),
+    ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not of the form metric=percent, such as"),
+    (
+        "check a.csv a.csv --threshold troughput=5%",
+        "--threshold: there is no metric 'troughput': did you mean 'throughp",
+    ),
+    ("check a.csv a.csv --threshold throughput=few", "--threshold: 'few' is no threshold: write a percentage such as"),
+    ("check a.csv a.csv --alpha 0", "--alpha: 0 is no false discovery rate: give a number above 0 and below 1"),
+    ("check a.csv a.csv --metrics speed", "--metrics: there is no metric 'speed': "),
+    ("compare a.csv a.csv --format junit", "--format: there is no format 'junit': known: table, markdown, json"),
+    ("compare", "there is nothing to compare"),
+    ("check --baseline main", "--baseline: there is no baseline 'main' in "),
+    ("noise a.csv", "a.csv has one repeat of its points: sweep with --repeats, or name a second run"),
+    ("baseline save ../x a.csv", "'../x' is no name for a baseline: use up to 64 letters"),
+    ("baseline save main", "there is no run in "),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), BAD_INPUT, ids=[command for command, _ in BAD_INPUT])
+def test_bad_input(capsys: pytest.CaptureFixture[str], folder: Path, command: str, said: str) -> None:
+    table(folder / "a.csv", record())
+    (folder / "foreign.csv").write_text("a,b\n1,2\n")
+    assert main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"scaleprof: {said}")
+    assert captured.err.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "foreign.csv"]
+
+
+HOSTILE = "a|b <img src=x> [red]*_`@joe,\n::error::100%\x07 http://x.y"
+
+
+def hostile_check(folder: Path, capsys: pytest.CaptureFixture[str], form: str) -> str:
+    """A point with a hostile name that ran out of memory, one that got larger, and one that cannot be judged."""
+    base = [record(model=HOSTILE), record(agents=32), *repeats(1, agents=64)]
+    new = [record(model=HOSTILE, status="oom", reason=HOSTILE), record(agents=32, xla_peak_bytes=2_000_000)]
+    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new, *repeats(1, agents=64, slower=3))
+    assert main(["check", *names, "--format", form]) == 1
+    return capsys.readouterr().out
+
+
+def test_github_annotations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = hostile_check(folder, capsys, "github").splitlines()
+    commands = [re.fullmatch(r"::(error|warning|notice) title=([^:,]*)::(.*)", line) for line in lines]
+    assert all(commands)
+    assert [command[1] for command in commands if command] == ["error", "error", "warning", "notice"]
+    assert "100%25" in lines[0]
+    assert "status regressed" in lines[0]
+    assert "32 agents: +100 %25 (threshold 1 %25)" in lines[1]
+    assert "needs 4 repeats" in lines[2]
+    assert "%0A" in lines[3]
+
+
+def test_junit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    suite = ElementTree.fromstring(hostile_check(folder, capsys, "junit"))[0]
+    cases = suite.findall("testcase")
+    assert {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors")} == {
+        "tests": str(len(cases)),
+        "failures": str(len(suite.findall("testcase/failure"))),
+        "skipped": str(len(suite.findall("testcase/skipped"))),
+        "errors": "0",
+    }
+    assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
+    failures = {(case.get("name"), case[0].get("message")) for case in cases if case.find("failure") is not None}
+    assert ("xla_peak", "regressed: +100 % (threshold 1 %)") in failures
+    assert any("<img src=x>" in str(case.get("classname")) for case in cases)
+
+
+def test_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = hostile_check(folder, capsys, "markdown")
+    assert text.startswith("### Regressed: base → new\n")
+    assert text.index("**2 regressed**") < text.index("**1 inconclusive**") < text.index("<details><summary>")
+    assert text.count("<details>") == text.count("</details>") == 1
+    for markup in ("<img", "@joe", "a|b", "http://", "\x07"):
+        assert markup not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = hostile_check(folder, capsys, "table")
+    assert max(map(len, text.splitlines())) <= width
+    assert "[red]" in text
+    assert "\x07" not in text
+    assert "2 unchanged: --all shows them" in text
+    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
+    assert main(["check", *names]) == 1
+    shown = capsys.readouterr().out
+    assert "p 0.004, corrected 0.004" in " ".join(shown.split())
+    assert main(["check", *names, "--all"]) == 1
+    assert len(capsys.readouterr().out.splitlines()) > len(shown.splitlines())
+
+
+def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
+    assert main(["compare", *names]) == 0
+    captured = capsys.readouterr()
+    assert "regress" not in captured.out
+    assert re.search(
+        r"sable chunkwise, 16 agents +3\.20k +2\.46k +0\.769 +0\.\d+ to 0\.\d+ +5 and 5 repeats", captured.out
+    )
+    assert max(map(len, captured.out.splitlines())) <= 80
+    assert main(["compare", *names, "--format", "markdown"]) == 0
+    assert "| sable chunkwise, 16 agents | throughput | 3.20k | 2.46k | 0.769 |" in capsys.readouterr().out
+    assert main(["compare", *names, "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["findings"]) == 8
+
+
+@pytest.mark.parametrize("command", ["check", "compare", "noise", "baseline save", "baseline list"])
+def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
