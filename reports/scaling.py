@@ -27,6 +27,8 @@ SIZES_FOR_A_FORM = 5
 REPEATS_FOR_AN_INTERVAL = 5
 CONSTANT_WITHIN = 0.05
 """A metric whose medians lie within this share of each other does not grow."""
+NEVER_CONSTANT = 2.0
+"""One whose medians lie further apart does."""
 ALPHA = 0.05
 """The level of the tests of whether it does."""
 WORST_ERROR = 0.5
@@ -118,8 +120,8 @@ def fit_curve(values: Mapping[int, Sequence[float]]) -> Fit | Slopes | Refusal:
     From five sizes on the form is that of a + b·N and a + b·N² which has the smaller AIC (Akaike, IEEE Transactions on
     Automatic Control 19, 1974); it is named where the fitted exponent is near it.
 
-    A metric is called constant where its medians lie within 5 %, or where neither the fit nor a power law without an
-    offset is better than a constant by an F test at 5 %.
+    A metric is called constant where its medians lie within 5 %, or within a factor of three and neither the fit
+    nor a power law without an offset is better than a constant by an F test at 5 %.
     The same values always give the same result.
 
     Args:
@@ -272,6 +274,8 @@ def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Float
     medians = [float(np.median(repeats)) for repeats in samples]
     if max(medians) / min(medians) - 1 < CONSTANT_WITHIN:
         return True
+    if max(medians) / min(medians) - 1 > NEVER_CONSTANT:
+        return False  # too few sizes to be sure of a curve are no reason to call this a constant
     count = int(np.sum(sums[0]))
     constant = float(_solve(x, *sums, powers=(0.0, 0.0))[3][0])
     power_law = float(_solve(x, *sums, offsets=False)[3][0])

@@ -133,6 +133,13 @@ def test_what_grows_is_no_constant_without_repeats(sizes: tuple[int, ...], offse
     assert fit.exponent == pytest.approx(1.0, abs=0.3)
 
 
+def test_what_grows_tenfold_is_no_constant_because_sizes_are_few() -> None:
+    fit = fit_curve({16: [13.0], 64: [16.3], 256: [22.7], 4096: [142.4]})
+    assert isinstance(fit, Fit)
+    assert 0.7 < fit.exponent < 1.2
+    assert fit.error < 0.1
+
+
 def test_the_size_where_a_value_is_reached() -> None:
     fit = fitted(made(100.0, 2.0, 2.0))
     assert fit.size_where(100.0 + 2.0 * 1000**2) == pytest.approx(1000, rel=1e-2)
