@@ -32,8 +32,8 @@ class Source:
     columns: tuple[str, ...]
     read: Callable[[Record], float | None]
     cpu_only: bool = False
-    quiet_only: bool = False
-    """Only of records that no other process disturbed, unless both sides took turns."""
+    least: Callable[[Record], float | None] | None = None
+    """What the figure would have been at least if nobody else had used the cores, if that is not the figure itself."""
     sample_column: str = ""
     """The column of a samples file with what every update took, if there is one."""
 
@@ -60,8 +60,8 @@ class Metric:
         return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
 
 
-def _one(title: str, column: str, *, cpu_only: bool = False, quiet_only: bool = False, samples: str = "") -> Source:
-    return Source(title, (column,), lambda record: getattr(record, column), cpu_only, quiet_only, samples)
+def _one(title: str, column: str, *, samples: str = "") -> Source:
+    return Source(title, (column,), lambda record: getattr(record, column), sample_column=samples)
 
 
 def _program(name: str) -> Source:
@@ -88,6 +88,13 @@ def _compile_seconds(record: Record) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
+def _wall_alone(record: Record) -> float | None:
+    """Wall time less the share of the cores that others used, where that is so much that the record is contended."""
+    if record.update_seconds is None or not record.contended or record.others_cpu_share is None:
+        return record.update_seconds
+    return record.update_seconds * max(1 - record.others_cpu_share, 0)
+
+
 _COMPILE_COLUMNS = ("compile_act_seconds", "compile_rollout_seconds", "compile_learn_seconds")
 _OF_CPU_TIME = Source(
     "agent-steps per second of process CPU time",
@@ -97,8 +104,13 @@ _OF_CPU_TIME = Source(
     sample_column="update_cpu_seconds",
 )
 _OF_WALL_TIME = _one("agent-steps per second of wall time", "agent_steps_per_second", samples="update_seconds")
-_WALL_OF_CPU = _one(
-    "wall time of an update", "update_seconds", cpu_only=True, quiet_only=True, samples="update_seconds"
+_WALL_OF_CPU = Source(
+    "wall time of an update",
+    ("update_seconds",),
+    lambda record: record.update_seconds,
+    cpu_only=True,
+    least=_wall_alone,
+    sample_column="update_seconds",
 )
 
 METRICS: tuple[Metric, ...] = (
@@ -158,7 +170,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "wall_time",
-        "wall time of an update, on a CPU and where nobody disturbed it: shows waiting, which CPU time does not",
+        "wall time of an update on a CPU: shows waiting and sleeping, which CPU time does not",
         (_WALL_OF_CPU,),
         threshold=0.25,
         deterministic=False,

@@ -249,7 +249,7 @@ def _compare(
         if key not in before
     ]
     _decide(findings, tests, policy)
-    notes = [*notes, *_notes(base, new, findings, tests, policy, paired=pairing is not None)]
+    notes = [*notes, *_notes(base, new, findings, tests, policy)]
     return Comparison(
         base_name, new_name, policy, tuple(findings), len(matched), len(tests), tuple(unlike), tuple(notes)
     )
@@ -317,7 +317,7 @@ def _measure(
     metric: Metric, old: _Side, now: _Side, policy: Policy, blocked: str, pairing: Pairing | None
 ) -> tuple[Finding, _Test | None] | None:
     """One metric of one point, with the verdict of a deterministic one; None where neither side knows it."""
-    source, base, new, why = _figures(metric, old.ok, now.ok, paired=pairing is not None)
+    source, base, new, why = _figures(metric, old.ok, now.ok)
     if not base and not new and not why:
         return None
     finding = Finding(
@@ -332,6 +332,8 @@ def _measure(
     )
     if blocked or why:
         return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked), None
+    if source.least is not None and pairing is None:
+        finding = _without_others(finding, source.least, base, new)
     ratio = _over(statistics.median(finding.new), statistics.median(finding.base))
     if metric.deterministic:
         finding = replace(finding, ratio=ratio, reason=_change(ratio, finding.threshold))
@@ -359,24 +361,20 @@ def _measure(
 
 
 def _figures(
-    metric: Metric, old: Sequence[Record], now: Sequence[Record], *, paired: bool
+    metric: Metric, old: Sequence[Record], now: Sequence[Record]
 ) -> tuple[Source, list[Record], list[Record], str]:
     """The first source that both sides have, the records that have it, and why they cannot be compared, if so."""
     on_cpu = all(record.platform == "cpu" for record in (*old, *now))
     sources = [source for source in metric.sources if on_cpu or not source.cpu_only]
     one_sided: tuple[Source, list[Record], list[Record], str] | None = None
     for source in sources:
-        quiet = source.quiet_only and not paired
-        base, new = ([r for r in side if _known(source, r) and not (quiet and r.contended)] for side in (old, now))
+        base, new = ([record for record in side if _known(source, record)] for side in (old, now))
         if base and new:
             if metric.by_memory_quality:
                 return (source, *_of_one_quality(base, new))
             return source, base, new, ""
         if (base or new) and one_sided is None:
-            missing, side = ("BASE", old) if new else ("NEW", now)
-            disturbed = quiet and any(_known(source, record) for record in side)
-            why = f"every repeat of {missing} was contended" if disturbed else f"{missing} has no figure"
-            one_sided = source, base, new, why
+            one_sided = source, base, new, f"{'BASE' if new else 'NEW'} has no figure"
     return one_sided or (metric.sources[0], [], [], "")
 
 
@@ -391,6 +389,26 @@ def _of_one_quality(base: list[Record], new: list[Record]) -> tuple[list[Record]
     chosen = "repeatable" if "repeatable" in common else max(common)
     kept = [[record for record in side if record.host_memory_quality == chosen] for side in (base, new)]
     return kept[0], kept[1], ""
+
+
+def _without_others(
+    finding: Finding, least: Callable[[Record], float | None], base: Sequence[Record], new: Sequence[Record]
+) -> Finding:
+    """The figures moved towards those of the other side, as far as others' use of the cores may have made them larger.
+
+    A figure above the other side's median comes down to it, but not below what it would have been at least. So nothing
+    is taken for a change that others may have made.
+    """
+
+    def moved(values: Sequence[float], records: Sequence[Record], other: float) -> tuple[float, ...]:
+        lowest = [value if (low := least(one)) is None else low for value, one in zip(values, records, strict=True)]
+        return tuple(min(value, max(low, other)) for value, low in zip(values, lowest, strict=True))
+
+    ours, theirs = statistics.median(finding.base), statistics.median(finding.new)
+    then, now = moved(finding.base, base, theirs), moved(finding.new, new, ours)
+    if (then, now) == (finding.base, finding.new):
+        return finding
+    return replace(finding, base=then, new=now, source=f"{finding.source}, less what others' use of the cores explains")
 
 
 def _known(source: Source, record: Record) -> bool:
@@ -518,8 +536,6 @@ def _notes(
     findings: Sequence[Finding],
     tests: Sequence[_Test],
     policy: Policy,
-    *,
-    paired: bool,
 ) -> list[str]:
     notes = []
     sources = {finding.source for finding in findings if finding.metric == "throughput" and finding.source}
@@ -530,8 +546,6 @@ def _notes(
         contended = sum(bool(record.contended) for record in measured)
         if contended:
             what = "others used the cores meanwhile"
-            if contended == len(measured) and all(record.platform == "cpu" for record in measured) and not paired:
-                what += ", so wall_time is not judged"
             notes.append(f"{name}: {contended} of {len(measured)} repeats contended: {what}")
     if policy.threshold_only and tests:
         notes.append("thresholds alone were applied: sampled changes were not tested")

@@ -33,7 +33,7 @@ from reports.units import UNKNOWN
 
 JSON_SCHEMA = 1
 _SHOW: dict[str, Callable[[float | None], str]] = {metric.name: metric.show for metric in METRICS}
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]#|~$])")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

@@ -22,8 +22,8 @@ NOTHING_COMPARED = 4
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="[BASE] [NEW]",
-        help="Two run directories or results.csv, or one run of live pairs.",
+        metavar="RUN",
+        help="BASE and NEW, each a run directory or its results.csv; or one run of live pairs.",
         show_default=False,
     ),
 ]

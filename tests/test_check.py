@@ -310,14 +310,23 @@ def test_repeats_that_compiled_nothing_have_no_compile_time(check: Check) -> Non
     assert (16, "compile_time", "not comparable") in verdicts(check(repeats(), repeats(**times))[1])
 
 
-def test_waiting_shows_in_wall_time_of_quiet_records(check: Check) -> None:
+def test_waiting_shows_in_wall_time(check: Check) -> None:
     base, new = repeats(update_seconds=0.1, contended=0), repeats(update_seconds=0.2, contended=0)
     code, content = check(base, new)
     assert (code, (16, "wall_time", "regressed") in verdicts(content)) == (1, True)
-    busy = [dataclasses.replace(one, contended=1) for one in new]
-    code, content = check(base, busy)
+
+
+@pytest.mark.parametrize(
+    ("slower", "share", "ratio", "code"),
+    [(2.0, 0.3, 1.4, 1), (2.0, 0.6, 1.0, 0), (0.5, 0.6, 0.5, 0), (4.0, 0.6, 1.6, 1)],
+)
+def test_what_others_may_have_done_to_wall_time_is_no_change(
+    check: Check, slower: float, share: float, ratio: float, code: int
+) -> None:
+    new = repeats(update_seconds=0.1 * slower, contended=1, others_cpu_share=share)
+    found_code, content = check(repeats(update_seconds=0.1, contended=0), new)
     found = next(found for found in content["findings"] if found["metric"] == "wall_time")
-    assert (code, found["verdict"], found["reason"]) == (0, "not comparable", "every repeat of NEW was contended")
+    assert (found_code, found["ratio"]) == (code, pytest.approx(ratio))
     assert any(note.startswith("NEW: 5 of 5 repeats contended") for note in content["notes"])
 
 
