@@ -6,12 +6,15 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scaleprof import __version__, check_commands, report_commands
 from scaleprof.errors import INTERRUPTED, UserError
+
+if TYPE_CHECKING:
+    from scenarios import ScenarioEntry
 
 app = typer.Typer(
     name="scaleprof",
@@ -253,13 +256,20 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
         for scenario in SCENARIOS.values():
             _echo_entry(
                 f"{scenario.name}: {scenario.summary}",
-                f"tasks: {', '.join(scenario.tasks)}",
-                f"agents: {scenario.min_agents} to {scenario.sensible_agents or scenario.max_agents}",
+                f"tasks: {', '.join(_task(scenario, task) for task in scenario.tasks)}",
+                f"agents: {scenario.min_agents} to {scenario.max_agents}, sensible up to "
+                f"{scenario.sensible_agents or scenario.max_agents}",
                 f"scaling rule: {scenario.scaling_rule}",
                 f"observation: {scenario.observation}",
                 f"actions: {scenario.actions}",
             )
     return 0
+
+
+def _task(scenario: ScenarioEntry, task: str) -> str:
+    """A task with its number of agents, if it has its own."""
+    agents = dict(scenario.fixed_agents).get(task)
+    return task if agents is None else f"{task} ({agents} agents)"
 
 
 def _echo_entry(head: str, *details: str) -> None:

@@ -118,11 +118,13 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         host_compile_peak_bytes=compile_peak if cache.reads == 0 else None,
         device_compile_peak_bytes=device_probe.allocator_peak_bytes(device),
     )
+    others = ["inspect"]
     if task.measure != MEMORY:
         send(events, "phase", name="compile environment")
-        for name in ("environment", *(["refresh"] if programs.pool_size else [])):
-            _, _, times = compile_program(programs, name)
-            worked += sum(times.values())
+        others += ["environment", *(["refresh"] if programs.pool_size else [])]
+    for name in others:
+        _, _, times = compile_program(programs, name)
+        worked += sum(times.values())
     return Compiling(worked, cache.reads == 0)
 
 

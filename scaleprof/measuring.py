@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 import sys
 import time
@@ -105,7 +104,6 @@ class Trainer:
         """What all its updates took so far, and the making of starts between them."""
         self.refresh_seconds: list[float] = []
         self._done = 0
-        self._last_reward = 0.0
         self._programs = programs
         self._events = events
         self._phase = ""
@@ -116,7 +114,8 @@ class Trainer:
     def update(self, phase: str, **labels: int) -> Sample:
         """One rollout and the learning from it, each timed to the last array; updates are counted by phase.
 
-        `labels` go along with what is told of it.
+        `labels` go along with what is told of it. What the environments did is looked at in between, untimed; raises
+        `ValueError` where no model could learn from it.
         """
         if phase != self._phase:
             self._phase, self._updates = phase, 0
@@ -125,6 +124,8 @@ class Trainer:
         self._done += 1
         rollout = timing.timed(self._programs.rollout, self.state)
         state, trajectory = rollout.result
+        if defect := self._programs.defects(trajectory):
+            raise ValueError(f"the scenario: {defect}")
         learn = timing.timed(self._programs.learn, state, trajectory)
         self.state, metrics = learn.result
         sample = {
@@ -135,7 +136,6 @@ class Trainer:
             **as_floats(metrics),
         }
         self._untold.append({"update": self._updates, "phase": phase, **labels, **sample})
-        self._last_reward = sample.get("mean_reward", 0.0)
         self._updates += 1
         self.seconds += sample["update_seconds"]
         if time.monotonic() - self._told_at >= TELL_SECONDS:
@@ -149,14 +149,6 @@ class Trainer:
         self.refresh_seconds.append(made.seconds)
         self.seconds += made.seconds
 
-    def check(self) -> None:
-        """Raise `ValueError` where the environments are in a state that no model can act in."""
-        defect = self._programs.defects(self.state)
-        if not math.isfinite(self._last_reward):
-            defect = f"rewards of an update are {self._last_reward} on average"
-        if defect:
-            raise ValueError(f"the scenario: {defect}")
-
     def tell(self) -> None:
         """Tell of the updates that were not told of yet."""
         if self._untold:
@@ -169,7 +161,6 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
     assert task.point is not None
     warmup, discarded = warm_up(lambda: trainer.update("warm up"), task.warmup_updates)
     trainer.tell()
-    trainer.check()
     send(events, "phase", name="measure")
     crowd = Crowd()
     samples: list[Sample] = []
@@ -182,7 +173,6 @@ def measure_updates(trainer: Trainer, task: Task, events: TextIO) -> dict[str, A
             while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
                 samples.append(trainer.update("measure"))
     trainer.tell()
-    trainer.check()
     seconds = total_seconds(samples)
     return {
         "first_update_seconds": discarded[0]["update_seconds"] if discarded else None,

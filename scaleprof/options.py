@@ -66,9 +66,6 @@ DEFAULTS: dict[str, Any] = {
 }
 """What `scaleprof sweep` does with no option. `memory_limit` is computed from the machine."""
 
-PRESET_ALIASES = {"paper": "paper-neom"}
-"""Shorter names of presets."""
-
 MEASURES = (TOGETHER, MEMORY, SPEED)
 
 MAX_SEED = 2**32 - 1
@@ -101,8 +98,8 @@ def plan_sweep(
     chosen = load_preset(preset) if preset else {}
     given = {name: value for name, value in explicit.items() if value is not None}
     values = DEFAULTS | chosen | given
-    if "agents" not in chosen | given:
-        values["agents"] = _default_agents(values["scenario"])
+    if "agents" not in given:
+        values["agents"] = _own_agents(values["scenario"]) or values["agents"]
     if values["published"]:
         values |= {"epochs": given.get("epochs"), "minibatches": given.get("minibatches")}
     axes = _axes(values, settings)
@@ -135,11 +132,10 @@ def plan_sweep(
     )
 
 
-def _default_agents(scenario: str) -> str:
-    """A task of a published size has its own number of agents."""
+def _own_agents(scenario: str) -> str:
+    """The number of agents of a task of a published size; nothing for all others."""
     entry, task = scenarios.find(choose_scenario(scenario)), scenario.partition(":")[2]
-    fixed = dict(entry.fixed_agents).get(task)
-    return str(DEFAULTS["agents"]) if fixed is None else str(fixed)
+    return str(dict(entry.fixed_agents).get(task, ""))
 
 
 def _axes(values: dict[str, Any], settings: list[str]) -> Axes:
@@ -284,16 +280,14 @@ def may_be_gpu(device: str | None) -> bool:
 
 
 def preset_names() -> list[str]:
-    """The presets that ship with the project, by all their names."""
+    """The presets that ship with the project."""
     folder = files("scenarios") / "presets"
-    shipped = [Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    return sorted([*shipped, *PRESET_ALIASES])
+    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_preset(name: str) -> dict[str, Any]:
     """The options of a preset by the names in `DEFAULTS`."""
     if name not in preset_names():
         raise UserError(f"--preset: there is no preset '{name}': {nearest(name, preset_names())}")
-    file = f"{PRESET_ALIASES.get(name, name)}.toml"
-    text = (files("scenarios") / "presets" / file).read_text(encoding="utf-8")
+    text = (files("scenarios") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return {key.replace("-", "_"): value for key, value in tomllib.loads(text)["sweep"].items()}

@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from sable import ppo
 from sable.matching import count_numbers, match_parameters
 from sable.mixers.blockwise_attention import BLOCK
 from sable.models import build_policy
-from sable.types import Observation, Params, Scenario, TrainState
+from sable.types import Observation, Params, Scenario, TrainState, Trajectory
 from scaleprof.grid import Point
 from scenarios import make_scenario
 from scenarios.wrappers import Batched
@@ -58,6 +58,7 @@ class Programs:
             "learn": functools.partial(ppo.learn, policy, config),
             "environment": functools.partial(random_play, scenario, config.seq_len),
             "refresh": functools.partial(refresh, scenario),
+            "inspect": inspect,
         }
         self._compiled: dict[str, jax.stages.Compiled] = {}
         self._seeds = (jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.uint32))
@@ -84,8 +85,9 @@ class Programs:
         arguments: tuple[Any, ...] = (self._state,)
         if name == "init":
             arguments = self._seeds
-        elif name == "learn":
-            arguments = jax.eval_shape(self._functions["rollout"], self._state)
+        elif name in ("learn", "inspect"):
+            after, trajectory = jax.eval_shape(self._functions["rollout"], self._state)
+            arguments = (after, trajectory) if name == "learn" else (trajectory,)
         jitted = jax.jit(function, donate_argnums=0) if name in ("rollout", "learn", "refresh") else jax.jit(function)
         return jitted.trace(*arguments)
 
@@ -129,18 +131,24 @@ class Programs:
         """The same state with a new pool of starts; donates the state."""
         return self._compiled["refresh"]
 
-    @staticmethod
-    def defects(state: TrainState) -> str:
-        """What is illegal about the environments as they stand: a line, or nothing."""
-        observation = jax.device_get(state.observation)
-        if not np.isfinite(observation.features).all():
-            env, agent, feature = np.argwhere(~np.isfinite(observation.features))[0]
-            return f"feature {feature} of agent {agent} in environment {env} is not finite"
-        blocked = ~observation.action_mask.any(axis=-1)
-        if blocked.any():
-            env, agent = np.argwhere(blocked)[0]
-            return f"agent {agent} in environment {env} has no legal action"
-        return ""
+    def defects(self, trajectory: Trajectory) -> str:
+        """What the environments did in a rollout that no model can act in or learn from: a line, or nothing."""
+        if not np.asarray(self._compiled["inspect"](trajectory)).any():
+            return ""
+        observation, reward, discount = jax.device_get(
+            (trajectory.transitions.observation, trajectory.transitions.reward, trajectory.transitions.discount)
+        )
+        for found, text in (
+            (~np.isfinite(observation.features), "feature {3} of agent {2} is not finite"),
+            (~observation.action_mask.any(axis=-1), "agent {2} has no legal action"),
+            (~np.isfinite(reward), "the reward of agent {2} is not finite"),
+        ):
+            if found.any():
+                where = np.argwhere(found)[0]
+                return f"{text.format(*where)} in environment {where[0]} at timestep {where[1]} of a rollout"
+        env, timestep = np.argwhere(_no_discount(discount))[0]
+        value = discount[env, timestep]
+        return f"discount is {value:g}, not 0 to 1, in environment {env} at timestep {timestep} of a rollout"
 
     @staticmethod
     def distance(before: Params, after: Params) -> float:
@@ -167,6 +175,23 @@ def refresh(scenario: Batched, state: TrainState) -> TrainState:
     """The state with a new pool of starts for the episodes to come."""
     key, pool_key = jax.random.split(state.key)
     return state._replace(env_state=scenario.refresh(state.env_state, pool_key), key=key)
+
+
+def inspect(trajectory: Trajectory) -> Bool[Array, "4"]:
+    """Whether anywhere in a rollout features, masks, rewards and discounts are what they must not be."""
+    seen = trajectory.transitions
+    return jnp.stack(
+        [
+            ~jnp.isfinite(seen.observation.features).all(),
+            ~seen.observation.action_mask.any(axis=-1).all(),
+            ~jnp.isfinite(seen.reward).all(),
+            _no_discount(seen.discount).any(),
+        ]
+    )
+
+
+def _no_discount(discount: Any) -> Any:
+    return ~((discount >= 0) & (discount <= 1))
 
 
 def random_play(scenario: Scenario, seq_len: int, state: TrainState) -> PyTree:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -66,7 +66,24 @@ def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[
     """
     environment: Any = make_own(name, num_agents) if is_own(name) else make_environment(name, num_agents, options)
     defects = contract_defects(environment, num_agents)
+    if is_own(name) and not defects:
+        defects = list(_growth_defects(environment, make_own, name, 2 * num_agents + 1))
     return defects or play_defects(environment, steps=max(16, min(environment.episode_limit + 1, MOST_STEPS)))
+
+
+def _growth_defects(environment: Any, make: Callable[[str, int], Any], name: str, num_agents: int) -> Iterator[str]:
+    """What differs in a team of another size and must not; nothing where the factory refuses that size."""
+    try:
+        other = make(name, num_agents)
+    except ValueError:
+        return
+    if other.space.num_agents != num_agents:
+        yield f"space.num_agents is {other.space.num_agents}: it was asked for {num_agents} agents"
+    for field in ("features", "actions"):
+        ours, theirs = getattr(environment.space, field), getattr(other.space, field)
+        if ours != theirs:
+            few, many = environment.space.num_agents, other.space.num_agents
+            yield f"space.{field} is {ours} for {few} agents and {theirs} for {many}: it must be the same for all"
 
 
 def _has(environment: Any, name: str) -> bool:
@@ -82,7 +99,7 @@ def _size_defects(environment: Any, num_agents: int | None) -> list[str]:
     wrong = [
         f"{name} is {size!r}: it must be a whole number of at least 1"
         for name, size in sizes.items()
-        if not isinstance(size, int) or size < 1
+        if not isinstance(size, (int, np.integer)) or size < 1
     ]
     if num_agents is not None and space.num_agents != num_agents:
         wrong.append(f"space.num_agents is {space.num_agents}: it was asked for {num_agents} agents")

@@ -19,8 +19,9 @@ Scaling rule  10 cells an agent: the board is a square of side ⌈√(10N)⌉. S
 Largest N     4096: time and memory are O(N).
 Optimum       near 1 − 0.03·(distance − 1) an agent; not every board can be solved.
 Published     `con-5x5x3a` … `con-15x15x23a`: sizes and time limits as in the papers (Mava), on boards of the library's
-              own `RandomWalkGenerator`, which can be solved; N is in the name. The way to the target is divided by
-              side − 1. `shared` times N is the papers' reward. An episode lasts side² timesteps.
+              own `RandomWalkGenerator`, which can be solved; N is in the name. Agents see what they see here, windows
+              and not the published whole board, with the way to the target divided by side − 1.
+              `shared` times N is the papers' reward. An episode lasts side² timesteps.
 
 Unlike the library's: starts and targets come from a generator of our own in O(N) (`RandomWalkGenerator` is O(N²),
 `UniformRandomGenerator` puts targets further away than 50 moves); collisions are found in O(N), with the same outcome,

@@ -15,7 +15,7 @@ Episode       a termination when no food is left; a truncation after `horizon` t
               timestep 0.
 Scaling rule  20 cells and one food an agent: the board is a square of side ⌈√(20N)⌉. Agents see 2 cells far. The return
               of a team that takes all food is 1 an agent at every N.
-Largest N     16384: time and memory are O(N) a step, O(N log N) a reset.
+Largest N     1024, 4096 slowly: time and memory are O(N) a step, O(N log N) a reset.
 Optimum       a return of 1, if all food is taken in time.
 Published     `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
               placement and its vector observer: 3 numbers (row, column, level) for every food and every agent,
@@ -67,7 +67,7 @@ class UniformGenerator(RandomGenerator):
         food = self.sample_food(food_key)
         free = jnp.ones((self.grid_size, self.grid_size), dtype=bool).at[food[:, 0], food[:, 1]].set(False)
         level = self.sample_levels(self.max_agent_level, (self.num_agents,), level_key)
-        strongest: Any = jnp.sort(level)[:3].sum()
+        weakest_three: Any = jnp.sort(level)[:3].sum()
         return State(
             agents=Agent(
                 id=jnp.arange(self.num_agents),
@@ -78,7 +78,7 @@ class UniformGenerator(RandomGenerator):
             food_items=Food(
                 id=jnp.arange(self.num_food),
                 position=food,
-                level=self.sample_levels(strongest, (self.num_food,), food_level_key),
+                level=self.sample_levels(weakest_three, (self.num_food,), food_level_key),
                 eaten=jnp.zeros(self.num_food, dtype=bool),
             ),
             step_count=jnp.zeros((), dtype=jnp.int32),

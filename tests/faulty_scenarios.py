@@ -13,7 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FAULTS = ("allocates", "allocates-on-host", "hangs", "raises-in-reset", "raises-in-step", "aborts", "ignores-sigterm")
+FAULTS = (
+    "allocates",
+    "allocates-on-host",
+    "hangs",
+    "raises-in-reset",
+    "raises-in-step",
+    "aborts",
+    "ignores-sigterm",
+    "nan-once",
+)
 
 
 def install() -> None:
@@ -110,3 +119,18 @@ def ignores_sigterm(num_agents: int, config: Any) -> Any:
     """Blocks in a step, having asked the kernel not to be told to end."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return Faulty(num_agents, config, lambda: time.sleep(600))
+
+
+def nan_once(num_agents: int, config: Any) -> Any:
+    """Gives agent 0 no number for a reward at one timestep of an episode, which no later state shows."""
+    import jax.numpy as jnp
+
+    environment = Faulty(num_agents, config, lambda: None)
+    step = environment._neom.step
+
+    def spoilt_step(state: Any, actions: Any, key: Any) -> Any:
+        result = step(state, actions, key)
+        return result._replace(reward=result.reward.at[0].add(jnp.where(state.step_count == 20, jnp.nan, 0.0)))
+
+    environment.step = spoilt_step  # type: ignore[method-assign]
+    return environment

@@ -154,9 +154,10 @@ def test_scenarios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
     assert name.startswith("neom: ")
     assert "our reconstruction" in name
     assert tasks == "    tasks: simple-sine, half-1-half-(-1), quick-flip"
-    assert agents == "    agents: 1 to 16384"
+    assert agents == "    agents: 1 to 1048576, sensible up to 16384"
     details = [line.partition(":")[0].strip() for line in lines[3:6]]
     assert details == ["scaling rule", "observation", "actions"]
+    assert any("scaled, con-5x5x3a (3 agents), " in line for line in lines)
 
 
 def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ BAD_INPUT = [
     ("sweep --set ppo.clap=1", "--set: ppo has no field 'clap': did you mean 'clip'?"),
     ("sweep --set ppo.clip=-1", "--set: clip is -1.0: it must be a number above 0"),
     ("sweep --set clip", "--set: 'clip' is not of the form group.field=value, such as ppo.clip=0.1"),
-    ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper'?"),
+    ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper-lbf'?"),
     ("sweep --device tpu", "--device: 'tpu' is not a device: give cpu, gpu or gpu:0 (the index of a card)"),
     ("sweep --timeout 0", "--timeout: 0 is not a time: give seconds above 0"),
     ("sweep --memory-limit 8", "--memory-limit: '8' is not an amount of memory: give a number and a unit"),

@@ -45,6 +45,12 @@ def sweep(folder: Path, fault: str, *options: str) -> Record:
         ("allocates", "oom", "predicted", "the rollout step needs 74.5 GiB by XLA's analysis"),
         ("raises-in-reset", "error", "exception", "ValueError: no board today [start]"),
         pytest.param("raises-in-step", "error", "exception", "ValueError: the board broke [warm up]", marks=slow),
+        (
+            "nan-once",
+            "error",
+            "exception",
+            "ValueError: the scenario: the reward of agent 0 is not finite in environment",
+        ),
         ("aborts", "crashed", "signal", "killed by SIGABRT; stderr ends: "),
         pytest.param("allocates-on-host", "oom", "limit", "MemoryError, under the limit of 2.00 GiB", marks=slow),
     ],

@@ -103,8 +103,9 @@ class Clocked:
         self.calls.append("refresh")
         return state
 
-    def defects(self, state: Any) -> str:
-        return self.defect
+    def defects(self, trajectory: str) -> str:
+        assert trajectory == "trajectory"
+        return self.defect if self.calls.count("rollout") == 2 else ""
 
     def episode_length(self, state: Any) -> None:
         return None
@@ -302,13 +303,16 @@ def test_the_pool_is_made_anew_between_updates(monkeypatch: pytest.MonkeyPatch) 
     assert facts["measured_seconds"] == 24.0
 
 
-def test_an_illegal_state_ends_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("measure", ["together", "memory", "speed"])
+def test_an_illegal_state_ends_a_point(monkeypatch: pytest.MonkeyPatch, measure: str) -> None:
+    """Whatever is measured, and before anything is learned from it."""
     one = [(1.0, 1.0)] * 4
     programs = clocked(monkeypatch, rollout=one[:], learn=one[:])
     programs.defect = "agent 3 in environment 0 has no legal action"
     memory_of(monkeypatch)
     with pytest.raises(ValueError, match=r"^the scenario: agent 3 in environment 0 has no legal action$"):
-        told_by(programs, Task(point=point(), min_updates=1))
+        told_by(programs, Task(point=point(), min_updates=3, warmup_updates=0, measure=measure))
+    assert programs.calls.count("learn") == 1
 
 
 def test_updates_go_on_for_the_seconds_asked(monkeypatch: pytest.MonkeyPatch) -> None:

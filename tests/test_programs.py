@@ -52,6 +52,26 @@ def test_every_repeat_of_a_seed_starts_elsewhere() -> None:
     assert not np.array_equal(weights[0], weights[2])
 
 
+def test_what_no_model_can_learn_from_is_found_wherever_it_is_in_a_rollout() -> None:
+    programs = Programs(point(model="ippo", mode="", agents=3, envs=2, seq_len=4))
+    for name in ("init", "rollout", "inspect"):
+        programs.compile(name, programs.trace(name).lower())
+    _, trajectory = programs.rollout(programs.init(0, 0))
+    assert programs.defects(trajectory) == ""
+    seen, where = trajectory.transitions, "in environment 1 at timestep 2 of a rollout"
+    observed = seen.observation
+
+    def defects(**changed: Any) -> str:
+        return programs.defects(trajectory._replace(transitions=seen._replace(**changed)))
+
+    features = observed._replace(features=observed.features.at[1, 2, 0, 4].set(np.nan))
+    assert defects(observation=features) == f"feature 4 of agent 0 is not finite {where}"
+    blocked = observed._replace(action_mask=observed.action_mask.at[1, 2, 2].set(False))
+    assert defects(observation=blocked) == f"agent 2 has no legal action {where}"
+    assert defects(reward=seen.reward.at[1, 2, 1].set(np.inf)) == f"the reward of agent 1 is not finite {where}"
+    assert defects(discount=seen.discount.at[1, 2].set(1.5)) == f"discount is 1.5, not 0 to 1, {where}"
+
+
 def test_the_environment_alone_is_stepped_for_a_rollout() -> None:
     programs = Programs(point(model="ippo", mode="", agents=3, envs=4, seq_len=6))
     for name in ("init", "environment"):

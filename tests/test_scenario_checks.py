@@ -12,7 +12,7 @@ from worlds import Aim, Counter
 
 import scenarios
 from scenarios import make_environment, make_scenario
-from scenarios.checks import check
+from scenarios.checks import check, check_scenario
 from scenarios.jumanji_adapter import Adapted
 
 
@@ -145,6 +145,12 @@ def test_own_scenarios_are_found_by_module_and_function() -> None:
     assert isinstance(make_environment("own_world:levels", 3, {}), Adapted)
     batch = make_scenario("own_world:counter", 5, {}, 2, batching="map")
     assert (batch.batching, batch.reset_kind, batch.pool_size) == ("map", "pool", 16)
+
+
+@pytest.mark.usefixtures("own")
+def test_own_scenarios_are_looked_at_in_a_team_of_another_size() -> None:
+    assert check_scenario("own_world:counter", 3, {}) == []
+    assert check_scenario("own_world:three", 3, {}) == ["space.num_agents is 3: it was asked for 7 agents"]
 
 
 @pytest.mark.usefixtures("own")
