@@ -120,7 +120,7 @@ def as_toml(noise: Noise) -> str:
     lines.append(f"# {one_line(f'scaleprof noise: {noise.source}{made_on}')}")
     for one in noise.metrics:
         if one.threshold is None:
-            few = f"{one.points} points are too few" if one.points < LEAST_POINTS else "too noisy to judge"
+            few = f"{one.points} undisturbed points are too few" if one.points < LEAST_POINTS else "too noisy to judge"
             lines.append(f"# {one.metric.name}: {few}")
         else:
             lines.append(f'{one.metric.name} = "{one.threshold * 100:g}%"')
@@ -149,7 +149,10 @@ def render_noise(noise: Noise, console: Console) -> None:
 
 def _noise_of(metric: Metric, found: Comparison) -> MetricNoise | None:
     findings = [finding for finding in found.findings if finding.metric == metric.name]
-    ratios = [f.ratio for f in findings if f.verdict != NOT_COMPARABLE and f.ratio is not None]
+    as_measured = {source.title for source in metric.sources}  # not moved towards each other on a busy machine
+    ratios = [
+        f.ratio for f in findings if f.verdict != NOT_COMPARABLE and f.source in as_measured and f.ratio is not None
+    ]
     logs = [math.log(ratio) for ratio in ratios if ratio > 0]
     if not findings:
         return None

@@ -70,11 +70,7 @@ def shift_interval(low: Sequence[float], high: Sequence[float], confidence: floa
 
     None where the groups are too small for that confidence: below four values each at 95 %.
     """
-    shifts = sorted(b - a for a in low for b in high)
-    ranks = tuple(range(2, 2 * (len(low) + len(high)) + 1, 2))
-    least = len(high) * (len(high) + 1)
-    tails = [_rank_sum_tail(ranks, len(high), least + 2 * (len(shifts) - below)) for below in range(len(shifts) + 1)]
-    return _between(shifts, tails, confidence)
+    return _between(sorted(b - a for a in low for b in high), _rank_sum_cut(len(low), len(high), (1 - confidence) / 2))
 
 
 def pair_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
@@ -84,19 +80,36 @@ def pair_interval(differences: Sequence[float], confidence: float = 0.95) -> tup
     """
     count = len(differences)
     means = sorted((differences[i] + differences[j]) / 2 for i in range(count) for j in range(i, count))
-    ranks = tuple(range(2, 2 * count + 1, 2))
-    tails = [_signed_rank_tail(ranks, 2 * (len(means) - below)) for below in range(len(means) + 1)]
-    return _between(means, tails, confidence)
+    return _between(means, _signed_rank_cut(count, (1 - confidence) / 2))
 
 
-def _between(values: Sequence[float], tails: Sequence[float], confidence: float) -> tuple[float, float] | None:
-    """The ordered values that leave out no more than half of the rest on each side.
-
-    `tails[k]` is the probability that at most k of the values lie on one side of the truth; it grows with k.
-    """
-    half = (1 - confidence) / 2
-    cut = bisect_left(tails, True, key=lambda tail: tail > half)
+def _between(values: Sequence[float], cut: int) -> tuple[float, float] | None:
+    """The ordered values without `cut` - 1 on each side; None where none may be left out."""
     return (values[cut - 1], values[-cut]) if cut else None
+
+
+@lru_cache(maxsize=256)
+def _rank_sum_cut(low: int, high: int, half: float) -> int:
+    """How many of the ordered shifts lie below their interval, and one; 0 where the most extreme is not rare enough.
+
+    The probability that at most k of the shifts lie on one side of the truth is that of a rank sum within k of its
+    largest, and grows with k.
+    """
+    ranks = tuple(range(2, 2 * (low + high) + 1, 2))
+    least = high * (high + 1)
+    return bisect_left(
+        range(low * high + 1),
+        True,
+        key=lambda below: _rank_sum_tail(ranks, high, least + 2 * (low * high - below)) > half,
+    )
+
+
+@lru_cache(maxsize=256)
+def _signed_rank_cut(count: int, half: float) -> int:
+    """The same for the means of all two of so many differences."""
+    ranks = tuple(range(2, 2 * count + 1, 2))
+    means = count * (count + 1) // 2
+    return bisect_left(range(means + 1), True, key=lambda below: _signed_rank_tail(ranks, 2 * (means - below)) > half)
 
 
 def _doubled_ranks(values: Sequence[float]) -> list[int]:

@@ -8,6 +8,7 @@ import math
 import random
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checked import ENVIRONMENT, NOISE, record, repeats, run_folder, table
@@ -156,7 +157,20 @@ def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main(["noise", names[0], names[2]]) == 0
     text = capsys.readouterr().out
     assert "xla_peak differ, which between runs of the same code they should not" in " ".join(text.split())
-    assert "# throughput: 1 points are too few" in text
+    assert "# throughput: 1 undisturbed points are too few" in text
+
+
+def test_wall_time_of_a_busy_machine_recommends_nothing(folder: Path) -> None:
+    times: tuple[dict[str, Any], ...] = (
+        {"update_seconds": 0.1},
+        {"update_seconds": 0.12, "contended": 1, "others_cpu_share": 0.5},
+    )
+    runs = [
+        load_run(run_folder(folder / name, [one for i in range(1, 5) for one in repeats(agents=i, **some)]))
+        for name, some in zip("ab", times, strict=True)
+    ]
+    found = {one.metric.name: one for one in measure_noise(*runs).metrics}
+    assert (found["wall_time"].points, found["throughput"].points) == (0, 4)
 
 
 def test_the_recommended_threshold_is_passed_as_seldom_as_it_says() -> None:
