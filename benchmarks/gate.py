@@ -1,0 +1,183 @@
+"""How often the gate is wrong, and what it finds: false alarms on unchanged code, detection of injected changes.
+
+Simulated are sweeps of 20 points on a CPU. A process (repeat) has a speed of its own, lognormal with the given spread;
+wall time adds half of that again, the rise of memory varies by 0.5 %, one repeat compiles and the others read what it
+compiled, XLA's bytes are the same every time. With `--drift`, all points of a run share one more factor of that spread,
+as when a machine is faster on one day than on another.
+
+Recorded runs of the same code, given as arguments, are used too: their repeats are pooled by point and dealt out to two
+sides again and again, so that noise is what it was.
+
+Printed is the share of checks, in percent, that found a regression: any at all where nothing was changed; else of
+throughput (or XLA's bytes) at one of the points that were changed, and, for all points, the mean share of them found.
+
+    python benchmarks/gate.py [--checks 300] [--threshold 10%] [--alpha 0.05] [--spreads 2,5,15] [--drift 0] [RUN ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from reports.policy import Policy, parse_threshold
+from reports.record import Record, point_key
+from reports.regression import REGRESSED, Comparison, compare_runs
+from reports.run import Run, load_run
+
+REPEATS = (1, 2, 3, 5, 8)
+POINTS = 20
+SLOWER = (1.05, 1.10, 1.20)
+MORE_MEMORY = 1.02
+TIMES = ("update_cpu_seconds", "update_seconds")
+
+Sides = tuple[list[Record], list[Record]]
+
+
+def simulated(spread: float, drift: float, repeats: int, draw: random.Random) -> Sides:
+    """Two sweeps of the same code."""
+    return one_sweep(spread, drift, repeats, draw), one_sweep(spread, drift, repeats, draw)
+
+
+def one_sweep(spread: float, drift: float, repeats: int, draw: random.Random) -> list[Record]:
+    """All repeats of all points of one run."""
+    day = math.exp(draw.gauss(0, drift))
+    records = []
+    for agents in range(1, POINTS + 1):
+        for repeat in range(repeats):
+            cpu = 0.1 * day * math.exp(draw.gauss(0, spread))
+            compiling = math.exp(draw.gauss(0, spread)) if repeat == 0 else None
+            records.append(
+                Record(
+                    model="sable",
+                    mode="chunkwise",
+                    agents=agents,
+                    envs=4,
+                    seq_len=16,
+                    repeat=repeat,
+                    status="ok",
+                    platform="cpu",
+                    xla_peak_bytes=10**8,
+                    host_memory_quality="repeatable",
+                    host_peak_rise_bytes=int(10**8 * math.exp(draw.gauss(0, 0.005))),
+                    update_cpu_seconds=cpu,
+                    update_seconds=cpu * math.exp(draw.gauss(0, spread / 2)),
+                    compile_act_seconds=compiling,
+                    compile_rollout_seconds=compiling,
+                    compile_learn_seconds=compiling,
+                )
+            )
+    return records
+
+
+def dealt(pools: Sequence[Sequence[Record]], repeats: int, draw: random.Random) -> Sides:
+    """Recorded repeats of every point, dealt out to two sides."""
+    base: list[Record] = []
+    new: list[Record] = []
+    for pool in pools:
+        chosen = draw.sample(pool, 2 * repeats)
+        for side, some in ((base, chosen[:repeats]), (new, chosen[repeats:])):
+            side += [dataclasses.replace(record, repeat=number, run_id="") for number, record in enumerate(some)]
+    return base, new
+
+
+def slower(factor: float, *, points: int | None) -> Callable[[list[Record]], list[Record]]:
+    """Multiplies the times of the first `points` points, or of all."""
+
+    def change(records: list[Record]) -> list[Record]:
+        keys = list(dict.fromkeys(map(point_key, records)))[:points]
+        return [
+            dataclasses.replace(record, **{name: factor * (getattr(record, name) or math.nan) for name in TIMES})
+            if point_key(record) in keys
+            else record
+            for record in records
+        ]
+
+    return change
+
+
+def larger(records: list[Record]) -> list[Record]:
+    """Multiplies XLA's bytes of all points."""
+    return [dataclasses.replace(one, xla_peak_bytes=round(MORE_MEMORY * (one.xla_peak_bytes or 0))) for one in records]
+
+
+def check(sides: Sides, policy: Policy) -> Comparison:
+    """The gate's own comparison."""
+    base, new = (Run("run", Path(), tuple(records)) for records in sides)
+    return compare_runs(base, new, policy)
+
+
+def found(comparison: Comparison, metric: str, points: int | None = None) -> float:
+    """The share of the changed points at which the metric regressed."""
+    changed = [finding for finding in comparison.findings if finding.metric == metric][:points]
+    return sum(finding.verdict == REGRESSED for finding in changed) / len(changed)
+
+
+def print_table(title: str, make: Callable[[int], Sides], repeats: Iterable[int], checks: int, policy: Policy) -> None:
+    """One table: what was done down, the number of repeats of each side across."""
+    repeats = list(repeats)
+    print(f"\n{title}\n")
+    print(f"| injected, repeats | {' | '.join(map(str, repeats))} |")
+    print(f"|---|{'--:|' * len(repeats)}")
+    alarms = [100 * sum(bool(check(make(n), policy).of(REGRESSED)) for _ in range(checks)) / checks for n in repeats]
+    print(f"| nothing: false alarms | {' | '.join(f'{share:.1f}' for share in alarms)} |", flush=True)
+    fewer = max(checks // 3, 20)
+    rows: list[tuple[str, Callable[[list[Record]], list[Record]], str, int | None]] = [
+        *(
+            (f"{round(factor * 100 - 100)} % slower, {where}", slower(factor, points=points), "throughput", points)
+            for points, where in ((None, "all points"), (1, "one point"))
+            for factor in SLOWER
+        ),
+        ("2 % more memory, all points", larger, "xla_peak", None),
+    ]
+    for name, change, metric, points in rows:
+        cells = []
+        for count in repeats:
+            shares = []
+            for _ in range(fewer):
+                base, new = make(count)
+                shares.append(found(check((base, change(new)), policy), metric, points))
+            any_found = 100 * sum(share > 0 for share in shares) / fewer
+            each = f" ({100 * sum(shares) / fewer:.0f})" if points is None else ""
+            cells.append(f"{any_found:.0f}{each}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Print a table for each spread, or for the runs that were named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="*", type=Path, help="runs of the same code")
+    parser.add_argument("--checks", type=int, default=300, help="A/A checks per cell; a third of it for the others")
+    parser.add_argument("--threshold", default="10%", help="of throughput")
+    parser.add_argument("--alpha", type=float, default=0.05, help="the false discovery rate")
+    parser.add_argument("--spreads", default="2,5,15", help="of processes, in percent")
+    parser.add_argument("--drift", type=float, default=0.0, help="of runs, in percent")
+    options = parser.parse_args()
+    draw = random.Random(0)
+    policy = Policy(dict([parse_threshold(f"throughput={options.threshold}")]), alpha=options.alpha)
+    if options.runs:
+        pools: dict[tuple[object, ...], list[Record]] = {}
+        for record in (record for run in options.runs for record in load_run(run).records):
+            if record.status == "ok":
+                pools.setdefault(point_key(record), []).append(record)
+        most = min(map(len, pools.values())) // 2
+        repeats = [count for count in REPEATS if count <= most]
+        title = f"Recorded: {len(pools)} points, threshold {options.threshold}"
+        print_table(title, lambda n: dealt(list(pools.values()), n, draw), repeats, options.checks, policy)
+        return
+    for spread in map(float, options.spreads.split(",")):
+        title = f"Spread of processes {spread:g} %, of runs {options.drift:g} %, threshold {options.threshold}"
+        print_table(
+            title,
+            lambda n, spread=spread: simulated(spread / 100, options.drift / 100, n, draw),
+            REPEATS,
+            options.checks,
+            policy,
+        )
+
+
+if __name__ == "__main__":
+    main()
