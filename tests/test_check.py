@@ -15,6 +15,7 @@ import pytest
 from checked import ENVIRONMENT, record, repeats, run_folder, table
 
 from reports import Record
+from reports.policy import METRICS
 from scaleprof.cli import main
 
 Check = Callable[..., tuple[int, dict[str, Any]]]
@@ -593,3 +594,20 @@ def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFi
 def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([*command.split(), "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_the_documented_policy_is_the_one_that_is_applied() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "regression-checks.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    documented = {
+        row[0]: (set(re.findall(r"`(\w+)`", row[1])), row[2], row[3], row[4]) for row in rows if len(row) == 5
+    }
+    assert documented == {
+        f"`{metric.name}`": (
+            set(metric.columns),
+            "less" if metric.higher_is_better else "more",
+            "deterministic" if metric.deterministic else "sampled",
+            f"{metric.threshold * 100:g} %",
+        )
+        for metric in METRICS
+    }
