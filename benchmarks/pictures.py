@@ -46,7 +46,12 @@ def draw(name: str, agents: int, file: Path) -> None:
         figure = plt.gcf()
     else:
         figure, axes = plt.subplots(figsize=(5, 5))
-        axes.imshow([row for one in seen for row in one.features.tolist()], aspect="auto", cmap="viridis")
+        axes.imshow(
+            [row for one in seen for row in one.features.tolist()],
+            aspect="auto",
+            cmap="viridis",
+            interpolation="nearest",
+        )
         axes.set_xlabel("feature")
         axes.set_ylabel("agent within timestep")
     figure.set_size_inches(5, 5)

@@ -158,7 +158,7 @@ def in_child(name: str, agents: int, options: argparse.Namespace, *, library: bo
     except subprocess.TimeoutExpired:
         return f"over {options.timeout:g} s"
     except subprocess.CalledProcessError as error:
-        return (error.stderr.strip().splitlines() or ["died"])[-1][:60]
+        return (error.stderr.strip().splitlines() or [f"ended with {error.returncode}"])[-1][:60]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -15,8 +15,8 @@ Reward        1 − t/`horizon` for a target found at timestep t (from 0), split
 Episode       a termination when all targets are found; a truncation after `horizon` timesteps (400). All episodes start
               at timestep 0.
 Scaling rule  25 agents and as many targets on a unit of area: the field is a square of side √(N/25), and speeds and
-              ranges are the library's. Agents and targets start anywhere, uniformly. An agent has 12 others within
-              sight on average, and one target to find, at every N.
+              ranges are the library's. Agents and targets start anywhere, uniformly. An agent has one target to find at
+              every N and, from 16 agents on, about 12 others within 0.4 of it, of which it has 5 in view.
 Smallest N    4: a smaller field is narrower than what an agent sees.
 Largest N     1024: a step is O(N) while agents spread, and O(N²) time, but O(N) memory, if all gather in one place.
 Optimum       below 1 an agent: nobody finds everything at once.

@@ -184,7 +184,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
         "from scaleprof.cli import main; assert main(['--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--dry-run']) == 0",
-        "from scaleprof.cli import main; assert main(['sweep', '--preset', 'paper', '--dry-run']) == 0",
+        "from scaleprof.cli import main; assert main(['sweep', '--preset', 'paper-neom', '--dry-run']) == 0",
         "from scaleprof.cli import main; assert main(['list', 'models']) == main(['list', 'scenarios']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--envs', '3']) == 2",
         "from scaleprof.cli import main; assert main(['report', 'nowhere']) == 2",

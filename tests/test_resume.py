@@ -164,7 +164,7 @@ def test_a_preset_again(world: World) -> None:
     began = [
         "sweep",
         "--preset",
-        "paper",
+        "paper-neom",
         "--agents",
         "2,3",
         "--model",
@@ -177,7 +177,7 @@ def test_a_preset_again(world: World) -> None:
     world.endings = {("mat", 3): "interrupted"}
     assert main([*began, "--out", "run"]) == 130
     world.endings = {}
-    assert main(["sweep", "--preset", "paper", "--resume", "run", "--dry-run"]) == 0
+    assert main(["sweep", "--preset", "paper-neom", "--resume", "run", "--dry-run"]) == 0
     assert main([*began, "--resume", "run"]) == 0
     assert {record.settings for record in load_records(Path("run"))} == {"ppo.clip=0.1"}
     assert world.timeouts == [9.0] * 5  # memory and speed apart; the interrupted point got no further than memory
@@ -212,7 +212,7 @@ def test_when_to_give_up_may_differ(stopped: World) -> None:
         (["--timeout", "0"], "--timeout: 0 is not a time: give seconds above 0"),
         (["--memory-limit", "lots"], "--memory-limit: 'lots' is not an amount of memory"),
         (["--preset", "papr"], "--preset: there is no preset 'papr'"),
-        (["--preset", "paper"], "--agents: the run has 2,3,4, given 32,512,1024; "),
+        (["--preset", "paper-neom"], "--agents: the run has 2,3,4, given 32,512,1024; "),
         (["--out", "other"], "--out: a resumed run stays in its folder, run: leave --out out"),
         (["--retry", "ooms"], "--retry: no point ends as 'ooms': did you mean 'oom'? known: oom, timeout, "),
         (["--retry", "oom,,error"], "--retry: 'oom,,error' has an empty entry"),

@@ -88,7 +88,7 @@ def test_commands(installed: Installed, tmp_path: Path) -> None:
     assert models.stdout.startswith("sable: ")
     script = installed.run(tmp_path, str(installed.target / "bin" / "scaleprof"), "--version")
     assert (script.returncode, script.stdout, script.stderr) == (0, f"{__version__}\n", "")
-    preset = installed.run(tmp_path, "-m", "scaleprof", "sweep", "--preset", "paper", "--dry-run")
+    preset = installed.run(tmp_path, "-m", "scaleprof", "sweep", "--preset", "paper-neom", "--dry-run")
     assert (preset.returncode, preset.stderr) == (0, "")
     assert preset.stdout.endswith("\n12 points\n")
     assert list(tmp_path.iterdir()) == []
