@@ -46,7 +46,7 @@ def sweep(folder: Path, fault: str, *options: str) -> Record:
         ("raises-in-reset", "error", "exception", "ValueError: no board today [start]"),
         pytest.param("raises-in-step", "error", "exception", "ValueError: the board broke [warm up]", marks=slow),
         (
-            "nan-once",
+            "nan-in-passing",
             "error",
             "exception",
             "ValueError: the scenario: the reward of agent 0 is not finite in environment",
