@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
 COMPARE_FORMATS = ("table", "markdown", "json")
-NOTHING_COMPARED = 4
 
 Runs = Annotated[
     list[Path] | None,
@@ -234,7 +233,7 @@ def _policy(
 
 def _compared(paths: list[Path] | None, baseline: str | None, policy: Policy) -> Comparison:
     """What was named on the command line, compared: two runs, a baseline and a run, or the sides of one."""
-    from reports.regression import NothingToCompareError, compare_runs, compare_sides
+    from reports.regression import NOTHING_COMPARED, NothingToCompareError, compare_runs, compare_sides
     from scaleprof import baselines
 
     given = paths or []
