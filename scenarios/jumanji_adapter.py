@@ -54,7 +54,8 @@ class Adapted:
 
     `observe` is `flat_observation` where it is not given. `reward` is `shared`, `individual` or, by default, whatever
     the environment gives. `truncated(state, timestep)` says, of an episode that ended, whether it was cut off; without
-    it, Jumanji's discount does. `episode_limit` is the environment's `time_limit` where it is not given.
+    it, Jumanji's discount does. `episode_limit` is the environment's `time_limit` where it is not given; an episode
+    that goes on when it is reached is cut off.
 
     Raises `ValueError` for an environment without agents or a time limit, with actions of another kind, with a reward
     of the team where each agent's own is asked for, and for features of another shape.
@@ -98,7 +99,7 @@ class Adapted:
 
     @property
     def episode_limit(self) -> int:
-        """Timesteps after which Jumanji ends an episode."""
+        """Timesteps after which an episode ends, by Jumanji's doing or ours."""
         return self._limit
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[AdaptedState, Observation]:
@@ -113,10 +114,11 @@ class Adapted:
         """One step of Jumanji's environment."""
         after, timestep = self.environment.step(_with_key(state.environment, key), self._jumanji_actions(actions))
         step_count = state.step_count + 1
-        ended = timestep.last()
-        terminated = ended & (timestep.discount == 0).all()
+        over = timestep.last()
+        terminated = over & (timestep.discount == 0).all()
         if self._truncated is not None:
-            terminated = ended & ~self._truncated(after, timestep)
+            terminated = over & ~self._truncated(after, timestep)
+        ended = over | (step_count >= self._limit)
         reward = jnp.asarray(timestep.reward, dtype=jnp.float32)
         return EnvironmentStep(
             state=AdaptedState(after, step_count),
@@ -177,10 +179,11 @@ def is_jumanji(environment: object) -> bool:
 
 
 def _with_key(state: Any, key: PRNGKeyArray) -> Any:
-    """Jumanji's state with another key, where it holds one."""
-    if not hasattr(state, "key"):
-        return state
+    """Jumanji's state with another key, where it holds one; a field of that name that is something else stays."""
     fresh = jax.random.key_data(key)
+    held = getattr(state, "key", None)
+    if getattr(held, "shape", None) != fresh.shape or getattr(held, "dtype", None) != fresh.dtype:
+        return state
     return state._replace(key=fresh) if hasattr(state, "_replace") else dataclasses.replace(state, key=fresh)
 
 

@@ -14,7 +14,7 @@ from jumanji.types import StepType, TimeStep, restart
 from worlds import Counter
 
 from scenarios.checks import check
-from scenarios.jumanji_adapter import Adapted, is_jumanji
+from scenarios.jumanji_adapter import Adapted, _with_key, is_jumanji
 from scenarios.wrappers import EnvironmentStep
 
 LIMIT = 3
@@ -108,6 +108,19 @@ def test_an_episode() -> None:
     assert [float(step.discount) for step in (one, two, three)] == [1, 1, 1], "one agent being done ends nothing"
     (end,) = play(environment, [2, 3, 2])
     assert (bool(end.ended), float(end.discount)) == (True, 0.0)
+
+
+def test_an_episode_that_goes_on_at_its_limit_is_cut_off() -> None:
+    steps = play(Adapted(Levels(), episode_limit=2), jnp.zeros(3, jnp.int32), jnp.zeros(3, jnp.int32))
+    assert [bool(step.ended) for step in steps] == [False, True]
+    assert [float(step.discount) for step in steps] == [1.0, 1.0]
+
+
+def test_what_is_only_called_key_is_left_alone() -> None:
+    door = State(jnp.array(7), jnp.array(0), jnp.zeros((3, 2)), jnp.zeros(()))
+    assert _with_key(door, jax.random.key(0)) is door
+    opened = _with_key(door._replace(key=jnp.zeros(2, jnp.uint32)), jax.random.key(5))
+    assert opened.key.tolist() == jax.random.key_data(jax.random.key(5)).tolist()
 
 
 @pytest.mark.parametrize("team", [False, True])
