@@ -255,6 +255,14 @@ BAD_INPUT = [
     ("sweep --scenario missing:make", "--scenario: there is no scenario and no module 'missing'"),
     ("sweep --scenario os:path.join", "--scenario: 'os:path.join' names no function: write os:function"),
     (
+        "sweep --scenario json:nothing --dry-run",
+        "--scenario: module 'json' has no function 'nothing': known: dump, dumps",
+    ),
+    (
+        "sweep --model json.decoder:scan",
+        "--model: module 'json.decoder' has no function 'scan': known: JSONDecodeError",
+    ),
+    (
         "sweep --scenario os:getcwd --reward shared",
         "--reward: scenario os:getcwd knows one kind of reward: leave it out",
     ),

@@ -290,7 +290,7 @@ def test_the_module_of_an_own_model_is_found_without_being_imported(
     for folder in ("mine", "mine/plain", "mine/plain/deep", "elsewhere"):
         (tmp_path / folder).mkdir()
     for file in ("mine/__init__.py", "mine/model.py", "mine/plain/deep/model.py", "elsewhere/model.py"):
-        (tmp_path / file).write_text("raise AssertionError\n")
+        (tmp_path / file).write_text("raise AssertionError\n\ndef f(): ...\n")
 
     class Importer:
         def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:

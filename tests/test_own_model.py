@@ -48,7 +48,9 @@ def test_the_example_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_factory_that_is_not_there_or_builds_no_policy_is_a_row_with_one_line(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("def built(config, space):\n    return object()\n", encoding="utf-8")
+    (tmp_path / "mine.py").write_text(
+        "other: object\n\ndef built(config, space):\n    return object()\n", encoding="utf-8"
+    )
     done = sweep("mine:built,mine:other", tmp_path / "run", tmp_path)
     assert "Traceback" not in done.stderr
     built, other = read_records(tmp_path / "run" / "results.csv")
@@ -57,10 +59,21 @@ def test_a_factory_that_is_not_there_or_builds_no_policy_is_a_row_with_one_line(
     assert "module 'mine' has no function 'other'" in other.reason
 
 
-def test_a_module_that_is_not_there_is_an_error_of_usage(tmp_path: Path) -> None:
-    done = sweep("sabel:chunkwise", tmp_path / "run", tmp_path)
-    assert done.returncode == 2
-    assert "--model: there is no model and no module 'sabel': did you mean 'sable'?" in done.stderr
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("sabel:chunkwise", "there is no model and no module 'sabel': did you mean 'sable'?"),
+        ("mine:biult", "module 'mine' has no function 'biult': did you mean 'built'?"),
+        ("empty:built", "module 'empty' has no function 'built'"),
+    ],
+)
+def test_what_is_surely_not_there_is_an_error_of_usage(tmp_path: Path, model: str, said: str) -> None:
+    (tmp_path / "mine.py").write_text("raise AssertionError\n\ndef built(config, space): ...\n", encoding="utf-8")
+    (tmp_path / "empty.py").touch()
+    done = sweep(model, tmp_path / "run", tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"scaleprof: --model: {said}")
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
