@@ -136,22 +136,35 @@ def check(
 
 def noise(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or its results.csv.")],
-    again: Annotated[
+    second: Annotated[
         Path | None, typer.Argument(metavar="[RUN2]", help="Another run of the same code.", show_default=False)
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure RUN once more with its own options, as RUN2, under runs/.")
+    ] = False,
 ) -> int:
     """Recommend thresholds for this machine from what differs where nothing was changed.
 
-    Give two runs of the same code, a run of live pairs of the same code, or one run with at least two repeats, which
-    is split in two.
+    Give two runs of the same code, or one and --again; a run of live pairs of the same code; or one run with at least
+    two repeats, which is split in two.
     """
     from rich.console import Console
 
     from reports.noise import measure_noise, render_noise
     from scaleprof.baselines import load_any
 
+    first = load_any(run)
+    if again:
+        from scaleprof.sweeping import measure_again
+
+        if second is not None:
+            raise UserError(f"--again: there is a second run already, {second}: leave one of them out")
+        measured = measure_again(run, "--again")
+        if isinstance(measured, int):
+            return measured
+        second = measured
     try:
-        found = measure_noise(load_any(run), None if again is None else load_any(again))
+        found = measure_noise(first, None if second is None else load_any(second))
     except ValueError as error:
         raise UserError(str(error)) from None
     render_noise(found, Console(highlight=False))

@@ -1,4 +1,4 @@
-"""What `sweep --resume` goes on with: a run's plan, planned again from its manifest, and what is left of it."""
+"""A run's plan, planned again from its manifest: to go on with what is left of it, or to measure it all once more."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def plan_resume(
     What the user gives must make the same plan, lists in whatever words; the run's own preset does. Raises `UserError`
     where it does not, where the folder holds no run, and where its options have another meaning by now.
     """
-    manifest = read_manifest(folder)
-    kept = _kept_options(folder, manifest)
+    manifest = read_manifest(folder, "--resume")
+    kept = _kept_options(folder, manifest, "--resume")
     given = _without_may_differ(load_preset(preset)) if preset and preset != manifest.get("preset") else {}
     given |= {name: value for name, value in explicit.items() if value is not None}
     given |= {"set": settings} if settings else {}
@@ -56,17 +56,7 @@ def plan_resume(
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
     timeout_seconds(may_differ.get("timeout", DEFAULTS["timeout"]))
     memory_limit(may_differ.get("memory_limit"), on_gpu=on_gpu(kept["device"]))
-    try:
-        plan = _plan(kept | may_differ)
-    except UserError as error:
-        raise UserError(f"--resume: {folder} cannot go on here: {error}") from None
-    except (AttributeError, TypeError, ValueError):  # an option of another type than a sweep writes
-        raise _damaged(folder) from None
-    if len(plan.points) != manifest["points"]:
-        raise UserError(
-            f"--resume: {folder} cannot go on here: its options made {manifest['points']} points and now make "
-            f"{len(plan.points)}: use the scaleprof that began it"
-        )
+    plan = _same_plan(folder, manifest, kept | may_differ, "--resume")
     differing = [name for name, value in given.items() if value != kept[name]]
     only_text = all(isinstance(given[name], (str, list)) for name in differing)  # there are many ways to write a list
     if differing and not (only_text and _same(plan, _plan(kept | may_differ | given))):
@@ -74,6 +64,32 @@ def plan_resume(
             f"{option_name(name)}: the run has {_shown(kept[name])}, given {_shown(given[name])}" for name in differing
         ]
         raise UserError(f"{'; '.join(lines)}: leave {'it' if len(lines) == 1 else 'them'} out to resume {folder}")
+    return plan
+
+
+def plan_again(folder: Path, option: str) -> SweepPlan:
+    """The plan that the run in `folder` was begun with, to measure all of it once more.
+
+    Raises `UserError`, under the name of `option`, where the folder holds no run or its options have another meaning by
+    now.
+    """
+    manifest = read_manifest(folder, option)
+    return _same_plan(folder, manifest, _kept_options(folder, manifest, option), option)
+
+
+def _same_plan(folder: Path, manifest: dict[str, Any], options: dict[str, Any], option: str) -> SweepPlan:
+    """The plan that a manifest's options make, which must be of as many points as it was."""
+    try:
+        plan = _plan(options)
+    except UserError as error:
+        raise UserError(f"{option}: {folder} cannot be measured here: {error}") from None
+    except (AttributeError, TypeError, ValueError):  # an option of another type than a sweep writes
+        raise _damaged(folder, option) from None
+    if len(plan.points) != manifest["points"]:
+        raise UserError(
+            f"{option}: {folder} cannot be measured here: its options made {manifest['points']} points and now make "
+            f"{len(plan.points)}: use the scaleprof that began it"
+        )
     return plan
 
 
@@ -105,16 +121,16 @@ def check_platform(folder: Path, records: Sequence[Record], platform: str) -> No
         )
 
 
-def _kept_options(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _kept_options(folder: Path, manifest: dict[str, Any], option: str) -> dict[str, Any]:
     """The options in a manifest, each of which this version must know; defaults for those that came later."""
     options = manifest.get("options")
     if not isinstance(options, dict) or "points" not in manifest:
-        raise _damaged(folder)
+        raise _damaged(folder, option)
     known = DEFAULTS | {"set": [], "device": None}
     unknown = [option_name(name) for name in options if name not in known]
     if unknown:
         raise UserError(
-            f"--resume: {folder} was begun with {', '.join(unknown)}, which this scaleprof does not know: update it"
+            f"{option}: {folder} was begun with {', '.join(unknown)}, which this scaleprof does not know: update it"
         )
     return known | options
 
@@ -123,8 +139,8 @@ def _without_may_differ(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in MAY_DIFFER}
 
 
-def _damaged(folder: Path) -> UserError:
-    return UserError(f"--resume: {folder / 'manifest.json'} lacks the options of a sweep: it was edited or damaged")
+def _damaged(folder: Path, option: str) -> UserError:
+    return UserError(f"{option}: {folder / 'manifest.json'} lacks the options of a sweep: it was edited or damaged")
 
 
 def _plan(options: dict[str, Any]) -> SweepPlan:

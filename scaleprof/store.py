@@ -69,7 +69,7 @@ class RunDirectory:
         A line that was being written when the run ended is cut off: its point never finished. Raises `UserError` for
         what is no run, one of a newer schema, one that is in use or damaged, or cannot be written.
         """
-        read_manifest(path)
+        read_manifest(path, "--resume")
         lines = path / "records.jsonl"
         try:
             with ExitStack() as stack:
@@ -199,30 +199,31 @@ BEFORE_THE_MANIFEST = (LOCK, "manifest.json.part")
 """All that a sweep leaves that died before its folder was a run."""
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a run directory; raises `UserError` for what is no run, or one of another schema."""
+def read_manifest(path: Path, option: str) -> dict[str, Any]:
+    """The manifest of a run directory.
+
+    Raises `UserError`, under the name of `option`, for what is no run, or one of another schema.
+    """
     if path.exists() and not path.is_dir():
-        raise UserError(f"--resume: {path} is a file: name the folder of a run")
+        raise UserError(f"{option}: {path} is a file: name the folder of a run")
     if not path.exists():
-        raise UserError(f"--resume: {path} does not exist: name the folder of a run")
+        raise UserError(f"{option}: {path} does not exist: name the folder of a run")
     file = path / "manifest.json"
     try:
         manifest = json.loads(file.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"--resume: {path} is not a run: it has no manifest.json") from None
+        raise UserError(f"{option}: {path} is not a run: it has no manifest.json") from None
     except OSError as error:
-        raise UserError(f"--resume: cannot read {file}: {error.strerror or error}") from None
+        raise UserError(f"{option}: cannot read {file}: {error.strerror or error}") from None
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict):
-        raise UserError(f"--resume: {file} is not a JSON object: the file was edited or damaged")
+        raise UserError(f"{option}: {file} is not a JSON object: the file was edited or damaged")
     schema = manifest.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool):
-        raise UserError(f"--resume: {file} has no 'schema': an older scaleprof made it, so start a new run")
+        raise UserError(f"{option}: {file} has no 'schema': an older scaleprof made it, so start a new run")
     if schema > SCHEMA:
-        raise UserError(
-            f"--resume: {file} has schema {schema}, this scaleprof knows up to {SCHEMA}: update scaleprof to resume it"
-        )
+        raise UserError(f"{option}: {file} has schema {schema}, this scaleprof knows up to {SCHEMA}: update scaleprof")
     return manifest
 
 

@@ -20,7 +20,7 @@ from scaleprof.launching import Machine
 from scaleprof.machine import differences, look_at_machine
 from scaleprof.options import SweepPlan
 from scaleprof.progress import Progress
-from scaleprof.resuming import RETRYABLE, check_platform, left_of
+from scaleprof.resuming import RETRYABLE, check_platform, left_of, plan_again
 from scaleprof.runner import SweepInterruptedError, sweep
 from scaleprof.store import RunDirectory, check_free, csv_text, load_records
 
@@ -34,7 +34,7 @@ def show_grid(plan: SweepPlan) -> int:
 
 
 def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
-    """Measure every point of the plan in a new folder; returns the exit code."""
+    """Measure every point of the plan in a new folder, `default_folder` if `out` is None; returns the exit code."""
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
@@ -66,6 +66,21 @@ def show_rest(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     return 0
 
 
+def measure_again(folder: Path, option: str) -> Path | int:
+    """Measure every point of the run in `folder` once more, in a new folder, which is returned.
+
+    Or the exit code, where that was interrupted. All that is printed goes to stderr. Raises `UserError`, under the name
+    of `option`, where there is no run or it cannot be measured here.
+    """
+    plan = plan_again(folder, option)
+    new = default_folder(plan.scenario)
+    machine, described = look_at_machine(plan)
+    with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
+        work = list(enumerate(plan.points))
+        code = carry_out(plan, work, run_directory, machine, csv=None, strict=False, aside=True)
+    return code or new
+
+
 def carry_out(
     plan: SweepPlan,
     work: Sequence[tuple[int, Point]],
@@ -74,10 +89,11 @@ def carry_out(
     *,
     csv: str | None,
     strict: bool,
+    aside: bool = False,
 ) -> int:
     """Measure the points in `work` and show what came of the whole run; returns the exit code.
 
-    Progress goes to stderr, the summary to stdout (to stderr where stdout carries the CSV).
+    Progress goes to stderr, the summary to stdout (to stderr where stdout carries the CSV, or something else: `aside`).
     """
     folder = run_directory.path
     progress = Console(stderr=True, highlight=False)
@@ -97,7 +113,7 @@ def carry_out(
     except UserError as error:  # the disk took no more: show what there is before saying so
         stopped_by = error
     records = run_directory.records
-    render_summary(records, progress if csv == "-" else Console(highlight=False), title=f"Run {folder}")
+    render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
     if stopped_by is None:
         progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))

@@ -146,6 +146,38 @@ def test_one_run_is_split_in_two(folder: Path) -> None:
     assert "# host_peak" not in as_toml(found)
 
 
+def test_a_run_is_measured_again(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By real sweeps, all of whose own output is on stderr."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    sizes = "--agents 2 --model ippo --envs 2 --seq-len 2 --embed-dim 8 --min-updates 1 --min-seconds 0"
+    assert main(["sweep", *sizes.split(), "--memory-limit", "4GiB", "--device", "cpu", "--out", "first"]) == 0
+    capfd.readouterr()
+    assert main(["noise", "first", "--again"]) == 0
+    captured = capfd.readouterr()
+    (second,) = (folder / "runs").iterdir()
+    assert captured.out.startswith(f"Noise between first and {second.name}\n")
+    assert "# throughput: 1 undisturbed points are too few" in captured.out
+    assert f"Run runs/{second.name}" in captured.err
+    assert [record.status for record in load_run(second).records] == ["ok"]
+    first, again = (json.loads((path / "manifest.json").read_text()) for path in (folder / "first", second))
+    assert again == first
+
+
+def test_what_cannot_be_measured_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table(folder / "a.csv", *repeats())
+    run_folder(folder / "b", repeats())
+    for command, said in (
+        ("a.csv --again", "--again: a.csv is a file: name the folder of a run"),
+        ("b --again", "--again: b is not a run: it has no manifest.json"),
+        ("b a.csv --again", "--again: there is a second run already, a.csv: leave one of them out"),
+    ):
+        assert main(["noise", *command.split()]) == 2
+        assert capsys.readouterr().err == f"scaleprof: {said}\n"
+    assert not (folder / "runs").exists()
+
+
 def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [
         run_folder(folder / "a", repeats()),

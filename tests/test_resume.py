@@ -251,10 +251,16 @@ def test_every_option_is_in_the_manifest(name: str) -> None:
     [
         ({"schema": 99}, "--resume: run/manifest.json has schema 99, this scaleprof knows up to 1: update scaleprof"),
         ({"schema": None}, "--resume: run/manifest.json has no 'schema': an older scaleprof made it"),
-        ({"options": {"model": "sabel,mat"}}, "--resume: run cannot go on here: --model: there is no model 'sabel'"),
-        ({"options": {"scenario": "noem"}}, "--resume: run cannot go on here: --scenario: there is no scenario"),
-        ({"options": {"memory_limit": 2**60}}, "--resume: run cannot go on here: --memory-limit: 1152921504606846976B"),
-        ({"points": 5}, "--resume: run cannot go on here: its options made 5 points and now make 6"),
+        (
+            {"options": {"model": "sabel,mat"}},
+            "--resume: run cannot be measured here: --model: there is no model 'sabel'",
+        ),
+        ({"options": {"scenario": "noem"}}, "--resume: run cannot be measured here: --scenario: there is no scenario"),
+        (
+            {"options": {"memory_limit": 2**60}},
+            "--resume: run cannot be measured here: --memory-limit: 1152921504606846976B",
+        ),
+        ({"points": 5}, "--resume: run cannot be measured here: its options made 5 points and now make 6"),
         ({"options": {"agents": "2,3,5"}}, None),
         ({"options": {"agents": "5,6,7"}}, "--resume: run cannot go on here: 4 of its records are of points that"),
         ({"options": {"tie": "0", "bind": 1}}, "--resume: run was begun with --tie, --bind, which this scaleprof does"),
