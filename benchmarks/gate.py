@@ -3,7 +3,9 @@
 Simulated are sweeps of 20 points on a CPU. A process (repeat) has a speed of its own, lognormal with the given spread;
 wall time adds half of that again, the rise of memory varies by 0.5 %, one repeat compiles and the others read what it
 compiled, XLA's bytes are the same every time. With `--drift`, all points of a run share one more factor of that spread,
-as when a machine is faster on one day than on another.
+as when a machine is faster on one day than on another. With `--pairs` the sides are measured as live pairs: the given
+spread is that of the machine from burst to burst, which both sides share; the ratio of two processes has one of 2.5 %,
+and each process 1 % more in each of 16 bursts.
 
 Recorded runs of the same code, given as arguments, are used too: their repeats are pooled by point and dealt out to two
 sides again and again, so that noise is what it was.
@@ -11,7 +13,8 @@ sides again and again, so that noise is what it was.
 Printed is the share of checks, in percent, that found a regression: any at all where nothing was changed; else of
 throughput (or XLA's bytes) at one of the points that were changed, and, for all points, the mean share of them found.
 
-    python benchmarks/gate.py [--checks 300] [--threshold 10%] [--alpha 0.05] [--spreads 2,5,15] [--drift 0] [RUN ...]
+    python benchmarks/gate.py [--checks 300] [--threshold 10%] [--alpha 0.05] [--spreads 2,5,15] [--drift 0 | --pairs]
+        [RUN ...]
 """
 
 from __future__ import annotations
@@ -21,20 +24,26 @@ import dataclasses
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from reports.policy import Policy, parse_threshold
 from reports.record import Record, point_key
-from reports.regression import REGRESSED, Comparison, compare_runs
+from reports.regression import REGRESSED, Comparison, compare_runs, compare_sides
 from reports.run import Run, load_run
 
 REPEATS = (1, 2, 3, 5, 8)
 POINTS = 20
 SLOWER = (1.05, 1.10, 1.20)
 MORE_MEMORY = 1.02
+PAIR_SPREAD = 0.025
+"""Of the ratio of two processes that take turns, as `benchmarks/steadiness.py` saw it."""
+BURST_SPREAD = 0.01
+BURSTS = 16
 TIMES = ("update_cpu_seconds", "update_seconds")
 
 Sides = tuple[list[Record], list[Record]]
+Check = Callable[[Sides], Comparison]
 
 
 def simulated(spread: float, drift: float, repeats: int, draw: random.Random) -> Sides:
@@ -73,6 +82,42 @@ def one_sweep(spread: float, drift: float, repeats: int, draw: random.Random) ->
     return records
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class LivePairs(Run):
+    """A run of live pairs whose samples are drawn when they are asked for: one update a burst."""
+
+    machine_spread: float = 0.0
+    """Of the machine's speed from burst to burst."""
+
+    def samples(self, record: Record) -> list[dict[str, str]]:
+        """The bursts of `record`: its own time, times what the machine does to both sides, times noise of its own."""
+        machine, own = random.Random(record.pair_id), random.Random(record.files)
+        rows = []
+        for burst in range(BURSTS):
+            factor = math.exp(machine.gauss(0, self.machine_spread) + own.gauss(0, BURST_SPREAD))
+            times = {name: str(factor * (getattr(record, name) or math.nan)) for name in TIMES}
+            rows.append({"phase": "measure", "burst": str(burst), **times})
+        return rows
+
+
+def simulated_pairs(repeats: int, draw: random.Random) -> Sides:
+    """Live pairs of the same code."""
+    run = draw.random()
+    base, new = (
+        [
+            dataclasses.replace(
+                record,
+                side=side,
+                pair_id=f"{run}/{record.agents}/{record.repeat}",
+                files=f"{run}/{record.agents}/{record.repeat}/{side}",
+            )
+            for record in one_sweep(PAIR_SPREAD / math.sqrt(2), 0, repeats, draw)
+        ]
+        for side in ("base", "new")
+    )
+    return base, new
+
+
 def dealt(pools: Sequence[Sequence[Record]], repeats: int, draw: random.Random) -> Sides:
     """Recorded repeats of every point, dealt out to two sides."""
     base: list[Record] = []
@@ -104,10 +149,15 @@ def larger(records: list[Record]) -> list[Record]:
     return [dataclasses.replace(one, xla_peak_bytes=round(MORE_MEMORY * (one.xla_peak_bytes or 0))) for one in records]
 
 
-def check(sides: Sides, policy: Policy) -> Comparison:
-    """The gate's own comparison."""
+def check_runs(sides: Sides, policy: Policy) -> Comparison:
+    """The gate's own comparison of two runs."""
     base, new = (Run("run", Path(), tuple(records)) for records in sides)
     return compare_runs(base, new, policy)
+
+
+def check_pairs(sides: Sides, policy: Policy, machine_spread: float) -> Comparison:
+    """The gate's own comparison of the sides of live pairs."""
+    return compare_sides(LivePairs("run", Path(), (*sides[0], *sides[1]), machine_spread=machine_spread), policy)
 
 
 def found(comparison: Comparison, metric: str, points: int | None = None) -> float:
@@ -116,13 +166,13 @@ def found(comparison: Comparison, metric: str, points: int | None = None) -> flo
     return sum(finding.verdict == REGRESSED for finding in changed) / len(changed)
 
 
-def print_table(title: str, make: Callable[[int], Sides], repeats: Iterable[int], checks: int, policy: Policy) -> None:
+def print_table(title: str, make: Callable[[int], Sides], check: Check, repeats: Iterable[int], checks: int) -> None:
     """One table: what was done down, the number of repeats of each side across."""
     repeats = list(repeats)
     print(f"\n{title}\n")
     print(f"| injected, repeats | {' | '.join(map(str, repeats))} |")
     print(f"|---|{'--:|' * len(repeats)}")
-    alarms = [100 * sum(bool(check(make(n), policy).of(REGRESSED)) for _ in range(checks)) / checks for n in repeats]
+    alarms = [100 * sum(bool(check(make(n)).of(REGRESSED)) for _ in range(checks)) / checks for n in repeats]
     print(f"| nothing: false alarms | {' | '.join(f'{share:.1f}' for share in alarms)} |", flush=True)
     fewer = max(checks // 3, 20)
     rows: list[tuple[str, Callable[[list[Record]], list[Record]], str, int | None]] = [
@@ -139,7 +189,7 @@ def print_table(title: str, make: Callable[[int], Sides], repeats: Iterable[int]
             shares = []
             for _ in range(fewer):
                 base, new = make(count)
-                shares.append(found(check((base, change(new)), policy), metric, points))
+                shares.append(found(check((base, change(new))), metric, points))
             any_found = 100 * sum(share > 0 for share in shares) / fewer
             each = f" ({100 * sum(shares) / fewer:.0f})" if points is None else ""
             cells.append(f"{any_found:.0f}{each}")
@@ -155,6 +205,7 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=0.05, help="the false discovery rate")
     parser.add_argument("--spreads", default="2,5,15", help="of processes, in percent")
     parser.add_argument("--drift", type=float, default=0.0, help="of runs, in percent")
+    parser.add_argument("--pairs", action="store_true", help="simulate live pairs")
     options = parser.parse_args()
     draw = random.Random(0)
     policy = Policy(dict([parse_threshold(f"throughput={options.threshold}")]), alpha=options.alpha)
@@ -166,17 +217,19 @@ def main() -> None:
         most = min(map(len, pools.values())) // 2
         repeats = [count for count in REPEATS if count <= most]
         title = f"Recorded: {len(pools)} points, threshold {options.threshold}"
-        print_table(title, lambda n: dealt(list(pools.values()), n, draw), repeats, options.checks, policy)
+        deal = partial(dealt, list(pools.values()), draw=draw)
+        print_table(title, deal, partial(check_runs, policy=policy), repeats, options.checks)
         return
-    for spread in map(float, options.spreads.split(",")):
-        title = f"Spread of processes {spread:g} %, of runs {options.drift:g} %, threshold {options.threshold}"
-        print_table(
-            title,
-            lambda n, spread=spread: simulated(spread / 100, options.drift / 100, n, draw),
-            REPEATS,
-            options.checks,
-            policy,
-        )
+    for percent in map(float, options.spreads.split(",")):
+        if options.pairs:
+            title = f"Live pairs, spread of the machine {percent:g} %, threshold {options.threshold}"
+            make = partial(simulated_pairs, draw=draw)
+            check: Check = partial(check_pairs, policy=policy, machine_spread=percent / 100)
+        else:
+            title = f"Spread of processes {percent:g} %, of runs {options.drift:g} %, threshold {options.threshold}"
+            make = partial(simulated, percent / 100, options.drift / 100, draw=draw)
+            check = partial(check_runs, policy=policy)
+        print_table(title, make, check, REPEATS, options.checks)
 
 
 if __name__ == "__main__":

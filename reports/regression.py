@@ -5,6 +5,10 @@ past its threshold **and** significant: a one-sided exact rank test over repeats
 sides took turns, with Benjamini and Hochberg's correction over all points and sampled metrics of the check.
 Improvements are judged in the same way, in a family of their own.
 
+What is tested is that the change exceeds `MARGIN`, a third, of its threshold, not that there is any: runs of the same
+code differ a little whatever the repeats say, because the machine is faster at one time than at another (a
+minimum-effect test, Murphy & Myors, Journal of Applied Psychology 84 (1999) 234-248).
+
 A test whose most extreme outcome has a p-value above α cannot speak whatever the others say. It is left out of the
 family (Tarone, Biometrics 46 (1990) 515-522), which is allowed because that p-value depends on the numbers of repeats
 alone. A change past its threshold is `inconclusive` where even the most extreme outcome would not have been
@@ -41,6 +45,8 @@ VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
 STATUS = "status"
 """What stands in the place of a metric's name where the outcome of a point is judged."""
 CONFIDENCE = 0.95
+MARGIN = 1 / 3
+"""The share of its threshold that a sampled change must significantly exceed."""
 NOTHING_COMPARED = 4
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
@@ -77,7 +83,7 @@ class Finding:
     """What the test and the interval count: `5 and 5 repeats`, `80 bursts of 5 pairs`."""
     threshold: float | None = None
     p_value: float | None = None
-    """One-sided, in the direction of the change."""
+    """One-sided, in the direction of the change, of one that is no larger than `MARGIN` of the threshold."""
     p_adjusted: float | None = None
     """After Benjamini and Hochberg's correction; None where the test could not speak."""
     needed: int | None = None
@@ -338,6 +344,7 @@ def _measure(
     if metric.deterministic:
         finding = replace(finding, ratio=ratio, reason=_change(ratio, finding.threshold))
         return replace(finding, verdict=_side(metric, finding)), None
+    margin = 1 + MARGIN * policy.threshold(metric)
     if pairing is not None:
         logs, units = pairing(metric, source, base, new)
         if logs:
@@ -348,14 +355,19 @@ def _measure(
                 units=units,
             )
             sign = -1.0 if metric.higher_is_better else 1.0
-            worse, better = (sign_flip_p([way * sign * value for value in logs]) for way in (1.0, -1.0))
+            worse, better = (
+                sign_flip_p([way * sign * value - math.log(margin) for value in logs]) for way in (1.0, -1.0)
+            )
             return finding, _Test(0, worse, better, least_sign_flip_p(len(logs)), paired=True)
     interval = None
     if min(*finding.base, *finding.new) > 0:
         interval = _exp(shift_interval(_logs(finding.base), _logs(finding.new), CONFIDENCE))
     units = f"{len(base)} and {len(new)} repeats"
     finding = replace(finding, ratio=ratio, interval=interval, units=units)
-    larger, smaller = rank_sum_p(finding.base, finding.new), rank_sum_p(finding.new, finding.base)
+    larger, smaller = (
+        rank_sum_p([margin * value for value in low], high)
+        for low, high in ((finding.base, finding.new), (finding.new, finding.base))
+    )
     worse, better = (smaller, larger) if metric.higher_is_better else (larger, smaller)
     return finding, _Test(0, worse, better, least_rank_sum_p(len(base), len(new)), paired=False)
 

@@ -120,8 +120,8 @@ def footnotes(comparison: Comparison) -> list[str]:
     lines += comparison.notes
     if comparison.family and not policy.threshold_only:
         lines.append(
-            f"sampled metrics: one-sided exact rank tests, Benjamini-Hochberg at {policy.alpha:g} over "
-            f"{comparison.family}; intervals are exact, at 95 %"
+            "sampled metrics: one-sided exact rank tests of a change beyond a third of the threshold, "
+            f"Benjamini-Hochberg at {policy.alpha:g} over {comparison.family}; intervals are exact, at 95 %"
         )
     return [one_line(line[:1].upper() + line[1:]) for line in lines]
 

@@ -132,6 +132,25 @@ def test_a_change_within_the_noise_is_none(check: Check) -> None:
     assert check(base, new, "--threshold-only")[0] == 1
 
 
+@pytest.mark.parametrize(("slower", "p_value"), [(1.03, 1.0), (1.04, 1 / 252), (1 / 1.03, 1.0), (1 / 1.04, 1 / 252)])
+def test_what_is_tested_is_a_third_of_the_threshold(check: Check, slower: float, p_value: float) -> None:
+    """Machines are faster at one time than at another by more than repeats of one run tell."""
+    base = [record(repeat=i, update_cpu_seconds=0.1) for i in range(5)]
+    new = [record(repeat=i, update_cpu_seconds=0.1 * slower) for i in range(5)]
+    _, content = check(base, new, "--metrics", "throughput")
+    (found,) = content["findings"]
+    assert (found["verdict"], found["p_value"]) == ("unchanged", p_value)
+
+
+def test_repeats_that_are_hardly_slower_are_not_evidence_for_a_large_change(check: Check) -> None:
+    base = [record(repeat=i, update_cpu_seconds=0.1) for i in range(5)]
+    new = [record(repeat=i, update_cpu_seconds=seconds) for i, seconds in enumerate((0.102, 0.102, 0.12, 0.12, 0.12))]
+    code, content = check(base, new, "--metrics", "throughput")
+    (found,) = content["findings"]
+    assert (code, found["verdict"]) == (0, "unchanged")
+    assert "but within the noise" in found["reason"]
+
+
 def test_what_got_better(check: Check) -> None:
     code, content = check(several(5, slower=1.3), several(5))
     assert code == 0
@@ -392,14 +411,14 @@ def test_live_pairs_are_judged_by_pairs(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_bursts_of_live_pairs_are_what_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for slower, code in ((1.3, 1), (1.02, 0)):
+    for slower, code, p_value in ((1.3, 1, 0.5**16), (1.02, 0, 1.0)):
         path = folder / f"pairs{slower}"
         run_folder(path, pair_records(1, slower), samples=burst_samples(1, slower, drift=0.05))
         assert main(["check", str(path), "--format", "json"]) == code
         found = json.loads(capsys.readouterr().out)["findings"]
         speed = next(one for one in found if one["metric"] == "throughput")
         assert (speed["units"], speed["ratio"]) == ("16 bursts of 1 pair", pytest.approx(1 / slower))
-        assert speed["p_value"] == 0.5**16
+        assert speed["p_value"] == p_value
 
 
 def test_a_damaged_samples_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
