@@ -9,20 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import largest_array
+from growing import check_growth, check_trainer
 from jumanji.environments.routing.cleaner.constants import CLEAN, DIRTY, WALL
 from jumanji.environments.routing.cleaner.env import Cleaner
 from jumanji.environments.routing.cleaner.generator import RandomGenerator
 from jumanji.environments.routing.cleaner.types import State
-from worlds import tiny_policy, tiny_ppo
 
-from sable import ppo
 from scenarios import make_environment, make_scenario
-from scenarios.checks import contract_defects
 from scenarios.cleaner import SpreadGenerator, maze_side, maze_tiles
 from scenarios.config import CleanerConfig
 from scenarios.jumanji_adapter import AdaptedState
-from scenarios.wrappers import Environment
 
 
 def expected_features(observation: Any) -> np.ndarray:
@@ -157,28 +153,12 @@ def test_mazes_grow_with_the_team(agents: int, side: int) -> None:
 
 
 def test_nothing_grows_faster_than_the_team() -> None:
-    def sizes(environment: Environment) -> tuple[int, int]:
-        key = jax.random.key(0)
-        state, _ = jax.eval_shape(environment.reset, key, jnp.zeros(()))
-        actions = jax.ShapeDtypeStruct((environment.space.num_agents,), jnp.int32)
-        return largest_array(environment.reset, key, jnp.zeros(())), largest_array(
-            environment.step, state, actions, key
-        )
-
-    few, many = (make_environment("cleaner", agents, {}) for agents in (250, 1000))
-    assert few.space.features == many.space.features == 77
-    for small, large in zip(sizes(few), sizes(many), strict=True):
-        assert large <= 4.2 * small
-        assert large <= 80 * 1000, "77 numbers an agent"
+    """An agent has 77 numbers."""
+    check_growth("cleaner", features=77, factor=4.2, each=80)
 
 
 def test_it_is_what_a_trainer_needs() -> None:
-    scenario = make_scenario("cleaner", 4, {}, 2)
-    assert contract_defects(scenario.environment, 4) == []
-    policy, config = tiny_policy("ippo", "", scenario.space), tiny_ppo(envs=2, epochs=1, minibatches=1)
-    begun = jax.eval_shape(partial(ppo.init_train_state, policy, scenario, config), jax.random.key(0))
-    after, _ = jax.eval_shape(partial(ppo.update, policy, scenario, config), begun)
-    assert jax.tree.leaves(after) == jax.tree.leaves(begun)
+    check_trainer(make_scenario("cleaner", 4, {}, 2), "ippo", "")
 
 
 def test_bad_options() -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import largest_array
+from growing import check_growth
 from jumanji.environments.routing.connector.env import Connector
 from jumanji.environments.routing.connector.generator import RandomWalkGenerator
 from jumanji.environments.routing.connector.utils import is_path, is_position, is_target
@@ -17,7 +17,6 @@ from scenarios import make_environment
 from scenarios.config import CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.connector import REACH, LinearConnector, NearbyGenerator, board_side, observe
 from scenarios.jumanji_adapter import Adapted
-from scenarios.wrappers import Environment
 
 
 def expected_features(grid: Any, agents: Any) -> np.ndarray:
@@ -121,19 +120,8 @@ def test_shared_reward_is_the_mean() -> None:
 
 
 def test_nothing_grows_faster_than_the_team() -> None:
-    def sizes(environment: Environment) -> tuple[int, int]:
-        key = jax.random.key(0)
-        state, _ = jax.eval_shape(environment.reset, key, jnp.zeros(()))
-        actions = jax.ShapeDtypeStruct((environment.space.num_agents,), jnp.int32)
-        return largest_array(environment.reset, key, jnp.zeros(())), largest_array(
-            environment.step, state, actions, key
-        )
-
-    few, many = (make_environment("connector", agents, {}) for agents in (250, 1000))
-    assert few.space.features == many.space.features == 54
-    for small, large in zip(sizes(few), sizes(many), strict=True):
-        assert large <= 4.1 * small
-        assert large <= 60 * 1000, "54 numbers an agent"
+    """An agent has 54 numbers."""
+    check_growth("connector", features=54, factor=4.1, each=60)
 
 
 @pytest.mark.parametrize("task", CONNECTOR_PUBLISHED)

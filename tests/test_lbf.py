@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import largest_array
+from growing import check_growth
 from jumanji.environments.routing.lbf.env import LevelBasedForaging
 from jumanji.environments.routing.lbf.generator import RandomGenerator
 from jumanji.environments.routing.lbf.types import Food
@@ -18,7 +18,6 @@ from scenarios import SCENARIOS, make_environment
 from scenarios.config import LBF_PUBLISHED, LbfConfig
 from scenarios.jumanji_adapter import Adapted
 from scenarios.lbf import LinearForaging, UniformGenerator, board_side, observe, spread
-from scenarios.wrappers import Environment
 
 
 @pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")  # the library's observer
@@ -112,18 +111,8 @@ def test_taking_all_food_returns_one_an_agent() -> None:
 
 
 def test_nothing_grows_faster_than_the_team() -> None:
-    def sizes(environment: Environment) -> tuple[int, int]:
-        key = jax.random.key(0)
-        state, _ = jax.eval_shape(environment.reset, key, jnp.zeros(()))
-        actions = jax.ShapeDtypeStruct((environment.space.num_agents,), jnp.int32)
-        start = largest_array(environment.reset, key, jnp.zeros(()))
-        return start, largest_array(environment.step, state, actions, key)
-
-    few, many = (make_environment("lbf", agents, {}) for agents in (250, 1000))
-    assert few.space.features == many.space.features == 75
-    for small, large in zip(sizes(few), sizes(many), strict=True):
-        assert large <= 4.2 * small
-        assert large <= 85 * 1000, "four neighbours of 20 cells an agent"
+    """An agent has four neighbours of 20 cells."""
+    check_growth("lbf", features=75, factor=4.2, each=85)
 
 
 @pytest.mark.parametrize("task", LBF_PUBLISHED)

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import largest_array
+from growing import check_growth
 from jumanji.environments.routing.robot_warehouse.env import RobotWarehouse
 
 from scenarios import make_environment, make_scenario
 from scenarios.config import RWARE_PUBLISHED, RwareConfig
 from scenarios.jumanji_adapter import AdaptedState
 from scenarios.rware import warehouse
-from scenarios.wrappers import Environment, EnvironmentStep
+from scenarios.wrappers import EnvironmentStep
 
 
 @pytest.fixture(scope="module")
@@ -157,18 +157,8 @@ def test_warehouses_grow_with_the_team(agents: int, shape: tuple[int, int]) -> N
 
 
 def test_nothing_grows_faster_than_the_team() -> None:
-    def sizes(environment: Environment) -> tuple[int, int]:
-        key = jax.random.key(0)
-        state, _ = jax.eval_shape(environment.reset, key, jnp.zeros(()))
-        actions = jax.ShapeDtypeStruct((environment.space.num_agents,), jnp.int32)
-        start = largest_array(environment.reset, key, jnp.zeros(()))
-        return start, largest_array(environment.step, state, actions, key)
-
-    few, many = (make_environment("rware", agents, {}) for agents in (250, 1000))
-    assert few.space.features == many.space.features == 66
-    for small, large in zip(sizes(few), sizes(many), strict=True):
-        assert large <= 4.4 * small
-        assert large <= 110 * 1000, "two layers of 50 cells an agent"
+    """An agent has two layers of 50 cells."""
+    check_growth("rware", features=66, factor=4.4, each=110)
 
 
 @pytest.mark.parametrize("task", RWARE_PUBLISHED)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from graphs import largest_array
+from growing import check_growth, check_trainer
 from jumanji.environments.swarms.common.types import AgentState
 from jumanji.environments.swarms.search_and_rescue.env import SearchAndRescue
 from jumanji.environments.swarms.search_and_rescue.generator import RandomGenerator
 from jumanji.environments.swarms.search_and_rescue.observations import AgentAndTargetObservationFn
 from jumanji.environments.swarms.search_and_rescue.types import State, TargetState
-from worlds import tiny_policy, tiny_ppo
 
-from sable import ppo
 from scenarios import make_environment, make_scenario
-from scenarios.checks import contract_defects
 from scenarios.config import SearchRescueConfig
 from scenarios.jumanji_adapter import AdaptedState
 from scenarios.search_rescue import field_side, near, over_candidates
-from scenarios.wrappers import Environment
 
 
 def the_librarys(agents: int, horizon: int) -> SearchAndRescue:
@@ -174,28 +169,14 @@ def test_agents_and_targets_start_anywhere_in_the_field() -> None:
 
 
 def test_nothing_grows_faster_than_the_team() -> None:
-    def sizes(environment: Environment) -> tuple[int, int]:
-        key = jax.random.key(0)
-        state, _ = jax.eval_shape(environment.reset, key, jnp.zeros(()))
-        actions = jax.ShapeDtypeStruct((environment.space.num_agents, 2), jnp.float32)
-        start = largest_array(environment.reset, key, jnp.zeros(()))
-        return start, largest_array(environment.step, state, actions, key)
-
-    few, many = (make_environment("search-rescue", agents, {}) for agents in (250, 1000))
-    assert few.space.features == many.space.features == 99
-    assert (few.space.actions, few.space.continuous) == (2, True)
-    for small, large in zip(sizes(few), sizes(many), strict=True):
-        assert large <= 4.2 * small
-        assert large <= 520 * 1000, "8 candidates on 32 rays, of two kinds"
+    """An agent has 8 candidates on 32 rays, of two kinds."""
+    check_growth("search-rescue", features=99, factor=4.2, each=520)
+    space = make_environment("search-rescue", 16, {}).space
+    assert (space.actions, space.continuous) == (2, True)
 
 
 def test_it_is_what_a_trainer_needs() -> None:
-    scenario = make_scenario("search-rescue", 4, {}, 2)
-    assert contract_defects(scenario.environment, 4) == []
-    policy, config = tiny_policy("sable", "chunkwise", scenario.space), tiny_ppo(envs=2, epochs=1, minibatches=1)
-    begun = jax.eval_shape(partial(ppo.init_train_state, policy, scenario, config), jax.random.key(0))
-    after, _ = jax.eval_shape(partial(ppo.update, policy, scenario, config), begun)
-    assert jax.tree.leaves(after) == jax.tree.leaves(begun)
+    check_trainer(make_scenario("search-rescue", 4, {}, 2), "sable", "chunkwise")
 
 
 def test_bad_options() -> None:
