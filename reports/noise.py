@@ -24,7 +24,7 @@ from rich.text import Text
 from reports.policy import LARGEST_THRESHOLD, METRICS, TABLE, Metric, Policy
 from reports.regression import NOT_COMPARABLE, Comparison, compare_runs, compare_sides
 from reports.run import Run
-from reports.verdicts import one_line
+from reports.section import shown
 
 FALSE_ALARMS = 0.01
 """The share of checks that may give a false alarm on a metric by its threshold alone."""
@@ -117,10 +117,12 @@ def as_toml(noise: Noise) -> str:
     """The recommendation as it can be pasted into a pyproject.toml."""
     lines = [f"[{'.'.join(TABLE)}]"]
     made_on = f" on {noise.machine}" if noise.machine else ""
-    lines.append(f"# {one_line(f'scaleprof noise: {noise.source}{made_on}')}")
+    lines.append(f"# {shown(f'scaleprof noise: {noise.source}{made_on}')}")
     for one in noise.metrics:
         if one.threshold is None:
-            few = f"{one.points} undisturbed points are too few" if one.points < LEAST_POINTS else "too noisy to judge"
+            count = f"{one.points} point{'' if one.points == 1 else 's'}"
+            few = f"undisturbed figures of {count} are too few" if one.points else "no figures to compare"
+            few = few if one.points < LEAST_POINTS else "too noisy to judge"
             lines.append(f"# {one.metric.name}: {few}")
         else:
             lines.append(f'{one.metric.name} = "{one.threshold * 100:g}%"')
@@ -141,7 +143,7 @@ def render_noise(noise: Noise, console: Console) -> None:
     console.print()
     if noise.changed:
         _lines(console, f"- {', '.join(noise.changed)} differ, which between runs of the same code they should not.")
-    _lines(console, *(f"- {one_line(note[:1].upper() + note[1:])}." for note in noise.notes))
+    _lines(console, *(f"- {shown(note[:1].upper() + note[1:])}." for note in noise.notes))
     _lines(console, "Thresholds for this machine, to be pasted into pyproject.toml:")
     console.print()
     console.print(Text(as_toml(noise)), end="", soft_wrap=True)
@@ -153,7 +155,7 @@ def _noise_of(metric: Metric, found: Comparison) -> MetricNoise | None:
     ratios = [
         f.ratio for f in findings if f.verdict != NOT_COMPARABLE and f.source in as_measured and f.ratio is not None
     ]
-    logs = [math.log(ratio) for ratio in ratios if ratio > 0]
+    logs = [math.log(ratio) for ratio in ratios if ratio > 0 and math.isfinite(ratio)]
     if not findings:
         return None
     if not logs:

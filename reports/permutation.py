@@ -88,7 +88,7 @@ def _between(values: Sequence[float], cut: int) -> tuple[float, float] | None:
     return (values[cut - 1], values[-cut]) if cut else None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _rank_sum_cut(low: int, high: int, half: float) -> int:
     """How many of the ordered shifts lie below their interval, and one; 0 where the most extreme is not rare enough.
 
@@ -104,7 +104,7 @@ def _rank_sum_cut(low: int, high: int, half: float) -> int:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _signed_rank_cut(count: int, half: float) -> int:
     """The same for the means of all two of so many differences."""
     ranks = tuple(range(2, 2 * count + 1, 2))
@@ -138,7 +138,7 @@ def _signed_rank_tail(ranks: tuple[int, ...], least: int) -> float:
     return counts[min(max(least, 0), len(counts) - 1)] / (1 << len(ranks))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _rank_sums(ranks: tuple[int, ...], size: int) -> list[int]:
     """How many choices of `size` of the ranks sum to at least 0, 1, 2, … up to one more than all of them do."""
     width = 8 * (len(ranks) // 8 + 1)
@@ -149,7 +149,7 @@ def _rank_sums(ranks: tuple[int, ...], size: int) -> list[int]:
     return _tails(by_size[size], sum(ranks), width)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _signed_ranks(ranks: tuple[int, ...]) -> list[int]:
     """How many choices of signs make the positive ranks sum to at least 0, 1, 2, … as for `_rank_sums`."""
     width = 8 * (len(ranks) // 8 + 1)

@@ -218,7 +218,7 @@ def parse_threshold(text: str) -> tuple[str, float]:
         raise ValueError(f"'{text}' is not of the form metric=percent, such as throughput=5%")
     name = name.strip()
     check_metric(name)
-    return name, _fraction(name, value.strip())
+    return name, _fraction(name, value.strip(), "{}={}")
 
 
 def check_metric(name: str) -> None:
@@ -250,7 +250,7 @@ def find_policy(folder: Path) -> tuple[Path, Policy] | None:
 
 def _read_table(path: Path) -> Mapping[str, Any] | None:
     try:
-        content: Any = tomllib.loads(path.read_bytes().decode())
+        content: Any = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); check the file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -276,7 +276,7 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> Policy:
                     raise ValueError(f"{value!r} is no number: write alpha = 0.05")
                 policy = dataclasses.replace(policy, alpha=check_alpha(value))
             elif key in METRIC_NAMES:
-                thresholds[key] = _fraction(key, value)
+                thresholds[key] = _fraction(key, value, '{} = "{}"')
             else:
                 raise ValueError(f"there is no such key: {_nearest(key, ('alpha', *METRIC_NAMES))}")
         except ValueError as error:
@@ -284,8 +284,8 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> Policy:
     return policy.with_thresholds(thresholds)
 
 
-def _fraction(name: str, value: Any) -> float:
-    """A threshold written as `5%`, `0.05`, or the number 0.05, as a fraction."""
+def _fraction(name: str, value: Any, form: str) -> float:
+    """A threshold written as `5%`, `0.05`, or the number 0.05, as a fraction; `form` is how one is written there."""
     shown = str(value)
     percent = isinstance(value, str) and shown.endswith("%")
     digits = shown.removesuffix("%").strip() if percent else shown
@@ -295,9 +295,10 @@ def _fraction(name: str, value: Any) -> float:
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         number = float(value)
     if number is None or number < 0:
-        raise ValueError(f"'{shown}' is no threshold: write a percentage such as {name}=5%")
+        raise ValueError(f"'{shown}' is no threshold: write a percentage such as {form.format(name, '5%')}")
     if not percent and number >= 1:
-        raise ValueError(f"'{shown}' would be {number * 100:g} %: write {name}={shown}% if that many percent are meant")
+        right = form.format(name, f"{shown}%")
+        raise ValueError(f"'{shown}' would be {number * 100:g} %: write {right} if that many percent are meant")
     metric = next(metric for metric in METRICS if metric.name == name)
     if metric.higher_is_better and number >= 1:
         raise ValueError(f"'{shown}' is never passed, because {name} can fall by 100 % at most: write less")

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ from reports.run import Run, record_key
 REGRESSED, IMPROVED, UNCHANGED = "regressed", "improved", "unchanged"
 INCONCLUSIVE, NOT_COMPARABLE, NEW = "inconclusive", "not comparable", "new"
 VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
+MOST_BURSTS = 128
+"""Above this many bursts of a point, those that follow each other count together: the exact test is cubic in them."""
 STATUS = "status"
 """What stands in the place of a metric's name where the outcome of a point is judged."""
 CONFIDENCE = 0.95
@@ -53,6 +56,7 @@ _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
 _NOT_TRIED = ("planned", "interrupted")
 _DECIDE_STATIC = ("platform: ", "jaxlib: ")
 """How the differences begin on which XLA's static figures depend."""
+_LARGEST_LOG = math.log(sys.float_info.max)
 _ALMOST = 1 + 1e-9
 """p-values are ratios of whole numbers: one that equals α may be a rounding error above it."""
 
@@ -108,11 +112,16 @@ class Comparison:
     findings: tuple[Finding, ...]
     matched: int
     """Points that both sides tried."""
+    sampled: int
+    """Comparisons of sampled metrics."""
     family: int
-    """Sampled comparisons, m in the correction."""
+    """Those of them that have enough repeats to be tested at all: m in the correction."""
     differences: tuple[str, ...]
     """How the two were carried out differently, of what sampled figures depend on."""
     notes: tuple[str, ...]
+    """What is to be known of the figures."""
+    caveats: tuple[str, ...]
+    """What is to be known of the verdicts."""
 
     def of(self, verdict: str) -> tuple[Finding, ...]:
         """The findings with this verdict."""
@@ -194,7 +203,8 @@ def compare_runs(base: Run, new: Run, policy: Policy) -> Comparison:
             notes.append(f"{name} is a table alone: of its machine only platform, device and cores pinned to are known")
     changed = differences(base.environments, new.environments)
     ours, theirs = ([record for record in run.records if record.side != "base"] for run in (base, new))
-    return _compare(base.name, new.name, ours, theirs, policy, notes, changed, None)
+    names = (base.name, new.name) if base.name != new.name else (str(base.path), str(new.path))
+    return _compare(*names, ours, theirs, policy, notes, changed, None)
 
 
 def compare_sides(run: Run, policy: Policy) -> Comparison:
@@ -255,9 +265,17 @@ def _compare(
         if key not in before
     ]
     _decide(findings, tests, policy)
-    notes = [*notes, *_notes(base, new, findings, tests, policy)]
     return Comparison(
-        base_name, new_name, policy, tuple(findings), len(matched), len(tests), tuple(unlike), tuple(notes)
+        base_name,
+        new_name,
+        policy,
+        tuple(findings),
+        matched=len(matched),
+        sampled=len(tests),
+        family=sum(_can_speak(test, policy) for test in tests),
+        differences=tuple(unlike),
+        notes=(*notes, *_notes(base, new, findings)),
+        caveats=tuple(_caveats(tests, policy)),
     )
 
 
@@ -440,19 +458,34 @@ def _pairing(run: Run) -> Pairing:
     def paired(
         metric: Metric, source: Source, base: Sequence[Record], new: Sequence[Record]
     ) -> tuple[list[float], str]:
-        partners = {record.repeat: record for record in base}
-        pairs = [(partners[record.repeat], record) for record in new if record.repeat in partners]
+        partners = {_pair_of(record): record for record in base}
+        pairs = [(partners[_pair_of(record)], record) for record in new if _pair_of(record) in partners]
         values = [(_value(source, old), _value(source, now)) for old, now in pairs]
         logs = [math.log(now / old) for old, now in values if old > 0 and now > 0]
         count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
         if source.sample_column:
             sign = -1.0 if metric.higher_is_better else 1.0  # a sample is a time: the more, the lower the rate
-            bursts = [sign * log for old, now in pairs for log in _burst_logs(run, old, now, source.sample_column)]
-            if len(bursts) > len(logs):
-                return bursts, f"{len(bursts)} bursts of {count}"
+            of_pairs = [_burst_logs(run, old, now, source.sample_column) for old, now in pairs]
+            total = sum(map(len, of_pairs))
+            if total > len(logs):
+                several = math.ceil(total / MOST_BURSTS)
+                units = [sign * log for bursts in of_pairs for log in _medians(bursts, several)]
+                if several == 1:
+                    return units, f"{total} bursts of {count}"
+                return units, f"{len(units)} groups of {several} bursts of {count}"
         return logs, count
 
     return paired
+
+
+def _pair_of(record: Record) -> str | int:
+    """What the two sides of a live pair of one point have in common."""
+    return record.pair_id or record.repeat
+
+
+def _medians(values: Sequence[float], several: int) -> list[float]:
+    """The medians of every `several` values that follow each other."""
+    return [statistics.median(values[place : place + several]) for place in range(0, len(values), several)]
 
 
 def _burst_logs(run: Run, base: Record, new: Record, column: str) -> list[float]:
@@ -494,7 +527,7 @@ def _side(metric: Metric, finding: Finding) -> str:
 
 def _decide(findings: list[Finding], tests: Sequence[_Test], policy: Policy) -> None:
     """Give every tested finding its verdict, in place."""
-    able = [test for test in tests if test.least <= policy.alpha * _ALMOST]
+    able = [test for test in tests if _can_speak(test, policy)]
     places = {test.place: index for index, test in enumerate(able)}
     worse, better = [test.worse for test in able], [test.better for test in able]
     adjusted_worse, adjusted_better = benjamini_hochberg(worse), benjamini_hochberg(better)
@@ -528,6 +561,11 @@ def _decide(findings: list[Finding], tests: Sequence[_Test], policy: Policy) -> 
         )
 
 
+def _can_speak(test: _Test, policy: Policy) -> bool:
+    """Whether the most extreme outcome of a test would be significant if it were the only one."""
+    return test.least <= policy.alpha * _ALMOST
+
+
 def _could_be(p_values: Sequence[float], index: int, least: float, alpha: float) -> bool:
     """Whether the most extreme outcome of one test would be significant beside the others as they are."""
     return benjamini_hochberg([*p_values[:index], least, *p_values[index + 1 :]])[index] <= alpha * _ALMOST
@@ -542,13 +580,7 @@ def needed_repeats(alpha: float, family: int, *, paired: bool = False) -> int:
     return count
 
 
-def _notes(
-    base: Sequence[Record],
-    new: Sequence[Record],
-    findings: Sequence[Finding],
-    tests: Sequence[_Test],
-    policy: Policy,
-) -> list[str]:
+def _notes(base: Sequence[Record], new: Sequence[Record], findings: Sequence[Finding]) -> list[str]:
     notes = []
     sources = {finding.source for finding in findings if finding.metric == "throughput" and finding.source}
     if sources:
@@ -559,18 +591,24 @@ def _notes(
         if contended:
             what = "others used the cores meanwhile"
             notes.append(f"{name}: {contended} of {len(measured)} repeats contended: {what}")
-    if policy.threshold_only and tests:
-        notes.append("thresholds alone were applied: sampled changes were not tested")
-    elif tests:
-        alone = [test for test in tests if test.least > policy.alpha / len(tests) * _ALMOST]
-        counts: Mapping[bool, int] = Counter(test.paired for test in alone)
-        for of_pairs, count in counts.items():
-            needed = needed_repeats(policy.alpha, len(tests), paired=of_pairs)
-            notes.append(
-                f"{count} of {len(tests)} sampled comparisons have too few repeats to show a change that stands alone: "
-                f"{needed} {'pairs' if of_pairs else 'repeats on each side'} would do"
-            )
     return notes
+
+
+def _caveats(tests: Sequence[_Test], policy: Policy) -> list[str]:
+    if not tests:
+        return []
+    if policy.threshold_only:
+        return ["thresholds alone were applied: sampled changes were not tested"]
+    caveats = []
+    alone = [test for test in tests if test.least > policy.alpha / len(tests) * _ALMOST]
+    counts: Mapping[bool, int] = Counter(test.paired for test in alone)
+    for of_pairs, count in counts.items():
+        needed = needed_repeats(policy.alpha, len(tests), paired=of_pairs)
+        caveats.append(
+            f"{count} of {len(tests)} sampled comparisons have too few repeats to show a change that stands alone: "
+            f"{needed} {'pairs' if of_pairs else 'repeats on each side'} would do"
+        )
+    return caveats
 
 
 def _change(ratio: float | None, threshold: float | None) -> str:
@@ -599,4 +637,5 @@ def _logs(values: Sequence[float]) -> list[float]:
 
 
 def _exp(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+    low, high = (math.exp(min(end, _LARGEST_LOG)) for end in interval or (0.0, 0.0))
+    return None if interval is None else (low, high)

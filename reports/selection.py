@@ -52,9 +52,14 @@ def sort(records: Sequence[Record], column: str) -> list[Record]:
         ValueError: there is no such column.
     """
     name = known_column(column.removeprefix("-"))
-    known = [record for record in records if getattr(record, name) is not None]
-    unknown = [record for record in records if getattr(record, name) is None]
+    known = [record for record in records if _is_known(getattr(record, name))]
+    unknown = [record for record in records if not _is_known(getattr(record, name))]
     return [*sorted(known, key=lambda record: getattr(record, name), reverse=column.startswith("-")), *unknown]
+
+
+def _is_known(value: Value) -> bool:
+    """Whether it can be ordered: not None, and not the NaN of a run that diverged."""
+    return value is not None and value == value
 
 
 def known_column(name: str) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.regression import IMPROVED, NEW, REGRESSED, UNCHANGED, VERDICTS, Comparison, Finding
+from reports.section import shown
 from reports.verdicts import (
     footnotes,
     headline,
@@ -35,7 +36,7 @@ Column = tuple[str, Callable[[Finding], str]]
 
 def render_check(comparison: Comparison, console: Console, *, everything: bool = False) -> None:
     """Prints what changed, the worst first, with the numbers that led there; what did not only with `everything`."""
-    _lines(console, f"{outcome(comparison)}: {comparison.base} → {comparison.new}", style="bold")
+    _lines(console, f"{outcome(comparison)}: {comparison.base} -> {comparison.new}", style="bold")
     _lines(console, headline(comparison))
     label = label_point(comparison)
     for verdict in VERDICTS:
@@ -49,16 +50,16 @@ def render_check(comparison: Comparison, console: Console, *, everything: bool =
             console.print(_table(figures, label, console.width, [("interval", show_interval)]))
         for finding in findings:
             if verdict != UNCHANGED or not finding.base or finding.past_threshold:
-                _lines(console, f"  {label(finding)}: {finding.metric}: {finding.reason}")
+                _lines(console, f"  {label(finding)}: {finding.metric}: {shown(finding.reason)}")
     if comparison.of(UNCHANGED) and not everything:
         console.print()
         _lines(console, f"{len(comparison.of(UNCHANGED))} unchanged: --all shows them")
-    _footnotes(console, comparison)
+    _footnotes(console, footnotes(comparison))
 
 
 def render_comparison(comparison: Comparison, console: Console) -> None:
     """Prints every matched point side by side, one table per metric, without saying what is good or bad."""
-    _lines(console, f"Compared: {comparison.base} → {comparison.new}", style="bold")
+    _lines(console, f"Compared: {comparison.base} -> {comparison.new}", style="bold")
     _lines(console, f"{comparison.matched} matched points")
     label = label_point(comparison)
     for metric in dict.fromkeys(finding.metric for finding in comparison.findings if finding.base or finding.new):
@@ -76,8 +77,8 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     if outcomes:
         console.print()
         _lines(console, "How points ended", style="bold")
-        _lines(console, *(f"  {label(finding)}: {finding.reason}" for finding in outcomes))
-    _footnotes(console, comparison)
+        _lines(console, *(f"  {label(finding)}: {shown(finding.reason)}" for finding in outcomes))
+    _footnotes(console, footnotes(comparison, judged=False))
 
 
 def _table(
@@ -108,8 +109,7 @@ def _table(
     return table
 
 
-def _footnotes(console: Console, comparison: Comparison) -> None:
-    notes = footnotes(comparison)
+def _footnotes(console: Console, notes: Sequence[str]) -> None:
     if notes:
         console.print()
         _lines(console, *(f"- {line}." for line in notes))

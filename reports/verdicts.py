@@ -29,6 +29,7 @@ from reports.regression import (
     Finding,
     percent_change,
 )
+from reports.section import shown
 from reports.units import UNKNOWN
 
 JSON_SCHEMA = 1
@@ -44,18 +45,11 @@ def label_point(comparison: Comparison) -> Callable[[Finding], str]:
 
     def label(finding: Finding) -> str:
         point = finding.point
-        name = one_line(f"{point.model} {point.mode}")
-        more = "".join(f", {axis}={one_line(getattr(point, axis))}" for axis in axes)
+        name = shown(f"{point.model} {point.mode}")
+        more = "".join(f", {axis}={shown(getattr(point, axis))}" for axis in axes)
         return f"{name}, {point.agents} agents{more}"
 
     return label
-
-
-def one_line(value: object) -> str:
-    """`value` on one line and without control characters, `-` for what is not there."""
-    if value is None:
-        return UNKNOWN
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) or UNKNOWN
 
 
 def show_side(finding: Finding, values: Sequence[float]) -> str:
@@ -71,8 +65,9 @@ def show_interval(finding: Finding) -> str:
 
 
 def show_change(finding: Finding) -> str:
-    """The change of the ratio, if there is one."""
-    return percent_change(finding.ratio) if finding.base and finding.new and finding.metric != STATUS else UNKNOWN
+    """The change of the ratio, if the two may be compared."""
+    known = finding.base and finding.new and finding.metric != STATUS and finding.verdict != NOT_COMPARABLE
+    return percent_change(finding.ratio) if known else UNKNOWN
 
 
 def show_ratio(finding: Finding) -> str:
@@ -104,8 +99,8 @@ def order(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
-def footnotes(comparison: Comparison) -> list[str]:
-    """How it was judged, and what is to be known, a line each."""
+def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
+    """What is to be known of the figures and, where they were `judged`, of the verdicts, a line each."""
     policy = comparison.policy
     lines = []
     if comparison.differences:
@@ -118,18 +113,29 @@ def footnotes(comparison: Comparison) -> list[str]:
             + "; ".join(comparison.differences)
         )
     lines += comparison.notes
-    if comparison.family and not policy.threshold_only:
-        lines.append(
-            "sampled metrics: one-sided exact rank tests of a change beyond a third of the threshold, "
-            f"Benjamini-Hochberg at {policy.alpha:g} over {comparison.family}; intervals are exact, at 95 %"
-        )
-    return [one_line(line[:1].upper() + line[1:]) for line in lines]
+    if judged:
+        lines += comparison.caveats
+        if comparison.family and not policy.threshold_only:
+            lines.append(
+                "sampled metrics: one-sided exact rank tests of a change beyond a third of the threshold, "
+                f"Benjamini-Hochberg at {policy.alpha:g} over {_family(comparison)}"
+            )
+    if any(finding.interval for finding in comparison.findings):
+        lines.append("intervals are exact, at 95 %")
+    return [shown(line[:1].upper() + line[1:]) for line in lines]
+
+
+def _family(comparison: Comparison) -> str:
+    untested = comparison.sampled - comparison.family
+    return f"{comparison.family} comparisons" + (
+        f" ({untested} more have too few repeats to be tested)" if untested else ""
+    )
 
 
 def as_markdown(comparison: Comparison) -> str:
     """For a comment on a pull request: what regressed first, what did not change folded away."""
     label = label_point(comparison)
-    lines = [f"### {outcome(comparison)}: {_markdown(comparison.base)} → {_markdown(comparison.new)}", ""]
+    lines = [f"### {outcome(comparison)}: {_markdown(comparison.base)} -> {_markdown(comparison.new)}", ""]
     lines += [headline(comparison), ""]
     for verdict in VERDICTS:
         findings = comparison.of(verdict)
@@ -147,7 +153,7 @@ def as_markdown(comparison: Comparison) -> str:
 def comparison_markdown(comparison: Comparison) -> str:
     """All points side by side, one table, without a verdict."""
     label = label_point(comparison)
-    lines = [f"### {_markdown(comparison.base)} → {_markdown(comparison.new)}", ""]
+    lines = [f"### {_markdown(comparison.base)} -> {_markdown(comparison.new)}", ""]
     lines += ["| point | metric | base | new | ratio | interval |", "|---|---|--:|--:|--:|--:|"]
     for finding in comparison.findings:
         if finding.base or finding.new:
@@ -156,7 +162,7 @@ def comparison_markdown(comparison: Comparison) -> str:
             lines.append(f"| {' | '.join(_markdown(cell) for cell in cells)} |")
     ended = [finding for finding in comparison.findings if not finding.base and not finding.new]
     lines += ["", *(f"- {_markdown(f'{label(finding)}: {finding.reason}')}" for finding in ended)]
-    lines += [f"- {_markdown(line)}" for line in footnotes(comparison)]
+    lines += [f"- {_markdown(line)}" for line in footnotes(comparison, judged=False)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -171,7 +177,7 @@ def _markdown_table(findings: Sequence[Finding], label: Callable[[Finding], str]
 
 def _markdown(text: str) -> str:
     """`text` as it reads, on one line: no markup, no HTML, no mention of anybody, no link."""
-    escaped = _MARKDOWN.sub(r"\\\1", one_line(text).replace("&", "&amp;"))
+    escaped = _MARKDOWN.sub(r"\\\1", shown(text).replace("&", "&amp;"))
     for character, entity in {"<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//", "www.": "www&#46;"}.items():
         escaped = escaped.replace(character, entity)
     return escaped
@@ -195,9 +201,10 @@ def as_json(comparison: Comparison) -> str:
                 metric.name: policy.threshold(metric) for metric in METRICS if metric.name in policy.metrics
             },
         },
-        "sampled_comparisons": comparison.family,
+        "sampled_comparisons": comparison.sampled,
+        "tested_comparisons": comparison.family,
         "differences": comparison.differences,
-        "notes": comparison.notes,
+        "notes": [*comparison.notes, *comparison.caveats],
         "findings": [_finding_json(finding) for finding in order(comparison.findings)],
     }
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
@@ -236,11 +243,13 @@ def as_github(comparison: Comparison) -> str:
     label = label_point(comparison)
     levels = {REGRESSED: "error", INCONCLUSIVE: "warning", NOT_COMPARABLE: "warning", IMPROVED: "notice"}
     lines = [
-        _command(levels[finding.verdict], f"{finding.metric} {finding.verdict}", f"{label(finding)}: {finding.reason}")
+        _command(
+            levels[finding.verdict], f"{finding.metric} {finding.verdict}", f"{label(finding)}: {shown(finding.reason)}"
+        )
         for finding in order(comparison.findings)
         if finding.verdict in levels
     ]
-    text = f"{outcome(comparison)}: {comparison.base} → {comparison.new}: {headline(comparison)}"
+    text = f"{outcome(comparison)}: {comparison.base} -> {comparison.new}: {headline(comparison)}"
     lines.append(_command("notice", "scaleprof check", "\n".join([text, *footnotes(comparison)])))
     return "\n".join(lines) + "\n"
 
@@ -258,7 +267,7 @@ def as_junit(comparison: Comparison) -> str:
     skipped = (INCONCLUSIVE, NOT_COMPARABLE)
     suite = ElementTree.Element(
         "testsuite",
-        name=_xml(f"scaleprof check: {comparison.base} → {comparison.new}"),
+        name=_xml(f"scaleprof check: {comparison.base} -> {comparison.new}"),
         tests=str(len(comparison.findings)),
         failures=str(len(comparison.of(REGRESSED))),
         errors="0",
@@ -266,7 +275,7 @@ def as_junit(comparison: Comparison) -> str:
     )
     for finding in comparison.findings:
         case = ElementTree.SubElement(suite, "testcase", classname=_xml(label(finding)), name=finding.metric)
-        text = _xml(f"{finding.verdict}: {one_line(finding.reason)}")
+        text = _xml(f"{finding.verdict}: {shown(finding.reason)}")
         if finding.verdict == REGRESSED:
             ElementTree.SubElement(case, "failure", message=text, type=REGRESSED).text = _xml(_numbers(finding))
         elif finding.verdict in skipped:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleprof.errors import UserError
+from scaleprof.output import reader_may_leave, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +86,7 @@ def compare(
     else:
         from reports import verdicts
 
-        text = verdicts.comparison_markdown(found) if format_ == "markdown" else verdicts.as_json(found)
-        typer.echo(text, nl=False)
+        write(verdicts.comparison_markdown(found) if format_ == "markdown" else verdicts.as_json(found))
     return 0
 
 
@@ -115,6 +115,12 @@ def check(
     _check_format(format_, CHECK_FORMATS)
     policy = _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only)
     found = _compared(runs, baseline, policy)
+    with reader_may_leave():
+        _show_check(found, format_, everything=everything)
+    return 0 if exit_zero else found.exit_code
+
+
+def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
     if format_ == "table":
         from rich.console import Console
 
@@ -130,8 +136,7 @@ def check(
             "github": verdicts.as_github,
             "junit": verdicts.as_junit,
         }
-        typer.echo(writers[format_](found), nl=False)
-    return 0 if exit_zero else found.exit_code
+        write(writers[format_](found))
 
 
 def noise(
@@ -151,6 +156,7 @@ def noise(
     from rich.console import Console
 
     from reports.noise import measure_noise, render_noise
+    from reports.regression import NOTHING_COMPARED, NothingToCompareError
     from scaleprof.baselines import load_any
 
     first = load_any(run)
@@ -165,6 +171,8 @@ def noise(
         second = measured
     try:
         found = measure_noise(first, None if second is None else load_any(second))
+    except NothingToCompareError as error:
+        raise UserError(str(error), NOTHING_COMPARED) from None
     except ValueError as error:
         raise UserError(str(error)) from None
     render_noise(found, Console(highlight=False))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,7 @@ import typer
 
 from scaleprof import __version__, check_commands, report_commands
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.output import replace_what_cannot_be_written
 
 if TYPE_CHECKING:
     from scenarios import ScenarioEntry
@@ -35,6 +38,7 @@ def run() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command line; returns the exit code (see the README's table)."""
     given = sys.argv[1:] if arguments is None else arguments
+    replace_what_cannot_be_written()
     try:
         result = app(given or ["--help"], prog_name="scaleprof", standalone_mode=False)
     except UserError as error:
@@ -49,7 +53,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 0  # so Typer and rich end when whoever read our output has gone (`| head`): they had enough
     except OSError as error:
         return _fail(f"cannot write the output: {error.strerror or error}", 2)
+    except Exception as error:  # not 1, which says that a regression was found
+        if os.environ.get("SCALEPROF_TRACEBACK"):
+            raise
+        return _fail(f"this is a bug in scaleprof: {_described(error)}; SCALEPROF_TRACEBACK=1 shows all of it", 2)
     return result if isinstance(result, int) else 0
+
+
+def _described(error: Exception) -> str:
+    """Which exception it is and where it was raised, on one line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _fail(message: str, code: int) -> int:

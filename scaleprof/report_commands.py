@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleprof.errors import UserError
+from scaleprof.output import write
 
 if TYPE_CHECKING:
     from reports import Record, Run
@@ -69,11 +68,11 @@ def report(
     if json:
         from reports.json_report import json_report
 
-        _write(json_report(asked.runs, asked.parts, asked.reference))
+        write(json_report(asked.runs, asked.parts, asked.reference))
     elif markdown:
         from reports.markdown import markdown as as_markdown
 
-        _write(as_markdown(asked.sections(), title=asked.title))
+        write(as_markdown(asked.sections(), title=asked.title))
     else:
         _print(asked, plot=plot)
     return 0
@@ -134,7 +133,8 @@ def _read(
     with _said("--columns"):
         shown = selection.columns(columns) if columns is not None else ()
     with _said("--sort"):
-        selection.known_column((sort or "run_id").removeprefix("-"))
+        if sort is not None:
+            selection.known_column(sort.removeprefix("-"))
     with _said("--where"):
         kept = {id(record) for record in selection.where([r for run in runs for r in run.records], where)}
     parts = [[record for record in run.records if id(record) in kept] for run in runs]
@@ -163,7 +163,6 @@ def _print(asked: _Asked, *, plot: bool) -> None:
     sections = asked.sections()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(asked.records, console.width, also=asked.also, ascii_only=ascii_only) if plot else ""
-    _replace_what_cannot_be_written()
     print_lines(console, asked.title, style="bold")
     print_sections(console, sections)
     if drawn:
@@ -191,18 +190,6 @@ def _write_files(asked: _Asked, *, png: Path | None, svg: Path | None, html: Pat
 
                 write_figure(shown, path)
         typer.echo(f"Written to {path}", err=True)
-
-
-def _write(text: str) -> None:
-    _replace_what_cannot_be_written()
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-def _replace_what_cannot_be_written() -> None:
-    """An output that is not UTF-8 shows `?` where data has a letter that it does not know."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
 
 
 @contextmanager

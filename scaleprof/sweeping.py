@@ -19,6 +19,7 @@ from scaleprof.grid import Point
 from scaleprof.launching import Machine
 from scaleprof.machine import differences, look_at_machine
 from scaleprof.options import SweepPlan
+from scaleprof.output import reader_may_leave
 from scaleprof.progress import Progress
 from scaleprof.resuming import RETRYABLE, check_platform, left_of, plan_again
 from scaleprof.runner import SweepInterruptedError, sweep
@@ -113,7 +114,8 @@ def carry_out(
     except UserError as error:  # the disk took no more: show what there is before saying so
         stopped_by = error
     records = run_directory.records
-    render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
+    with reader_may_leave():
+        render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
     if stopped_by is None:
         progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))

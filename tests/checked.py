@@ -50,6 +50,11 @@ def repeats(count: int = 5, *, slower: float = 1.0, **changes: Any) -> list[Reco
     return [record(repeat=i, update_cpu_seconds=0.1 * slower * NOISE[i], **changes) for i in range(count)]
 
 
+def several(count: int, points: int = 4, **changes: Any) -> list[Record]:
+    """Repeats of points of 16, 32, … agents."""
+    return [one for i in range(points) for one in repeats(count, agents=16 * (i + 1), **changes)]
+
+
 def table(path: Path, *records: Record) -> str:
     """A CSV file of records; returns its name."""
     with path.open("w", newline="", encoding="utf-8") as stream:

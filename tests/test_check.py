@@ -9,25 +9,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
-from checked import ENVIRONMENT, record, repeats, run_folder, table
+from checked import ENVIRONMENT, record, repeats, run_folder, several, table
 
 from reports import Record
 from reports.policy import METRICS
 from scaleprof.cli import main
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 Check = Callable[..., tuple[int, dict[str, Any]]]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in an empty folder, before a terminal of 80 columns."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
 
 
 @pytest.fixture
@@ -48,11 +40,6 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
 
 def verdicts(content: dict[str, Any]) -> set[tuple[int, str, str]]:
     return {(found["point"]["agents"], found["metric"], found["verdict"]) for found in content["findings"]}
-
-
-def several(count: int, points: int = 4, **changes: Any) -> list[Record]:
-    """Repeats of points of 16, 32, … agents."""
-    return [one for i in range(points) for one in repeats(count, agents=16 * (i + 1), **changes)]
 
 
 def failed(status: str, count: int = 5, **changes: Any) -> list[Record]:
@@ -421,6 +408,43 @@ def test_bursts_of_live_pairs_are_what_is_counted(folder: Path, capsys: pytest.C
         assert speed["p_value"] == p_value
 
 
+def test_pairs_are_those_of_one_pair_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the repeats are numbered: here the second side counts backwards."""
+    records = [
+        record(repeat=repeat, side=side, pair_id=f"run/{pair}", update_cpu_seconds=0.1 * 2**pair)
+        for pair in range(6)
+        for side, repeat in (("new", pair), ("base", 5 - pair))
+    ]
+    assert main(["check", table(folder / "pairs.csv", *records), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["findings"]
+    speed = next(one for one in found if one["metric"] == "throughput")
+    assert (speed["units"], speed["ratio"], speed["interval"]) == ("6 pairs", 1.0, [1.0, 1.0])
+
+
+def test_very_many_bursts_count_in_groups(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The exact test of 1000 would take minutes."""
+    samples = {
+        f"r{repeat}-{side}": "update,phase,burst,update_seconds,update_cpu_seconds\n"
+        + "".join(f"{i},measure,{i},1,{factor * (1 + i % 7 / 100)}\n" for i in range(200))
+        for side, factor in (("new", 1.3), ("base", 1.0))
+        for repeat in range(5)
+    }
+    path = run_folder(folder / "pairs", pair_records(5, 1.3), samples=samples)
+    assert main(["check", path, "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    speed = next(one for one in found if one["metric"] == "throughput")
+    assert speed["units"] == "125 groups of 8 bursts of 5 pairs"
+    assert (speed["p_value"], speed["ratio"]) == (0.5**125, pytest.approx(1 / 1.3))
+
+
+def test_figures_of_any_size(check: Check) -> None:
+    """Their ratio is beyond what a number can hold."""
+    base = [record(repeat=i, update_cpu_seconds=1e-300) for i in range(5)]
+    new = [record(repeat=i, update_cpu_seconds=1e300) for i in range(5)]
+    code, content = check(base, new)
+    assert (code, (16, "throughput", "regressed") in verdicts(content)) == (1, True)
+
+
 def test_a_damaged_samples_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     samples = burst_samples(1, 1.0)
     samples["r0-new"] = samples["r0-new"].replace("1,measure,0,1,1.01", "1,measure,0,1,fast")
@@ -448,6 +472,11 @@ def test_thresholds_of_the_project_and_of_the_command_line(check: Check, folder:
     assert (code, content["policy"]["thresholds"]["throughput"], content["policy"]["alpha"]) == (0, 0.2, 0.03)
 
 
+def test_a_project_file_with_a_byte_order_mark(check: Check, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text('[tool.scaleprof.check]\nthroughput = "50%"', encoding="utf-8-sig")
+    assert check(several(5), several(5, slower=1.3))[0] == 0
+
+
 def test_the_nearest_table_upward_counts(check: Check, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "pyproject.toml").write_text('[tool.scaleprof.check]\nxla_peak = "50%"\n')
     (folder / "deep" / "deeper").mkdir(parents=True)
@@ -461,7 +490,7 @@ BAD_TOML = [
         "[tool.scaleprof.check]\nthruput = 1",
         "thruput: there is no such key: did you mean 'throughput'? known: alpha, xla",
     ),
-    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' would be 500 %: write throughput=5%"),
+    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' would be 500 %: write throughput = \"5%\""),
     ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is no threshold: write a percentage"),
     ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is no threshold: write a percentage"),
     ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' is never passed"),
@@ -524,89 +553,6 @@ def test_bad_input(capsys: pytest.CaptureFixture[str], folder: Path, command: st
     assert captured.err.startswith(f"scaleprof: {said}")
     assert captured.err.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == ["a.csv", "foreign.csv"]
-
-
-HOSTILE = "a|b <img src=x> [red]*_`@joe,\n::error::100%\x07 http://x.y"
-
-
-def hostile_check(folder: Path, capsys: pytest.CaptureFixture[str], form: str) -> str:
-    """A point with a hostile name that ran out of memory, one that got larger, and one that cannot be judged."""
-    base = [record(model=HOSTILE), record(agents=32), *repeats(1, agents=64)]
-    new = [record(model=HOSTILE, status="oom", reason=HOSTILE), record(agents=32, xla_peak_bytes=2_000_000)]
-    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new, *repeats(1, agents=64, slower=3))
-    assert main(["check", *names, "--format", form]) == 1
-    return capsys.readouterr().out
-
-
-def test_github_annotations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = hostile_check(folder, capsys, "github").splitlines()
-    commands = [re.fullmatch(r"::(error|warning|notice) title=([^:,]*)::(.*)", line) for line in lines]
-    assert all(commands)
-    assert [command[1] for command in commands if command] == ["error", "error", "warning", "notice"]
-    assert "100%25" in lines[0]
-    assert "status regressed" in lines[0]
-    assert "32 agents: +100 %25 (threshold 1 %25)" in lines[1]
-    assert "needs 4 repeats" in lines[2]
-    assert "%0A" in lines[3]
-
-
-def test_junit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    suite = ElementTree.fromstring(hostile_check(folder, capsys, "junit"))[0]
-    cases = suite.findall("testcase")
-    assert {name: suite.get(name) for name in ("tests", "failures", "skipped", "errors")} == {
-        "tests": str(len(cases)),
-        "failures": str(len(suite.findall("testcase/failure"))),
-        "skipped": str(len(suite.findall("testcase/skipped"))),
-        "errors": "0",
-    }
-    assert len({(case.get("classname"), case.get("name")) for case in cases}) == len(cases)
-    failures = {(case.get("name"), case[0].get("message")) for case in cases if case.find("failure") is not None}
-    assert ("xla_peak", "regressed: +100 % (threshold 1 %)") in failures
-    assert any("<img src=x>" in str(case.get("classname")) for case in cases)
-
-
-def test_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = hostile_check(folder, capsys, "markdown")
-    assert text.startswith("### Regressed: base → new\n")
-    assert text.index("**2 regressed**") < text.index("**1 inconclusive**") < text.index("<details><summary>")
-    assert text.count("<details>") == text.count("</details>") == 1
-    for markup in ("<img", "@joe", "a|b", "http://", "\x07"):
-        assert markup not in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_table(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(width))
-    text = hostile_check(folder, capsys, "table")
-    assert max(map(len, text.splitlines())) <= width
-    assert "[red]" in text
-    assert "\x07" not in text
-    assert "2 unchanged: --all shows them" in text
-    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
-    assert main(["check", *names]) == 1
-    shown = capsys.readouterr().out
-    assert "p 0.004, corrected 0.004" in " ".join(shown.split())
-    assert main(["check", *names, "--all"]) == 1
-    assert len(capsys.readouterr().out.splitlines()) > len(shown.splitlines())
-
-
-def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
-    assert main(["compare", *names]) == 0
-    captured = capsys.readouterr()
-    assert "regress" not in captured.out
-    assert re.search(
-        r"sable chunkwise, 16 agents +3\.20k +2\.46k +0\.769 +0\.\d+ to 0\.\d+ +5 and 5 repeats", captured.out
-    )
-    assert max(map(len, captured.out.splitlines())) <= 80
-    assert main(["compare", *names, "--format", "markdown"]) == 0
-    assert "| sable chunkwise, 16 agents | throughput | 3.20k | 2.46k | 0.769 |" in capsys.readouterr().out
-    assert main(["compare", *names, "--format", "json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["findings"]) == 8
 
 
 @pytest.mark.parametrize("command", ["check", "compare", "noise", "baseline save", "baseline list"])

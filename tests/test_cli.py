@@ -18,20 +18,13 @@ from scaleprof.cli import main
 from scaleprof.options import DEFAULTS, option_name
 from scenarios import SCENARIOS
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 SWEEP_OPTIONS = [
     *(option_name(name) for name in DEFAULTS),
     *("--set", "--preset", "--device", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
 REPORT_OPTIONS = ["--reference", "--where", "--full", "--columns", "--sort", "--plot", "--markdown", "--json"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every command runs in an empty folder, before a terminal of 80 columns."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
 
 
 def shell(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -21,6 +21,8 @@ from reports.scaling import Fit
 from reports.terminal import print_sections
 from scaleprof.cli import main
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 GOLDEN = Path(__file__).parent / "golden"
 MIB = 2**20
 GIB = 2**30
@@ -92,14 +94,6 @@ def written(path: Path, records: list[Record]) -> str:
     with path.open("w", encoding="utf-8", newline="") as stream:
         write_records(records, stream)
     return path.name
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "dumb")
-    return tmp_path
 
 
 def reported(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -177,6 +171,20 @@ def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Pat
     ]
 
 
+def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    losses = (1.0, math.nan, 0.1, None, 3.0, math.nan, -2.0)
+    records = [point("mat", "dense", 2 + i, policy_loss=loss) for i, loss in enumerate(losses)]
+    name = written(folder / "run.csv", records)
+    for order, first in (
+        ("policy_loss", ["-2.00", "0.100", "1.00", "3.00"]),
+        ("-policy_loss", ["3.00", "1.00", "0.100", "-2.00"]),
+    ):
+        text = reported(capsys, name, "--columns", "policy_loss", "--sort", order)
+        cells = [line.split()[-1] for line in text[text.index("policy_loss") :].splitlines()[2:9]]
+        assert cells[:4] == first
+        assert sorted(cells[4:]) == ["-", "nan", "nan"]
+
+
 def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = [*grow(), point("sable", "chunkwise", 8, policy_loss=math.nan)]
     content = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))
@@ -207,6 +215,7 @@ BAD = {
     "run.csv --where model=sabel": "--where: no record has model=sabel: there is sable, mat",
     "run.csv --where agents=few": "--where: agents=few: column 'agents' holds numbers: give a whole number instead",
     "run.csv --columns agents,xyz": "--columns: there is no column 'xyz': the first line of a run's results.csv",
+    "run.csv --sort -": "--sort: there is no column ''",
     "run.csv --sort -update_second": "--sort: there is no column 'update_second': did you mean update_seconds",
     "run.csv --reference ippo": "--reference: 'ippo' was not measured: there is sable:chunkwise, sable:recurrent",
     "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: there is sable:chunkwise, sable:recurrent",

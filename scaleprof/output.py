@@ -1,0 +1,35 @@
+"""What goes to stdout: to terminals and files of any encoding, and to readers that leave before the end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def replace_what_cannot_be_written() -> None:
+    """An output that is not UTF-8 shows `?` where there is a letter that it does not know."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def write(text: str) -> None:
+    """Write all of `text` to stdout."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Within, a reader of stdout may have had enough (`| head`): the rest is not written, and what follows is done."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains about it at its end
+    except SystemExit as end:  # so rich says the same, having done that
+        if end.code != 1:
+            raise
