@@ -51,8 +51,8 @@ def read_records(path_or_stream: str | os.PathLike[str] | TextIO) -> list[Record
     """
     name, stream = _named_stream(path_or_stream)
     rows = _rows(csv.reader(stream, strict=True), name)
-    header = next(rows, (1, []))[1]
-    _check_header(header, name)
+    row, header = next(((row, cells) for row, cells in rows if cells), (1, []))
+    _check_header(header, row, name)
     return [_record(cells, header, f"{name}, row {row}") for row, cells in rows if cells]
 
 
@@ -101,21 +101,21 @@ def _rows(reader: Iterator[list[str]], name: str) -> Iterator[tuple[int, list[st
         yield row, cells
 
 
-def _check_header(header: list[str], name: str) -> None:
+def _check_header(header: list[str], row: int, name: str) -> None:
     if not header:
         raise ValueError(f"{name}: the file is empty; a results file starts with a row of column names")
     if "schema_version" not in header:
         separator = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
         if separator is not None and "schema_version" in header[0].split(separator):
-            raise ValueError(f"{name}, row 1: cells are separated by {separator!r}; save the file with commas")
+            raise ValueError(f"{name}, row {row}: cells are separated by {separator!r}; save the file with commas")
         raise ValueError(
-            f"{name}, row 1: no column 'schema_version', so this is not a scaleprof results file; "
+            f"{name}, row {row}: no column 'schema_version', so this is not a scaleprof results file; "
             "check which file was given"
         )
     seen: set[str] = set()
     for column in header:
         if column in seen and column in _COLUMN_OF:
-            raise ValueError(f"{name}, row 1, column '{column}': stands there twice; remove one of the two")
+            raise ValueError(f"{name}, row {row}, column '{column}': stands there twice; remove one of the two")
         seen.add(column)
 
 

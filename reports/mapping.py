@@ -41,6 +41,7 @@ def _columns() -> tuple[Column, ...]:
 
 COLUMNS: tuple[Column, ...] = _columns()
 
+_TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -101,12 +102,14 @@ def _checked(column: Column, value: object, source: str) -> Value:
     """`value` as the type of `column`; a whole number is fine where a number belongs, nothing else is converted."""
     if value is None and column.optional:
         return None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
+        raise ValueError(f"{source}: '{column.name}' is a number of {len(str(abs(value)))} digits; correct the value")
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if column.kind is str and isinstance(value, str):
-        return value
+        return value.encode(errors="replace").decode()  # half a surrogate pair can be written nowhere
     unknown = " (or null if it is not known)" if column.optional else ""
     raise ValueError(
         f"{source}: '{column.name}' is {value!r}; {_WANTED[column.kind]}{unknown} belongs here, so correct the value"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,14 @@ class Run:
         if not record.files or Path(record.files).name != record.files or not path.is_file():
             return []
         with io.StringIO(_text(path), newline="") as stream:
-            return list(csv.DictReader(stream))
+            try:
+                return list(csv.DictReader(stream))
+            except csv.Error as error:
+                raise ValueError(f"{path}: not valid CSV ({error}); correct or delete the file") from error
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """Read a run directory, or the CSV file of one.
+    """Read a run directory, a folder with its results.csv alone (a baseline), or the CSV file.
 
     A last line of records.jsonl that was torn off while it was being written is left out: its point never finished.
 
@@ -55,15 +59,19 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             is one line that names file, row or line, and remedy.
     """
     path = Path(path)
-    if path.is_dir():
-        lines = path / "records.jsonl"
-        if not lines.is_file():
-            raise ValueError(f"{path} is not a run: it has no records.jsonl")
-        records = latest_records(_read_lines(lines))
-        return Run(path.resolve().name, path, tuple(records), tuple(_environments(path)))
-    if not path.exists():
-        raise ValueError(f"{path} does not exist: name a run directory or its results.csv")
-    return Run(path.stem, path, tuple(read_records(path)))
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if not is_folder:
+        return Run(path.stem, path, tuple(read_records(path)))
+    lines, table = path / "records.jsonl", path / "results.csv"
+    if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
+        raise ValueError(f"{path} is not a run: it has no records.jsonl")
+    records = latest_records(_read_lines(lines)) if lines.is_file() else read_records(table)
+    return Run(path.resolve().name, path, tuple(records), tuple(_environments(path)))
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -83,27 +91,26 @@ def _environments(path: Path) -> Iterable[dict[str, Any]]:
     ]
     for file in names:
         if file.is_file():
-            try:
-                content = json.loads(_text(file))
-            except json.JSONDecodeError:
-                content = None
-            if not isinstance(content, dict):
-                raise ValueError(f"{file} is not a JSON object: the file was edited or damaged")
-            yield content
+            yield _json_object(_text(file), str(file))
 
 
 def _read_lines(path: Path) -> list[Record]:
     *lines, _ = _text(path).split("\n")
     records = []
     for number, line in enumerate(lines, start=1):
-        try:
-            mapping = json.loads(line)
-        except json.JSONDecodeError:
-            mapping = None
-        if not isinstance(mapping, dict):
-            raise ValueError(f"{path}, line {number} is not a JSON object: the file was edited or damaged")
-        records.append(record_from_mapping(mapping, source=f"{path}, line {number}"))
+        source = f"{path}, line {number}"
+        records.append(record_from_mapping(_json_object(line, source), source=source))
     return records
+
+
+def _json_object(text: str, source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested a thousand times
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"{source} is not a JSON object: the file was edited or damaged")
+    return content
 
 
 def _text(path: Path) -> str:

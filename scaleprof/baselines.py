@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from reports.comparability import what_matters, without_paths
-from reports.csv_file import read_records
 from reports.record import Record, point_key
 from reports.run import Run, load_run
 from scaleprof.errors import UserError
@@ -59,8 +58,6 @@ def newest_run(folder: Path) -> Path:
 def load_any(path: Path) -> Run:
     """A run directory, a CSV file, or the folder of a baseline; raises `UserError` saying what is wrong and where."""
     try:
-        if path.is_dir() and not (path / "records.jsonl").exists() and (path / "results.csv").exists():
-            return _load_baseline(path)
         return load_run(path)
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -73,7 +70,7 @@ def load(name: str, folder: Path) -> Run:
         known = ", ".join(one.name for one in _folders(folder))
         hint = f"known: {known}" if known else "none is saved; save one with 'scaleprof baseline save NAME RUN'"
         raise UserError(f"--baseline: there is no baseline '{name}' in {path.parent}: {hint}")
-    return load_any(path)
+    return dataclasses.replace(load_any(path), name=f"baseline {name}")
 
 
 def saved(folder: Path) -> list[Baseline]:
@@ -162,25 +159,6 @@ def _distinct(run: Run) -> list[dict[str, Any]]:
 
 def _names() -> itertools.chain[str]:
     return itertools.chain(["environment.json"], (f"environment-{number}.json" for number in itertools.count(2)))
-
-
-def _load_baseline(path: Path) -> Run:
-    environments = []
-    for name in _names():
-        file = path / name
-        if not file.exists():
-            break
-        try:
-            content = json.loads(file.read_bytes())
-        except OSError as error:
-            raise ValueError(f"{file}: cannot be read ({error.strerror}); check the file") from error
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
-            raise ValueError(f"{file} is not a JSON object: the file was edited or damaged, so save the baseline again")
-        environments.append(content)
-    records = read_records(path / "results.csv")
-    return Run(f"baseline {path.resolve().name}", path, tuple(records), tuple(environments))
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,6 +22,13 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def write_data(text: str) -> None:
+    """Write all of `text` to stdout as a file would hold it: in UTF-8, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.flush()
+
+
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
     """Within, a reader of stdout may have had enough (`| head`): the rest is not written, and what follows is done."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shlex
-import sys
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -19,7 +18,7 @@ from scaleprof.grid import Point
 from scaleprof.launching import Machine
 from scaleprof.machine import differences, look_at_machine
 from scaleprof.options import SweepPlan
-from scaleprof.output import reader_may_leave
+from scaleprof.output import reader_may_leave, write_data
 from scaleprof.progress import Progress
 from scaleprof.resuming import RETRYABLE, check_platform, left_of, plan_again
 from scaleprof.runner import SweepInterruptedError, sweep
@@ -157,8 +156,7 @@ def write_csv(csv: str | None, text: str) -> None:
     """Copy the results to where `--csv` says."""
     try:
         if csv == "-":
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            write_data(text)
         elif csv is not None:
             Path(csv).write_text(text, encoding="utf-8", newline="")
     except BrokenPipeError:

@@ -107,6 +107,13 @@ def test_reads_a_path_with_byte_order_mark_and_blank_lines(tmp_path: Path) -> No
     assert read_records(path) == read_records(str(path)) == [record]
 
 
+def test_blank_lines_before_the_header(tmp_path: Path) -> None:
+    record = Record(model="sable", agents=3)
+    assert _read("\n\n" + _text_of(record)) == [record]
+    with pytest.raises(ValueError, match=r"row 3: no column 'schema_version', so this is not a scaleprof results file"):
+        _read("\n\nname,price\n")
+
+
 def test_a_file_with_a_header_only_holds_no_records() -> None:
     assert _read(_text_of()) == []
 
@@ -229,6 +236,8 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
         "fast",
         "line 3: 'act_seconds' is 'fast'; a number (or null if it is not known) belongs here, so correct the value",
     ),
+    ("agents", 10**400, "line 3: 'agents' is a number of 401 digits; correct the value"),
+    ("act_seconds", -(10**400), "line 3: 'act_seconds' is a number of 401 digits; correct the value"),
     ("schema_version", "1", "line 3: 'schema_version' is '1'; it must be a whole number from 1 on"),
 ]
 
@@ -240,6 +249,12 @@ def test_mappings_are_checked_as_strictly(name: str, value: object, message: str
     with pytest.raises(ValueError, match=r"^line 3") as caught:
         record_from_mapping(mapping, source="line 3")
     assert str(caught.value) == message
+
+
+def test_half_a_surrogate_pair_becomes_a_mark() -> None:
+    """JSON can hold one; no file and no terminal can."""
+    mapping = dict(record_to_mapping(Record())) | json.loads('{"reason": "no \\ud800 luck"}')
+    assert record_from_mapping(mapping).reason == "no ? luck"
 
 
 def test_a_mapping_without_schema_is_no_record() -> None:

@@ -55,8 +55,43 @@ def test_a_table_alone(tmp_path: Path) -> None:
     assert run.samples(OK) == []
 
 
+def test_the_folder_of_a_baseline(tmp_path: Path) -> None:
+    with (tmp_path / "results.csv").open("w", newline="") as stream:
+        write_records([OK], stream)
+    (tmp_path / "environment.json").write_text('{"cpu": "Abacus 3"}')
+    run = load_run(tmp_path)
+    assert (run.name, run.records, run.environments) == (tmp_path.name, (OK,), ({"cpu": "Abacus 3"},))
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(ValueError, match=r"is not a run: it has no records.jsonl"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f'{{"agents": {"9" * 5000}}}', "3"], ids=["nested", "digits", "3"])
+def test_lines_that_no_sweep_wrote(tmp_path: Path, text: str) -> None:
+    write_run(tmp_path, OK)
+    lines, environment = tmp_path / "records.jsonl", tmp_path / "environment.json"
+    environment.write_text(text)
+    with pytest.raises(ValueError, match=r"environment.json is not a JSON object: the file was edited or damaged$"):
+        load_run(tmp_path)
+    lines.write_text(f"{lines.read_text()}{text}\n")
+    with pytest.raises(
+        ValueError, match=r"records.jsonl, line 2 is not a JSON object: the file was edited or damaged$"
+    ):
+        load_run(tmp_path)
+
+
+def test_samples_that_are_no_table(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path, OK))
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "0000-sable.csv").write_text("update\n" + "9" * 200_000)
+    with pytest.raises(ValueError, match=r"0000-sable.csv: not valid CSV \(field larger than field limit"):
+        run.samples(OK)
+
+
 def test_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is not a run: it has no records.jsonl"):
         load_run(tmp_path)
     with pytest.raises(ValueError, match=r"nowhere does not exist: name a run directory or its results.csv"):
         load_run(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"a: cannot be read \(File name too long\); check the path"):
+        load_run(tmp_path / ("a" * 300))
