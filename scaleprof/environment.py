@@ -17,8 +17,8 @@ from scaleprof.probes import host
 from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
-VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD")
-PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "TF_", "XLA_")
+VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR", "TF_XLA_FLAGS")
+PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "XLA_")
 """Variables that a figure may depend on, whoever set them."""
 
 
