@@ -120,10 +120,13 @@ def as_toml(noise: Noise) -> str:
     lines.append(f"# {shown(f'scaleprof noise: {noise.source}{made_on}')}")
     for one in noise.metrics:
         if one.threshold is None:
-            count = f"{one.points} point{'' if one.points == 1 else 's'}"
-            few = f"undisturbed figures of {count} are too few" if one.points else "no figures to compare"
-            few = few if one.points < LEAST_POINTS else "too noisy to judge"
-            lines.append(f"# {one.metric.name}: {few}")
+            if not one.points:
+                why = "no point has undisturbed figures on both sides"
+            elif one.points < LEAST_POINTS:
+                why = f"undisturbed figures of {one.points} point{'s' * (one.points > 1)} are too few"
+            else:
+                why = "too noisy to judge"
+            lines.append(f"# {one.metric.name}: {why}")
         else:
             lines.append(f'{one.metric.name} = "{one.threshold * 100:g}%"')
     return "\n".join(lines) + "\n"
