@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import statistics
@@ -33,6 +34,7 @@ from reports.curves import (
     memory_limits,
     slices,
 )
+from reports.files import write_whole
 from reports.look import DASHES, FAILURES, MARKERS, colour_of
 from reports.pivot import Point
 from reports.record import Record
@@ -71,7 +73,8 @@ def write_figure(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
     """Draw `runs` into the file `path`; its ending says what: `.png` (160 dpi) or `.svg`. Equal runs give equal files.
 
     Raises:
-        ValueError: another ending, nothing that was measured to draw, or a file that cannot be written.
+        ValueError: another ending, nothing that was measured to draw, or a file that cannot be written. What was there
+            stays.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
@@ -81,10 +84,12 @@ def write_figure(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         figure = draw(runs)
         metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-        try:
-            figure.savefig(path, format=kind, dpi=DPI, metadata=metadata)
-        except OSError as error:
-            raise ValueError(f"{path}: cannot be written ({error.strerror}); check the path") from error
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=DPI, metadata=metadata)
+    try:
+        write_whole(path, drawn.getvalue())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror}); check the path") from error
 
 
 def _defaults() -> dict[Any, Any]:

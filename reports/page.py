@@ -15,7 +15,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from reports.csv_file import write_records
@@ -32,6 +31,7 @@ from reports.curves import (
     run_names,
     slices,
 )
+from reports.files import write_whole
 from reports.look import COLOURS, DASHES, FAILURES, MARKERS, ON_DARK
 from reports.mapping import COLUMNS, Value, record_to_mapping
 from reports.pivot import make_pivot, varying_axes
@@ -63,11 +63,11 @@ def write_page(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
     """Write the page of `runs` to the file `path`. Equal runs give equal files.
 
     Raises:
-        ValueError: there is no record in `runs`, or the file cannot be written.
+        ValueError: there is no record in `runs`, or the file cannot be written; what was there stays.
     """
     text = make_page(runs)
     try:
-        Path(path).write_bytes(text.encode("utf-8", "replace"))
+        write_whole(path, text.encode("utf-8", "replace"))
     except OSError as error:
         raise ValueError(f"{os.fspath(path)}: cannot be written ({error.strerror}); check the path") from error
 

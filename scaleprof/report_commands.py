@@ -171,13 +171,16 @@ def _print(asked: _Asked, *, plot: bool) -> None:
 
 
 def _write_files(asked: _Asked, *, png: Path | None, svg: Path | None, html: Path | None) -> None:
-    """The pictures and the page that were asked for; what is wrong with a name is said before anything is written."""
+    """The pictures and the page that were asked for; what is wrong with a name or its folder is said before any."""
+    from scaleprof.targets import check_target
+
     named = {"--png": png, "--svg": svg, "--html": html}
     given = {option: path for option, path in named.items() if path is not None}
     for option, path in given.items():
         ending = option.replace("--", ".")
         if path.suffix.lower() != ending:
             raise UserError(f"{option}: '{path}' does not end in {ending}: name the file so")
+        check_target(option, path)
     shown = [replace(run, records=tuple(part)) for run, part in zip(asked.runs, asked.parts, strict=True)]
     for option, path in given.items():
         with _said(option):

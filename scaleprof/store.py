@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.csv_file import write_records
+from reports.files import PART, write_whole
 from reports.mapping import record_to_mapping
 from reports.record import Record
 from reports.run import load_run, record_key
@@ -54,8 +55,8 @@ class RunDirectory:
                 run = cls(path, take_lock(path))
                 stack.callback(run.close)
                 check_free(path)  # now that nobody else can make a run here
-                _replace(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}))
-                _replace(path / "environment.json", as_json(environment))
+                write_whole(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}).encode())
+                write_whole(path / "environment.json", as_json(environment).encode())
                 run._complete()
                 stack.pop_all()
         except OSError as error:
@@ -103,7 +104,7 @@ class RunDirectory:
         names = itertools.chain(["environment"], (f"environment-{number}" for number in itertools.count(2)))
         path = next(path for path in (self.path / f"{name}.json" for name in names) if not path.exists())
         try:
-            _replace(path, as_json(environment))
+            write_whole(path, as_json(environment).encode())
         except OSError as error:
             raise self._cannot_write(error) from None
 
@@ -117,7 +118,7 @@ class RunDirectory:
         try:
             _append(self.path / "records.jsonl", line.encode())
             self._records[record_key(record)] = record
-            _replace(self.path / "results.csv", csv_text(self.records))
+            write_whole(self.path / "results.csv", csv_text(self.records).encode())
         except OSError as error:
             raise self._cannot_write(error) from None
 
@@ -156,7 +157,7 @@ class RunDirectory:
         path = self.path / folder / f"{name}.csv"
         try:
             if rows:
-                _replace(path, _table_text(header, rows))
+                write_whole(path, _table_text(header, rows).encode())
             else:
                 path.unlink(missing_ok=True)
         except OSError as error:
@@ -176,7 +177,7 @@ class RunDirectory:
         for folder in ("logs", "samples", "timelines"):
             (self.path / folder).mkdir(exist_ok=True)
         (self.path / "records.jsonl").touch()
-        _replace(self.path / "results.csv", csv_text(self.records))
+        write_whole(self.path / "results.csv", csv_text(self.records).encode())
 
     def _cannot_write(self, error: OSError) -> UserError:
         count = f"{len(self._records)} point{'' if len(self._records) == 1 else 's'}"
@@ -195,7 +196,7 @@ def check_free(path: Path) -> None:
         raise UserError(f"--out: {path} is a file: name a folder")
 
 
-BEFORE_THE_MANIFEST = (LOCK, "manifest.json.part")
+BEFORE_THE_MANIFEST = (LOCK, f"manifest.json{PART}")
 """All that a sweep leaves that died before its folder was a run."""
 
 
@@ -280,17 +281,3 @@ def _cut_torn_line(path: Path) -> None:
         with path.open("r+b") as stream:
             stream.truncate(whole)
             os.fsync(stream.fileno())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a whole file so that a reader sees the old one or the new one, never a part."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

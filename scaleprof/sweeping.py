@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from reports.files import write_whole
 from reports.terminal import render_grid, render_summary
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.grid import Point
@@ -23,6 +24,7 @@ from scaleprof.progress import Progress
 from scaleprof.resuming import RETRYABLE, check_platform, left_of, plan_again
 from scaleprof.runner import SweepInterruptedError, sweep
 from scaleprof.store import RunDirectory, check_free, csv_text, load_records
+from scaleprof.targets import check_target
 
 SOME_FAILED = 3
 
@@ -143,22 +145,17 @@ def default_folder(scenario: str) -> Path:
 
 def check_csv(csv: str | None) -> None:
     """Raise `UserError` before anything runs if the CSV could not be written at the end."""
-    if csv is None or csv == "-":
-        return
-    path = Path(csv)
-    if path.is_dir():
-        raise UserError(f"--csv: {csv} is a folder: name a file, or - for stdout")
-    if not path.parent.is_dir():
-        raise UserError(f"--csv: there is no folder {path.parent}: make it first, or name another file")
+    if csv is not None and csv != "-":
+        check_target("--csv", Path(csv), instead="name a file, or - for stdout")
 
 
 def write_csv(csv: str | None, text: str) -> None:
-    """Copy the results to where `--csv` says."""
+    """Copy the results to where `--csv` says; raises `UserError` where that fails, and what was there stays."""
     try:
         if csv == "-":
             write_data(text)
         elif csv is not None:
-            Path(csv).write_text(text, encoding="utf-8", newline="")
+            write_whole(csv, text.encode())
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,19 +43,63 @@ def test_pictures_and_page(table: Path, capsys: pytest.CaptureFixture[str]) -> N
         (["--png", "a.svg"], "--png: 'a.svg' does not end in .png: name the file so"),
         (["--svg", "ok.svg", "--html", "page"], "--html: 'page' does not end in .html: name the file so"),
         (
-            ["--html", "none/a.html"],
-            "--html: none/a.html: cannot be written (No such file or directory); check the path",
+            ["--png", "ok.png", "--html", "none/a.html"],
+            "--html: there is no folder none: make it first, or name another file",
         ),
+        (["--svg", "ok.svg", "--png", "folder.png"], "--png: folder.png is a folder: name a file"),
     ],
 )
 def test_what_cannot_be_written(
     options: list[str], message: str, table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(table.parent)
+    Path("folder.png").mkdir()
     assert main(["report", str(table), *options]) == 2
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"scaleprof: {message}\n")
-    assert [path.name for path in table.parent.iterdir()] == ["results.csv"]
+    assert sorted(path.name for path in table.parent.iterdir()) == ["folder.png", "results.csv"]
+
+
+def test_a_folder_that_takes_nothing(
+    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != table.parent)
+    assert main(["report", str(table), "--png", str(table.with_suffix(".png"))]) == 2
+    expected = f"scaleprof: --png: nothing can be written to the folder {table.parent}: name another file\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file grows beyond 2 kB, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("report {table} --png a.png", "--png: a.png: cannot be written (File too large); check the path"),
+        ("report {table} --svg a.svg", "--svg: a.svg: cannot be written (File too large); check the path"),
+        ("report {table} --html a.html", "--html: a.html: cannot be written (File too large); check the path"),
+        ("export {table} --csv a.csv", "--csv: cannot write a.csv: File too large"),
+    ],
+)
+def test_a_full_disk_leaves_what_was_there(
+    command: str, message: str, table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(table.parent)
+    words = command.format(table=table).split()
+    Path(words[-1]).write_text("old")
+    with small_files():
+        assert main(words) == 2
+    assert capsys.readouterr() == ("", f"scaleprof: {message}\n")
+    assert Path(words[-1]).read_text() == "old"
+    assert sorted(path.name for path in table.parent.iterdir()) == sorted([words[-1], "results.csv"])
 
 
 def test_a_sweep_of_which_nothing_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

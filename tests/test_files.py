@@ -1,0 +1,81 @@
+"""Files that reports write: the old one or the new one, and nothing beside it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from reports.files import replaceable, write_whole
+
+
+def test_a_new_file_and_one_in_place_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    for content in (b"first\r\n", b"x"):
+        write_whole(file, content)
+        assert file.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_what_was_there_stays(failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"old")
+
+    def fsync(descriptor: int) -> None:
+        assert Path(os.readlink(f"/proc/self/fd/{descriptor}")).read_bytes() == b"new"
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(type(failure)):
+        write_whole(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_links_and_permissions_stay(tmp_path: Path) -> None:
+    file, link = tmp_path / "kept" / "a.csv", tmp_path / "latest.csv"
+    file.parent.mkdir()
+    file.write_bytes(b"old")
+    file.chmod(0o604)
+    link.symlink_to("kept/a.csv")
+    write_whole(link, b"new")
+    assert link.is_symlink()
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"new", 0o604)
+    assert [path.name for path in file.parent.iterdir()] == ["a.csv"]
+
+
+def test_a_pipe_is_written_through(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    found = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_whole(pipe, b"through")
+    reader.join(10)
+    assert found == [b"through"]
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+def test_standard_output_is_written_through(name: str, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    code = f"from reports.files import write_whole; write_whole({name!r}, b'through')"
+    with (tmp_path / "out").open("wb") as out:
+        inode = os.fstat(out.fileno()).st_ino
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=out)
+    assert (tmp_path / "out").read_bytes() == b"through"
+    assert (tmp_path / "out").stat().st_ino == inode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).symlink_to(other)
+    assert replaceable(tmp_path / "b") is not None
+    assert replaceable(tmp_path) is None
