@@ -43,6 +43,8 @@ COLUMNS: tuple[Column, ...] = _columns()
 
 _TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "a text"}
+_AT_LEAST_ONE = ("agents", "seq_len", "envs")
+"""Sizes of a point, without which there is none: charts take their logarithms."""
 
 
 def record_to_mapping(record: Record) -> dict[str, Value]:
@@ -65,8 +67,9 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
         source: what an error names as the origin, for example `records.jsonl, line 3`.
 
     Raises:
-        ValueError: no or a newer schema_version, a missing field, a value of the wrong type, an unknown status. The
-            message is one line that names source and field and says what to do.
+        ValueError: no or a newer schema_version, a missing field, a value of the wrong type, fewer than one agent,
+            timestep or environment, an unknown status. The message is one line that names source and field and says
+            what to do.
     """
     version = _schema_version(mapping, source)
     values: dict[str, typing.Any] = {}
@@ -107,6 +110,10 @@ def _checked(column: Column, value: object, source: str) -> Value:
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
+        if value < 1 and column.name in _AT_LEAST_ONE:
+            raise ValueError(
+                f"{source}: '{column.name}' is {value}; a whole number from 1 on belongs here, so correct the value"
+            )
         return value
     if column.kind is str and isinstance(value, str):
         return value.encode(errors="replace").decode()  # half a surrogate pair can be written nowhere

@@ -27,6 +27,7 @@ from reports import (
 )
 from reports.mapping import COLUMNS
 
+RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
 OF_KIND: dict[type, st.SearchStrategy[Any]] = {int: st.integers(-(10**30), 10**30), float: st.floats(), str: TEXTS}
 
@@ -37,6 +38,7 @@ def _records() -> st.SearchStrategy[Record]:
     }
     fields["schema_version"] = st.just(SCHEMA_VERSION)
     fields["status"] = st.sampled_from(STATUSES)
+    fields |= dict.fromkeys(("agents", "seq_len", "envs"), st.integers(1, 10**30))
     return st.builds(Record, **fields)
 
 
@@ -52,14 +54,14 @@ def _read(text: str) -> list[Record]:
 
 def _with_cell(name: str, cell: str) -> str:
     """A file of one record in which one cell is replaced."""
-    header, row = _text_of(Record()).splitlines()
+    header, row = _text_of(RECORD).splitlines()
     cells = row.split(",")
     cells[FIELD_NAMES.index(name)] = cell
     return f"{header}\n{','.join(cells)}\n"
 
 
 def _changed_header(change: Callable[[list[str], list[str]], None]) -> str:
-    header, row = (line.split(",") for line in _text_of(Record()).splitlines())
+    header, row = (line.split(",") for line in _text_of(RECORD).splitlines())
     change(header, row)
     return f"{','.join(header)}\n{','.join(row)}\n"
 
@@ -79,7 +81,7 @@ def test_json_round_trip_is_exact(record: Record) -> None:
 
 
 def test_columns_are_the_fields_in_order_and_unknown_is_empty() -> None:
-    header, row = _text_of(Record(agents=16, update_seconds=0.1, device_peak_bytes=None)).splitlines()
+    header, row = _text_of(dataclasses.replace(RECORD, update_seconds=0.1)).splitlines()
     cells = dict(zip(header.split(","), row.split(","), strict=True))
     assert tuple(cells) == FIELD_NAMES
     assert (cells["agents"], cells["update_seconds"], cells["device_peak_bytes"]) == ("16", "0.1", "")
@@ -87,7 +89,7 @@ def test_columns_are_the_fields_in_order_and_unknown_is_empty() -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "'"])
 def test_text_that_a_spreadsheet_would_run_is_guarded(start: str) -> None:
-    record = Record(reason=f"{start}1+2")
+    record = dataclasses.replace(RECORD, reason=f"{start}1+2")
     assert f"'{start}1+2" in _text_of(record)
     assert _read(_text_of(record)) == [record]
 
@@ -97,12 +99,12 @@ def test_an_apostrophe_that_guards_nothing_stays() -> None:
 
 
 def test_negative_numbers_are_not_guarded() -> None:
-    assert ",-0.5," in _text_of(Record(policy_loss=-0.5))
+    assert ",-0.5," in _text_of(dataclasses.replace(RECORD, policy_loss=-0.5))
 
 
 def test_reads_a_path_with_byte_order_mark_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    record = Record(model="sable", agents=3)
+    record = dataclasses.replace(RECORD, model="sable")
     path.write_bytes(b"\xef\xbb\xbf" + _text_of(record).replace("\n", "\r\n").encode() + b"\r\n")
     assert read_records(path) == read_records(str(path)) == [record]
 
@@ -123,7 +125,7 @@ def test_columns_of_others_are_ignored() -> None:
         header.append("my note")
         row.append("looks fine")
 
-    assert _read(_changed_header(add)) == [Record()]
+    assert _read(_changed_header(add)) == [RECORD]
 
 
 def test_an_older_schema_may_lack_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,17 +188,21 @@ FAULTS = {
         _with_cell("update_seconds", "1_0"),
         "the input, row 2, column 'update_seconds': '1_0'; a number or an empty cell belongs here, so correct the cell",
     ),
+    "no agents": (
+        _with_cell("agents", "0"),
+        "the input, row 2: 'agents' is 0; a whole number from 1 on belongs here, so correct the value",
+    ),
     "unknown status": (
         _with_cell("status", "fine"),
         f"the input, row 2: status 'fine' is none of {', '.join(STATUSES)}; correct the value or remove this record",
     ),
     "row cut off": (
-        _text_of(Record()) + "1,run,2026\n",
+        _text_of(RECORD) + "1,run,2026\n",
         f"the input, row 3: has 3 cells where the header has {len(FIELD_NAMES)}; "
         "the row is cut off or was edited, so delete or correct it",
     ),
     "open quote": (
-        _text_of(Record()) + '1,"run',
+        _text_of(RECORD) + '1,"run',
         "the input, row 3: not valid CSV (unexpected end of data); correct or delete this row",
     ),
 }
@@ -218,7 +224,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_named_in_files_and_streams(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
-    path.write_bytes(_text_of(Record(reason="x")).encode() + b"\xe9\n")
+    path.write_bytes(_text_of(RECORD).encode() + b"\xe9\n")
     with pytest.raises(ValueError, match=r"latin\.csv, row 3: not UTF-8 text; save the file as CSV in UTF-8"):
         read_records(path)
     with path.open(encoding="utf-8", newline="") as stream, pytest.raises(ValueError, match=r"latin\.csv, row \d: not"):
@@ -230,6 +236,9 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
     ("agents", 16.0, "line 3: 'agents' is 16.0; a whole number belongs here, so correct the value"),
     ("agents", True, "line 3: 'agents' is True; a whole number belongs here, so correct the value"),
     ("agents", None, "line 3: 'agents' is None; a whole number belongs here, so correct the value"),
+    ("agents", 0, "line 3: 'agents' is 0; a whole number from 1 on belongs here, so correct the value"),
+    ("seq_len", -8, "line 3: 'seq_len' is -8; a whole number from 1 on belongs here, so correct the value"),
+    ("envs", 0, "line 3: 'envs' is 0; a whole number from 1 on belongs here, so correct the value"),
     ("model", 3, "line 3: 'model' is 3; a text belongs here, so correct the value"),
     (
         "act_seconds",
@@ -244,7 +253,7 @@ WRONG_VALUES: list[tuple[str, object, str]] = [
 
 @pytest.mark.parametrize(("name", "value", "message"), WRONG_VALUES)
 def test_mappings_are_checked_as_strictly(name: str, value: object, message: str) -> None:
-    mapping: dict[str, object] = dict(record_to_mapping(Record()))
+    mapping: dict[str, object] = dict(record_to_mapping(RECORD))
     mapping[name] = value
     with pytest.raises(ValueError, match=r"^line 3") as caught:
         record_from_mapping(mapping, source="line 3")
@@ -263,9 +272,9 @@ def test_a_mapping_without_schema_is_no_record() -> None:
 
 
 def test_a_whole_number_is_a_number_and_unknown_names_are_ignored() -> None:
-    mapping = {**record_to_mapping(Record()), "act_seconds": 2, "note": [1]}
+    mapping = {**record_to_mapping(RECORD), "act_seconds": 2, "note": [1]}
     record = record_from_mapping(mapping)
-    assert record == dataclasses.replace(Record(), act_seconds=2.0)
+    assert record == dataclasses.replace(RECORD, act_seconds=2.0)
     assert isinstance(record.act_seconds, float)
 
 

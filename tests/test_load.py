@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -14,11 +15,14 @@ import scaleprof
 from reports import FIELD_NAMES, Record, write_records
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "reports.md"
+SIZE: dict[str, Any] = {"seq_len": 8, "envs": 4}
 RECORDS = [
-    Record(model="sable", mode="chunkwise", agents=agents, status="ok", update_seconds=agents / 8, repeat=repeat)
+    Record(
+        **SIZE, model="sable", mode="chunkwise", agents=agents, status="ok", update_seconds=agents / 8, repeat=repeat
+    )
     for agents in (16, 128)
     for repeat in (0, 1)
-] + [Record(model="mat", mode="dense", agents=128, status="oom", reason="no, not 'enough'\nmemory")]
+] + [Record(**SIZE, model="mat", mode="dense", agents=128, status="oom", reason="no, not 'enough'\nmemory")]
 
 
 @pytest.fixture

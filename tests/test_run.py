@@ -10,7 +10,17 @@ import pytest
 
 from reports import Record, load_run, record_to_mapping, write_records
 
-OK = Record(run_id="r", scenario="neom", model="sable", mode="chunkwise", agents=4, status="ok", files="0000-sable")
+OK = Record(
+    run_id="r",
+    scenario="neom",
+    model="sable",
+    mode="chunkwise",
+    agents=4,
+    seq_len=8,
+    envs=2,
+    status="ok",
+    files="0000-sable",
+)
 
 
 def write_run(folder: Path, *records: Record) -> Path:

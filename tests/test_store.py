@@ -25,10 +25,11 @@ from scaleprof.store import SCHEMA, RunDirectory, check_free, csv_text, load_rec
 
 MANIFEST = {"points": 2, "options": {"agents": "2,3"}}
 ENVIRONMENT = {"python": "3.11.7", "git": None}
+GRID: dict[str, Any] = {"run_id": "r", "scenario": "neom", "seq_len": 8, "envs": 4}
 RECORDS = [
-    Record(run_id="r", scenario="neom", model="sable", mode="chunkwise", agents=2, status="ok", update_seconds=0.1),
-    Record(run_id="r", scenario="neom", model="mat", agents=3, status="oom", reason='needs 3 GiB, "much"\nmore µ'),
-    Record(run_id="r", scenario="neom", model="mat", agents=4, status="ok", entropy=math.inf, seed=2**32 - 1),
+    Record(**GRID, model="sable", mode="chunkwise", agents=2, status="ok", update_seconds=0.1),
+    Record(**GRID, model="mat", agents=3, status="oom", reason='needs 3 GiB, "much"\nmore µ'),
+    Record(**GRID, model="mat", agents=4, status="ok", entropy=math.inf, seed=2**32 - 1),
 ]
 
 
