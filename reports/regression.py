@@ -38,7 +38,7 @@ from reports.permutation import (
 )
 from reports.policy import METRICS, Metric, Policy, Source
 from reports.record import POINT_FIELDS, Record
-from reports.run import Run, record_key
+from reports.run import Run, latest_of_each_run
 
 REGRESSED, IMPROVED, UNCHANGED = "regressed", "improved", "unchanged"
 INCONCLUSIVE, NOT_COMPARABLE, NEW = "inconclusive", "not comparable", "new"
@@ -285,9 +285,8 @@ def _key(record: Record) -> Key:
 
 def _points(records: Iterable[Record]) -> dict[Key, _Side]:
     """The repeats of every point that was tried. Of two rows of the same repeat of one run the last one counts."""
-    rows = {(record.run_id, *record_key(record)): record for record in records}
     points: dict[Key, list[Record]] = {}
-    for record in rows.values():
+    for record in latest_of_each_run(records):
         if record.status not in _NOT_TRIED:
             points.setdefault(_key(record), []).append(record)
     return {key: _Side(tuple(repeats)) for key, repeats in points.items()}

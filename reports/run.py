@@ -26,7 +26,7 @@ class Run:
     path: Path
     """As it was given: a folder or a CSV file."""
     records: tuple[Record, ...]
-    """Of a run directory, the last record of every repeat of a point, at the place of the first."""
+    """The last record of every repeat of a point, at the place of the first; in a CSV file, of every run in it."""
     environments: tuple[dict[str, Any], ...] = ()
     """Where it was carried out: when it began, and each time it was resumed. Empty for a CSV file."""
 
@@ -66,11 +66,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if not is_folder:
-        return Run(path.stem, path, tuple(read_records(path)))
+        return Run(path.stem, path, tuple(latest_of_each_run(read_records(path))))
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
-    records = latest_records(_read_lines(lines)) if lines.is_file() else read_records(table)
+    records = latest_records(_read_lines(lines)) if lines.is_file() else latest_of_each_run(read_records(table))
     return Run(path.resolve().name, path, tuple(records), tuple(_environments(path)))
 
 
@@ -82,6 +82,11 @@ def record_key(record: Record) -> tuple[object, ...]:
 def latest_records(records: Iterable[Record]) -> list[Record]:
     """The last record of every repeat of a point, at the place of its first."""
     return list({record_key(record): record for record in records}.values())
+
+
+def latest_of_each_run(records: Iterable[Record]) -> list[Record]:
+    """The same of records of several runs, which are told apart by `run_id`."""
+    return list({(record.run_id, *record_key(record)): record for record in records}.values())
 
 
 def _environments(path: Path) -> Iterable[dict[str, Any]]:

@@ -59,9 +59,9 @@ def test_files_of_a_point(tmp_path: Path) -> None:
 
 def test_a_table_alone(tmp_path: Path) -> None:
     with (tmp_path / "some.csv").open("w", newline="") as stream:
-        write_records([OK, OK], stream)
+        write_records([OK], stream)
     run = load_run(tmp_path / "some.csv")
-    assert (run.name, run.records, run.environments) == ("some", (OK, OK), ())
+    assert (run.name, run.records, run.environments) == ("some", (OK,), ())
     assert run.samples(OK) == []
 
 
@@ -96,6 +96,14 @@ def test_samples_that_are_no_table(tmp_path: Path) -> None:
     (tmp_path / "samples" / "0000-sable.csv").write_text("update\n" + "9" * 200_000)
     with pytest.raises(ValueError, match=r"0000-sable.csv: not valid CSV \(field larger than field limit"):
         run.samples(OK)
+
+
+def test_rows_that_stand_twice_in_a_table_count_once_for_each_run(tmp_path: Path) -> None:
+    failed, again = dataclasses.replace(OK, status="oom"), dataclasses.replace(OK, repeat=1)
+    other = dataclasses.replace(OK, run_id="other")
+    with (tmp_path / "some.csv").open("w", newline="") as stream:
+        write_records([failed, again, other, OK, other], stream)
+    assert load_run(tmp_path / "some.csv").records == (OK, again, other)
 
 
 def test_what_is_no_run(tmp_path: Path) -> None:
