@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+import textwrap
 from collections.abc import Callable, Sequence
 
 from reports.answers import memory_field, reader
@@ -17,6 +18,8 @@ HEIGHT = 18
 """Lines of one chart."""
 _Y_TICKS = 5
 _TICK_WIDTH = 8
+_NARROWEST = 20
+_INDENT = " " * 5
 _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 
 
@@ -27,7 +30,7 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
 
     Args:
         records: as `answers.report_sections` takes them.
-        width: of the charts, in characters.
+        width: of the charts and of what explains them, in characters.
         also: fields that tell rows apart besides those of a point.
         ascii_only: draw with `+`, `-` and `|`, for an output that knows no box characters.
     """
@@ -46,7 +49,7 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
             chart = _chart(pivot, f"{name}, by {SIZE_NAMES[across]} (log-log)", read, show, width)
             if chart:
                 parts.append(chart)
-        legend = [f"  {_mark(index)}  {row_name(pivot, row)}" for index, row in enumerate(pivot.rows)]
+        legend = [_explained(_mark(index), row_name(pivot, row), width) for index, row in enumerate(pivot.rows)]
         parts.append("\n".join(legend))
     text = "\n\n".join(parts) if parts else "Nothing to plot: a chart needs two sizes."
     return text.translate(_ASCII) if ascii_only else text
@@ -90,6 +93,12 @@ def _chart(
     lines = plotext.uncolorize(plotext.build()).splitlines()
     plotext.clear_figure()
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _explained(mark: str, name: str, width: int) -> str:
+    """What a mark stands for, in lines no longer than `width`."""
+    lines = textwrap.wrap(name, max(width, _NARROWEST) - len(_INDENT), break_on_hyphens=False)
+    return f"  {mark}  " + f"\n{_INDENT}".join(lines)
 
 
 def _mark(index: int) -> str:

@@ -327,3 +327,19 @@ def test_charts_are_plain_and_as_wide_as_asked() -> None:
     assert charts([], 60) == charts(grow((16,)), 60) == "Nothing to plot: a chart needs two sizes."
     same = [dataclasses.replace(record, host_peak_rise_bytes=MIB) for record in records if record.status == "ok"]
     assert "1.00 MiB" in charts(same, 60)
+
+
+def test_what_explains_a_chart_is_no_wider_than_the_chart() -> None:
+    records = [
+        point("sable", "chunkwise", agents, scenario=scenario, device=f"a device of {scenario}")
+        for agents in (16, 64)
+        for scenario in ("one-scenario", "the-other-scenario")
+    ]
+    lines = charts(records, 60).splitlines()
+    assert max(len(line) for line in lines) == 60
+    assert lines[-4:] == [
+        "  a  sable chunkwise, scenario=one-scenario, device=a device",
+        "     of one-scenario",
+        "  b  sable chunkwise, scenario=the-other-scenario, device=a",
+        "     device of the-other-scenario",
+    ]
