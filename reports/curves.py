@@ -18,6 +18,9 @@ from reports.run import Run
 AXES = {"agents": "seq_len", "seq_len": "agents"}
 """The axes that curves run along, each with the one that a slice holds fixed."""
 
+DRAWN = (1e-50, 1e50)
+"""The least and the largest value that a chart shows: ratios of such values are still numbers."""
+
 AXIS_TITLES = {"agents": "Number of agents", "seq_len": "Sequence length (timesteps per rollout)"}
 
 
@@ -62,7 +65,7 @@ class Curve:
         found: dict[int, tuple[float, ...]] = {}
         for size, point in sorted(self.points.items()):
             read = (getattr(record, measure.field) for record in point.measured)
-            known = tuple(float(value) for value in read if value is not None and 0 < value < float("inf"))
+            known = tuple(float(value) for value in read if value is not None and DRAWN[0] <= value <= DRAWN[1])
             if known and size > 0:
                 found[size] = known
         return found

@@ -20,6 +20,7 @@ from typing import Any
 from reports.csv_file import write_records
 from reports.curves import (
     AXIS_TITLES,
+    DRAWN,
     MEMORY,
     SPEED,
     Curve,
@@ -191,6 +192,7 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
         ],
         "files": [_files(run, record) for _, run, record in owned],
         "axes": AXIS_TITLES,
+        "drawn": DRAWN,
         "slices": _slices(runs, places, (*memory, *speed)),
         "memory": [dataclasses.asdict(measure) for measure in memory],
         "speed": [dataclasses.asdict(measure) for measure in speed],

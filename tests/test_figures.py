@@ -117,6 +117,19 @@ def test_a_matplotlibrc_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
+@pytest.mark.parametrize("nonsense", [1e308, 5e-324])
+def test_a_value_that_no_axis_can_show_is_left_out(nonsense: float, tmp_path: Path) -> None:
+    wrong = dataclasses.replace(ONE.records[0], agent_steps_per_second=nonsense)
+    run = Run("run", Path("run"), (wrong, *ONE.records[1:]))
+    _, speed = draw([run]).axes
+    known = ONE.records[1].agent_steps_per_second
+    assert known is not None
+    assert {height for line in speed.lines for height in heights(line)} == {known}
+    low, high = speed.get_ylim()
+    assert low < known < high < 10 * known
+    write_figure([run], tmp_path / "a.png")
+
+
 def test_memory_alone_is_a_picture_too() -> None:
     records = tuple(dataclasses.replace(r, update_seconds=None, agent_steps_per_second=None) for r in ONE.records)
     (axes,) = draw([Run("memory", Path("memory"), records)]).axes

@@ -239,6 +239,17 @@ def test_it_follows_the_system(chrome: Chrome, page: Path, dark: bool, ink: str,
     assert chrome.execute_script("return getComputedStyle(document.body).backgroundColor") == paper
 
 
+def test_a_value_that_no_axis_can_show_is_left_out(chrome: Chrome, folder: Path) -> None:
+    one, other = sweep(MODELS[:1], agents=(4,)).records
+    records = (dataclasses.replace(one, agent_steps_per_second=1e308), other)
+    write_page([Run("nonsense", folder, records)], folder / "nonsense.html")
+    browser.show(chrome, folder / "nonsense.html")
+    drawn = "return document.getElementById('speed-chart').data.flatMap(trace => trace.y)"
+    assert chrome.execute_script(drawn) == [other.agent_steps_per_second]
+    assert layout(chrome, "speed-chart")["yaxis"]["range"][1] < 6
+    assert browser.console(chrome) == []
+
+
 def test_a_run_without_a_measurement_is_a_page_too(chrome: Chrome, folder: Path) -> None:
     nothing = Run("oom", folder, (failed("mat", "dense", 4, 8, 0, "oom", "too large"),))
     write_page([nothing], folder / "nothing.html")

@@ -103,10 +103,11 @@
 
   function repeatsOf(curve, size, measure) {
     const known = [];
+    const [least, largest] = data.drawn;
     for (const index of curve.points[size]) {
       const record = data.records[index];
       const value = cell(record, measure.field);
-      if (cell(record, "status") === "ok" && typeof value === "number" && value > 0) known.push([value, index]);
+      if (cell(record, "status") === "ok" && typeof value === "number" && value >= least && value <= largest) known.push([value, index]);
     }
     return known;
   }
