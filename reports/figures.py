@@ -39,6 +39,7 @@ from reports.look import DASHES, FAILURES, MARKERS, colour_of
 from reports.pivot import Point
 from reports.record import Record
 from reports.run import Run
+from reports.section import one_line
 from reports.ticks import tick_label, ticks
 from reports.trends import Trend, trend_of
 
@@ -293,5 +294,5 @@ def _set_ticks(axis: Axis, values: Sequence[float], unit: str) -> None:
 
 def _shortened(text: str, length: int) -> str:
     """`text` on one line without control characters, and not longer than `length`."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     return line if len(line) <= length else f"{line[: length - 1]}…"

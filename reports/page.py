@@ -1,7 +1,8 @@
 """Runs as one HTML page that needs nothing else: charts, table, points, environment; from a file, without a network.
 
-Text from data is escaped where it becomes HTML (Jinja's autoescape) and where it becomes a script's data; scripts other
-than the two of the page are refused by its Content-Security-Policy, and so is every request.
+Text from data is on one line without control characters, and escaped where it becomes HTML (Jinja's autoescape) and
+where it becomes a script's data; scripts other than the two of the page are refused by its Content-Security-Policy, and
+so is every request.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from reports.mapping import COLUMNS, Value, record_to_mapping
 from reports.pivot import make_pivot, varying_axes
 from reports.record import POINT_FIELDS, STATUSES, Record
 from reports.run import Run
+from reports.section import one_line
 from reports.trends import trend_of
 
 TIMELINE_POINTS = 400
@@ -92,16 +94,25 @@ def make_page(runs: Sequence[Run]) -> str:
     script = loader.get_source(templates, "page.js")[0]
     statuses = Counter(record.status for record in records)
     return templates.get_template("page.html").render(
-        title=", ".join(run.name for run in runs),
-        subtitle=_subtitle(records),
+        title=_shown(", ".join(run.name for run in runs)),
+        subtitle=_shown(_subtitle(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
-        failures=_failures(runs),
-        environments=_environments(runs),
-        data=Markup(script_json(_data(runs))),
+        failures=_shown(_failures(runs)),
+        environments=_shown(_environments(runs)),
+        data=Markup(script_json(_shown(_data(runs)) | {"csv": _table(records)})),
         plotly=Markup(plotly),
         script=Markup(script),
         script_hashes=[Markup(_hash(plotly)), Markup(_hash(script))],
     )
+
+
+def _shown(value: Any) -> Any:
+    """`value` with every text in it, keys among them, on one line without control characters, as in a terminal."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {_shown(key): _shown(inner) for key, inner in value.items()}
+    return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def script_json(value: Any) -> str:
@@ -168,7 +179,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str
 
 
 def _data(runs: Sequence[Run]) -> dict[str, Any]:
-    """Everything that the page's script shows."""
+    """Everything that the page's script shows, but for the table to download."""
     owned = [(name, run, record) for name, run in zip(run_names(runs), runs, strict=True) for record in run.records]
     records = [record for _, _, record in owned]
     rows = [record_to_mapping(record) for record in records]
@@ -179,8 +190,6 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     shown = dict.fromkeys((*_FIRST_COLUMNS, *varying, *_COST_COLUMNS))
     places = {id(record): place for place, record in enumerate(records)}
     memory, speed = known_measures(records, MEMORY), known_measures(records, SPEED)
-    text = io.StringIO(newline="")
-    write_records(records, text)
     return {
         "columns": columns,
         "shown": [name for name in shown if name in columns and name in (*run, *known)],
@@ -205,8 +214,14 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
             "dashes": [",".join(f"{length}px" for length in dashes) or "solid" for dashes in DASHES],
             "failures": {status: name for status, (_, name, _) in FAILURES.items()},
         },
-        "csv": text.getvalue(),
     }
+
+
+def _table(records: Iterable[Record]) -> str:
+    """The results file, as it stands in a run directory."""
+    text = io.StringIO(newline="")
+    write_records(records, text)
+    return text.getvalue()
 
 
 def _slices(runs: Sequence[Run], places: Mapping[int, int], measures: Sequence[Measure]) -> list[dict[str, Any]]:

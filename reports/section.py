@@ -51,7 +51,13 @@ def label(header: str, values: Sequence[object]) -> Column:
 
 
 def shown(value: object) -> str:
-    """`value` on one line and without control characters, `-` for what is not there."""
+    """`value` on one line and without control characters (`one_line`), `-` for what is not there."""
     if value is None:
         return UNKNOWN
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split()) or UNKNOWN
+    return one_line(str(value)) or UNKNOWN
+
+
+def one_line(text: str) -> str:
+    """`text` with single blanks in place of all that is no visible character: line ends, escapes, marks that turn the
+    direction of writing."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -129,7 +129,7 @@ def test_data_is_no_markup(tmp_path: Path) -> None:
     assert not [name for _, attributes in mine.found for name in attributes if name.startswith("on")]
     assert len(mine.scripts) == 3
     assert "{{ 7*7 }}" in page
-    assert cells(data_of(page), "model") == [HOSTILE]
+    assert cells(data_of(page), "model") == [HOSTILE.replace("\u2028", " ")]
 
 
 def test_json_inside_a_script() -> None:
@@ -187,10 +187,26 @@ def test_failures_are_listed_with_their_reasons() -> None:
     assert 'id="failures"' not in PAGE
 
 
+def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) -> None:
+    turned = "s\u202ea\u2067b"
+    record = dataclasses.replace(failed(turned, turned, 4, 8, 0, "oom", turned), scenario=turned)
+    run = run_directory(tmp_path, record, samples=f"update,{turned}\n0,1\n")
+    page = make_page([dataclasses.replace(run, name=turned, environments=({turned: turned},))])
+    visible, script, _ = page.partition('<script type="application/json"')
+    assert script
+    assert not set(visible) & set("\u202e\u2067")
+    data = data_of(page)
+    assert turned in data.pop("csv")
+    assert "\\u20" not in script_json(data)
+    assert cells(data, "model") == ["s a b"]
+    assert list(data["files"][0]["samples"]) == ["update", "s a b"]
+    assert data["slices"][0]["curves"][0]["label"] == "s a b:s a b"
+
+
 def test_letters_that_are_none_do_not_stop_it(tmp_path: Path) -> None:
     record = dataclasses.replace(SMALL.records[0], model="a\ud800b", stderr_tail="\x00\x1b[31m")
     write_page([Run("\ud800", Path("run"), (record,))], tmp_path / "page.html")
-    assert cells(data_of((tmp_path / "page.html").read_text(encoding="utf-8")), "model") == ["a\ud800b"]
+    assert cells(data_of((tmp_path / "page.html").read_text(encoding="utf-8")), "model") == ["a b"]
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:
