@@ -151,6 +151,7 @@ def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
         ("agents=6", []),
         ("cmd() oom", [run.records[-2]]),
         ("larger than what", [r for r in run.records if r.reason.startswith("larger")]),
+        ("constructor=", []),
     ):
         choose(fresh, "filter", query)
         assert count(fresh, "#table tbody tr") == len(matching)
@@ -170,6 +171,33 @@ def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
         assert set(shown[len(values) :]) == {""}
     choose(fresh, "every-column", "on")
     assert len(texts(fresh, "#table thead th")) > len(columns)
+
+
+def test_values_with_blanks_can_be_asked_for(chrome: Chrome, folder: Path) -> None:
+    first, *others = sweep(MODELS[:1], agents=(4, 16), repeats=2).records
+    devices = ("NVIDIA A100-SXM4-80GB", "NVIDIA", "NVIDIA A100-SXM4-80GB", "cpu")
+    records = [dataclasses.replace(one, device=name) for one, name in zip((first, *others), devices, strict=True)]
+    records[0] = dataclasses.replace(records[0], chunk=4)
+    write_page([Run("devices", folder, tuple(records))], folder / "devices.html")
+    browser.show(chrome, folder / "devices.html")
+    for query, matching in (
+        ("device=NVIDIA A100-SXM4-80GB", [0, 2]),
+        ("agents=4 device=nvidia  a100-sxm4-80gb sable", [0]),
+        ('device="NVIDIA A100-SXM4-80GB" agents=16', [2]),
+        ('device="NVIDIA', [1]),
+        ("device=NVIDIA", [1]),
+        ("device=NVIDIA sable", [1]),
+        ('device="NVIDIA" A100', []),
+        ('"idia a100"', [0, 2]),
+        ("device=NVIDIA A100", []),
+        ("chunk= agents=4", [1]),
+        ("toString=", []),
+    ):
+        choose(chrome, "filter", query)
+        assert texts(chrome, "#count") == [f"{len(matching)} of 4 rows"], query
+        column = texts(chrome, "#table thead th").index("device") + 1
+        assert texts(chrome, f"#table tbody td:nth-child({column})") == [devices[place] for place in matching]
+    assert browser.console(chrome) == []
 
 
 def test_a_mark_opens_its_point(chrome: Chrome, page: Path) -> None:

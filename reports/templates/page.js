@@ -325,12 +325,35 @@
 
   function columns() { return byId("every-column").checked ? data.columns : data.shown; }
 
-  function matches(record, words) {
-    return words.every((word) => {
-      const [name, ...rest] = word.split("=");
-      if (rest.length && name in column) return String(record[column[name]] ?? "").toLowerCase() === rest.join("=");
-      return record.some((value) => value !== null && String(value).toLowerCase().includes(word));
-    });
+  const folded = (value) => String(value ?? "").toLowerCase();
+
+  // What the filter asks for: texts, and `column=value` with the value in quotes, or going on for as many words as
+  // the column has a value of.
+  function conditions(text) {
+    const unquoted = (part) => part.replace(/^"|"$/g, "").trim().replace(/\s+/g, " ");
+    const words = folded(text).match(/[^\s="]+="[^"]*"?|"[^"]*"?|\S+/g) || [];
+    const found = [];
+    while (words.length) {
+      const word = words.shift();
+      const [, name, value] = word.match(/^([^=]+)=(.*)$/s) || [];
+      if (name === undefined || !Object.hasOwn(column, name)) {
+        found.push({ text: unquoted(word) });
+      } else if (value === "" || value.startsWith('"')) {
+        found.push({ name, text: unquoted(value) });
+      } else {
+        const known = new Set(data.records.map((record) => folded(cell(record, name))));
+        const further = (count) => [value, ...words.slice(0, count)].join(" ");
+        const more = words.findLastIndex((_, place) => known.has(further(place + 1))) + 1;
+        found.push({ name, text: further(more) });
+        words.splice(0, more);
+      }
+    }
+    return found;
+  }
+
+  function matches(record, asked) {
+    return asked.every(({ name, text }) => (
+      name === undefined ? record.some((value) => folded(value).includes(text)) : folded(cell(record, name)) === text));
   }
 
   function compare(a, b) {
@@ -348,10 +371,10 @@
 
   function drawTable() {
     const names = columns();
-    const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const asked = conditions(byId("filter").value);
     const status = byId("status").value;
     const found = data.records.map((record, index) => [record, index])
-      .filter(([record]) => (!status || cell(record, "status") === status) && matches(record, words));
+      .filter(([record]) => (!status || cell(record, "status") === status) && matches(record, asked));
     if (sortBy !== null) found.sort(([a], [b]) => compare(cell(a, sortBy), cell(b, sortBy)));
     const head = element("tr");
     for (const name of names) {
