@@ -194,6 +194,7 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
         "columns": columns,
         "shown": [name for name in shown if name in columns and name in (*run, *known)],
         "numeric": [column.name for column in COLUMNS if column.kind is not str],
+        "fractions": [column.name for column in COLUMNS if column.kind is float],
         "identity": [*run, *POINT_FIELDS],
         "records": [
             [owner if name == "run" else _plain(row[name]) for name in columns]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from selenium.webdriver import Chrome
 from sweeps import MODELS, failed, sweep
 
 from reports import Run, write_records
+from reports.answers import format_value
 from reports.page import write_page
+from reports.ticks import tick_label
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'><b>=cmd()</b>"
 SAMPLES = "update,phase,update_seconds,policy_loss,value_loss,mean_return\n" + "".join(
@@ -200,6 +203,56 @@ def test_values_with_blanks_can_be_asked_for(chrome: Chrome, folder: Path) -> No
     assert browser.console(chrome) == []
 
 
+EXACT = (
+    0.0,
+    0.125,
+    12.25,
+    12.35,
+    999.4,
+    999.5,
+    999.6,
+    1012.5,
+    1013.0,
+    1023.7,
+    0.000994,
+    1.2e-5,
+    3e-10,
+    1225000.0,
+    1.5e7,
+)
+TIMES = (59.94, 59.96, 125.0, 3599.6, 3720.0, 86_399.0, 273_600.0, -1.5, 0.9996, float("inf"), float("nan"))
+
+
+def test_numbers_are_written_as_in_the_terminal(chrome: Chrome, folder: Path) -> None:
+    draws = random.Random(0)
+    values = [*EXACT, *TIMES, *(draws.uniform(-1, 10) * 10 ** draws.randint(-9, 12) for _ in range(300))]
+    sizes = [int(value * unit) for value in EXACT for unit in (1, 2**20, 2**60)]
+    sizes += [draws.randrange(2 ** draws.randint(1, 70)) for _ in values[len(sizes) :]]
+    (one,) = sweep(MODELS[:1], agents=(4,), repeats=1).records
+    records = [
+        dataclasses.replace(
+            one,
+            repeat=place,
+            xla_peak_bytes=size,
+            traffic_bytes_per_update=value,
+            agent_steps_per_second=value,
+            update_seconds=value,
+            update_cv=value,
+            parameters=place,
+        )
+        for place, (value, size) in enumerate(zip(values, sizes, strict=True))
+    ]
+    write_page([Run("numbers", folder, tuple(records))], folder / "numbers.html")
+    browser.show(chrome, folder / "numbers.html")
+    choose(chrome, "every-column", "on")
+    columns = texts(chrome, "#table thead th")
+    names = ("repeat", "xla_peak_bytes", "traffic_bytes_per_update", "agent_steps_per_second", "update_seconds")
+    for name in (*names, "update_cv", "parameters"):
+        shown = texts(chrome, f"#table tbody td:nth-child({columns.index(name) + 1})")
+        assert shown == [format_value(name, getattr(record, name)) for record in records], name
+    assert browser.console(chrome) == []
+
+
 def test_a_mark_opens_its_point(chrome: Chrome, page: Path) -> None:
     browser.show(chrome, page)
     chrome.execute_script(
@@ -245,6 +298,13 @@ def test_charts_can_be_chosen(fresh: Chrome) -> None:
     fresh.execute_script("return Plotly.relayout('memory-chart', {'yaxis.range': [8, 8.2]})")
     zoomed = layout(fresh, "memory-chart")["yaxis"]["tickvals"]
     assert 2 <= len(zoomed) <= 9
+    for chart, axis, unit in (
+        ("memory-chart", "yaxis", "bytes"),
+        ("memory-chart", "xaxis", "count"),
+        ("speed-chart", "yaxis", "rate"),
+    ):
+        shown = layout(fresh, chart)[axis]
+        assert shown["ticktext"] == [tick_label(value, unit) for value in shown["tickvals"]]
     assert all(10**8 <= value <= 10**8.2 for value in zoomed)
 
 

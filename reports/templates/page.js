@@ -7,37 +7,74 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const PAGE = 500;
 
-  // Numbers as people read them; the same units as in the terminal's tables.
+  // Numbers as people read them, exactly as reports/units.py writes them: three significant digits, ties to the even one.
+
+  const MORE = 30;
+
+  function even(rounded, exact) {
+    const cut = exact.slice(0, -MORE).replace(/\.$/, "");
+    return /[02468]$/.test(cut) && /^50*$/.test(exact.slice(-MORE)) ? cut : rounded;
+  }
+
+  function fixed(value, places) { return even(value.toFixed(places), value.toFixed(places + MORE)); }
+
+  function scientific(value) {
+    const [mantissa, power] = value.toExponential(2).split("e");
+    return [even(mantissa, value.toExponential(2 + MORE).split("e")[0]), power[0] + power.slice(1).padStart(2, "0")];
+  }
 
   function digits(value) {
     if (value === 0) return "0";
-    const size = Math.abs(value);
-    return size >= 999.5 ? value.toFixed(0) : size < 0.001 ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+    if (Math.abs(value) < 0.000995) return scientific(value).join("e");
+    return fixed(value, Math.max(0, 2 - Number(value.toExponential(2).split("e")[1])));
   }
 
   function scaled(value, base, units) {
     let place = 0;
     while (Math.abs(value) >= base - 0.5 && place < units.length - 1) { value /= base; place += 1; }
-    return digits(value) + units[place];
+    const whole = base === 1024 && (place === 0 || Math.abs(value) >= 999.5);
+    return (whole ? fixed(value, 0) : digits(value)) + units[place];
+  }
+
+  function duration(seconds) {
+    if (seconds < 0) return `-${duration(-seconds)}`;
+    if (seconds === 0) return "0 s";
+    if (seconds < 59.95) {
+      const units = [[1, "s"], [1e-3, "ms"], [1e-6, "us"], [1e-9, "ns"]];
+      const [unit, name] = units.find(([least]) => seconds >= least * 0.9995) || units[3];
+      return `${digits(seconds / unit)} ${name}`;
+    }
+    const two = (large, small, count, ratio) => `${Math.floor(count / ratio)} ${large} ${String(count % ratio).padStart(2, "0")} ${small}`;
+    const whole = Number(fixed(seconds, 0));
+    if (whole < 3600) return two("min", "s", whole, 60);
+    const minutes = Number(fixed(seconds / 60, 0));
+    return minutes < 1440 ? two("h", "min", minutes, 60) : two("d", "h", Number(fixed(seconds / 3600, 0)), 24);
   }
 
   function formatted(value, unit) {
     if (value === null || value === undefined || value === "") return "";
     if (typeof value !== "number") return String(value);
-    if (unit === "bytes") return scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB"]);
-    if (unit === "rate") return scaled(value, 1000, ["", "k", "M", "G", "T"]);
-    if (unit === "seconds") {
-      if (value >= 60) return `${Math.floor(value / 60)} min ${String(Math.floor(value % 60)).padStart(2, "0")} s`;
-      const [factor, name] = value >= 1 || value <= 0 ? [1, "s"] : value >= 1e-3 ? [1e3, "ms"] : [1e6, "µs"];
-      return `${digits(value * factor)} ${name}`;
-    }
-    return Number.isInteger(value) ? String(value) : digits(value);
+    if (unit === "bytes") return scaled(value, 1024, [" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"]);
+    if (unit === "rate") return scaled(value, 1000, ["", "k", "M", "G", "T", "P", "E"]);
+    if (unit === "seconds") return duration(value);
+    if (unit === "whole" || (unit !== "number" && Number.isInteger(value))) return String(value);
+    if (Math.abs(value) < 1e6) return digits(value);
+    const [mantissa, power] = scientific(value);
+    return `${mantissa.replace(/\.?0+$/, "")}e${power}`;
+  }
+
+  // At a tick, without the noughts that tables need.
+  function tickLabel(value, unit) {
+    const [number, ...name] = formatted(value, unit).split(" ");
+    const short = number.includes(".") && !number.includes("e") ? number.replace(/\.?0+(?=[a-zA-Z]?$)/, "") : number;
+    return [short, ...name].join(" ");
   }
 
   function unitOf(name) {
-    if (name.endsWith("_bytes")) return "bytes";
+    if (name.endsWith("_bytes") || name.endsWith("_bytes_per_update")) return "bytes";
     if (name.endsWith("_per_second")) return "rate";
-    return name.endsWith("_seconds") ? "seconds" : "";
+    if (name.endsWith("_seconds")) return "seconds";
+    return data.fractions.includes(name) ? "number" : data.numeric.includes(name) ? "whole" : "";
   }
 
   function cell(record, name) { return record[column[name]]; }
@@ -97,7 +134,7 @@
     const shown = values || ticks(range[0], range[1], unit);
     return {
       type: "log", range: range.map(Math.log10), title: { text: title, standoff: 8 }, tickvals: shown, automargin: true,
-      ticktext: shown.map((value) => formatted(value, unit)), gridcolor: css("--line"), linecolor: css("--muted"), zeroline: false,
+      ticktext: shown.map((value) => tickLabel(value, unit)), gridcolor: css("--line"), linecolor: css("--muted"), zeroline: false,
     };
   }
 
@@ -206,7 +243,7 @@
       shapes: limits.map(([, at]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: at, y1: at, layer: "below", line: { color: css("--muted"), width: 3 } })),
       annotations: limits.map(([limit, at]) => ({
         xref: "paper", x: 0, xanchor: "left", y: Math.log10(at), yanchor: "top", showarrow: false, font: { color: css("--muted"), size: 11 },
-        text: `memory limit ${formatted(limit, "bytes")}${limit === at ? "" : ", less what the process holds"}`,
+        text: `memory limit ${tickLabel(limit, "bytes")}${limit === at ? "" : ", less what the process holds"}`,
       })),
     };
     target.hidden = false;
@@ -231,8 +268,8 @@
     const inside = slice().sizes.filter((size) => size >= sizes[0] && size <= sizes[1]);
     const along = inside.length > 1 && inside.length <= 9 ? inside : ticks(sizes[0], sizes[1], "count");
     Plotly.relayout(target, {
-      "yaxis.tickvals": shown, "yaxis.ticktext": shown.map((value) => formatted(value, measure.unit)),
-      "xaxis.tickvals": along, "xaxis.ticktext": along.map((value) => formatted(value, "")),
+      "yaxis.tickvals": shown, "yaxis.ticktext": shown.map((value) => tickLabel(value, measure.unit)),
+      "xaxis.tickvals": along, "xaxis.ticktext": along.map((value) => tickLabel(value, "count")),
     });
   }
 
@@ -440,7 +477,7 @@
       const top = Math.max(...traces.flatMap((trace) => trace.y.filter((value) => value !== null)), 0) || 1;
       const step = roundStep(top / 4, unit);
       layout.yaxis.tickvals = Array.from({ length: Math.floor(top / step) + 1 }, (_, n) => n * step);
-      layout.yaxis.ticktext = layout.yaxis.tickvals.map((value) => formatted(value, unit));
+      layout.yaxis.ticktext = layout.yaxis.tickvals.map((value) => tickLabel(value, unit));
     }
     Plotly.newPlot(box, traces, layout, options());
   }
