@@ -110,7 +110,7 @@ def test_reads_a_path_with_byte_order_mark_and_blank_lines(tmp_path: Path) -> No
 
 
 def test_blank_lines_before_the_header(tmp_path: Path) -> None:
-    record = Record(model="sable", agents=3)
+    record = Record(model="sable", agents=3, seq_len=1, envs=1)
     assert _read("\n\n" + _text_of(record)) == [record]
     with pytest.raises(ValueError, match=r"row 3: no column 'schema_version', so this is not a scaleprof results file"):
         _read("\n\nname,price\n")
@@ -262,7 +262,7 @@ def test_mappings_are_checked_as_strictly(name: str, value: object, message: str
 
 def test_half_a_surrogate_pair_becomes_a_mark() -> None:
     """JSON can hold one; no file and no terminal can."""
-    mapping = dict(record_to_mapping(Record())) | json.loads('{"reason": "no \\ud800 luck"}')
+    mapping = dict(record_to_mapping(Record(agents=1, seq_len=1, envs=1))) | json.loads('{"reason": "no \\ud800 luck"}')
     assert record_from_mapping(mapping).reason == "no ? luck"
 
 
