@@ -13,14 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from reports.least_squares import HIGHEST, LOWEST, STEP, resampled, solve, sums
 
-    Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    from reports.least_squares import Floats, Sums
 
 SIZES_FOR_A_FIT = 4
 SIZES_FOR_A_FORM = 5
@@ -36,12 +34,6 @@ WORST_ERROR = 0.5
 FORM_WITHIN = 0.25
 """A form whose exponent is further than this from the fitted one is not named: the metric follows neither."""
 
-_LOWEST, _HIGHEST = -3.0, 4.0
-"""The exponents that are tried."""
-_STEP = 0.05
-_FLAT = 0.02
-"""Below this exponent N^p cannot be told from the offset, which is then 0."""
-_DRAWS = 999
 _EXACT = 1e-4
 """Relative errors below this are rounding: they tell no two forms apart."""
 
@@ -158,16 +150,16 @@ def _fit(measured: Mapping[int, Sequence[float]]) -> Fit | Refusal:
     scaled = np.array(sizes, float) / middle
     unit = math.exp(sum(float(np.mean(np.log(repeats))) for repeats in measured.values()) / len(sizes))
     samples = [np.array(repeats) / unit for repeats in measured.values()]
-    sums = _sums(samples)
+    known = sums(samples)
     count = sum(len(repeats) for repeats in samples)
-    offset, scale, exponent, rest = (float(part[0]) for part in _solve(scaled, *sums))
+    offset, scale, exponent, rest = (float(part[0]) for part in solve(scaled, *known))
 
-    is_constant = _is_constant(samples, scaled, sums, rest)
+    is_constant = _is_constant(samples, scaled, known, rest)
     if is_constant:
-        offset, scale, exponent, rest = (float(part[0]) for part in _solve(scaled, *sums, powers=(0.0, 0.0)))
-    at_the_end = not is_constant and not _LOWEST + _STEP < exponent < _HIGHEST - _STEP
+        offset, scale, exponent, rest = (float(part[0]) for part in solve(scaled, *known, powers=(0.0, 0.0)))
+    at_the_end = not is_constant and not LOWEST + STEP < exponent < HIGHEST - STEP
     if at_the_end or math.sqrt(rest / count) > WORST_ERROR:
-        return Refusal(f"no a + b·N^p with p from {_LOWEST:g} to {_HIGHEST:g} comes near the values")
+        return Refusal(f"no a + b·N^p with p from {LOWEST:g} to {HIGHEST:g} comes near the values")
 
     def back(parts: Sequence[Floats]) -> list[tuple[float, float, float]]:
         """Offsets, scales and exponents in the metric's own unit and in sizes as they are."""
@@ -180,94 +172,14 @@ def _fit(measured: Mapping[int, Sequence[float]]) -> Fit | Refusal:
 
     draws: list[tuple[float, float, float]] = []
     if min(map(len, samples)) >= REPEATS_FOR_AN_INTERVAL:
-        draws = back(_solve(scaled, *_resampled(samples), offsets=not is_constant))
+        draws = back(solve(scaled, *resampled(samples), offsets=not is_constant))
     low, high = np.percentile([draw[2] for draw in draws], (2.5, 97.5)).tolist() if draws else (None, None)
     ((offset, scale, exponent),) = back([np.array([part]) for part in (offset, scale, exponent)])
-    form = "" if is_constant else _form(scaled, sums, count, exponent)
+    form = "" if is_constant else _form(scaled, known, count, exponent)
     return Fit(offset, scale, exponent, low, high, form, sizes, math.sqrt(rest / count), tuple(draws))
 
 
-def _sums(samples: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
-    """Number of repeats, sum of 1/y and sum of 1/y² of every size: (1, sizes) each; all that the squares need."""
-    import numpy as np
-
-    rows = [[len(y) for y in samples], [np.sum(1 / y) for y in samples], [np.sum(y**-2.0) for y in samples]]
-    counts, first, second = (np.array([row], float) for row in rows)
-    return counts, first, second
-
-
-def _resampled(samples: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
-    """`_sums` of every bootstrap sample: (draws, sizes) each."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    counts, first, second = [], [], []
-    for y in samples:
-        repeats = len(y)
-        centre = np.mean(np.log(y))
-        spread = np.exp(centre + (np.log(y) - centre) * math.sqrt(repeats / (repeats - 1)))
-        drawn = random.choice(spread, (_DRAWS, repeats))
-        counts.append(np.full(_DRAWS, float(repeats)))
-        first.append(np.sum(1 / drawn, axis=1))
-        second.append(np.sum(drawn**-2.0, axis=1))
-    return np.stack(counts, axis=1), np.stack(first, axis=1), np.stack(second, axis=1)
-
-
-def _solve(
-    x: Floats,
-    counts: Floats,
-    first: Floats,
-    second: Floats,
-    *,
-    powers: tuple[float, float] = (_LOWEST, _HIGHEST),
-    offsets: bool = True,
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Offset, scale, exponent and sum of squares of the best fit of each row of sums: (rows,) each.
-
-    For a given exponent the best offset and scale are those of a linear problem; exponents are tried on a grid that is
-    laid finer three times around the best of it.
-    """
-    import numpy as np
-
-    profile = partial(_profile, x, counts, first, second, offsets=offsets)
-    best = np.full(len(counts), sum(powers) / 2)
-    span, step = (powers[1] - powers[0]) / 2, _STEP
-    while True:
-        grid = np.clip(best[:, None] + np.linspace(-span, span, 2 * round(span / step) + 1), *powers)
-        # All rows share the first grid.
-        parts = profile(grid[:1] if span > _STEP else grid)
-        place = np.argmin(parts[2], axis=1)[:, None]
-        best = np.take_along_axis(np.broadcast_to(grid, parts[2].shape), place, axis=1)[:, 0]
-        if span == 0 or step < _STEP * 0.002:
-            offset, scale, rest = (np.take_along_axis(part, place, axis=1)[:, 0] for part in parts)
-            return offset, scale, best, rest
-        span, step = step, step / 10
-
-
-def _profile(
-    x: Floats, counts: Floats, first: Floats, second: Floats, grid: Floats, *, offsets: bool
-) -> tuple[Floats, Floats, Floats]:
-    """The best offset ≥ 0 and scale > 0 and their sum of squares for every exponent of `grid`: (rows, exponents)."""
-    import numpy as np
-
-    power = x ** grid[..., None]
-    total, ones = np.sum(counts, axis=1)[:, None], np.sum(first, axis=1)[:, None]
-    square = np.sum(second, axis=1)[:, None]
-    mixed, squares = (np.sum(second[:, None] * p, axis=-1) for p in (power, power**2))
-    along = np.sum(first[:, None] * power, axis=-1)
-
-    steep = offsets & (np.abs(grid) >= _FLAT)
-    determinant = np.where(steep, square * squares - mixed**2, 1.0)
-    offset = np.where(steep, (ones * squares - along * mixed) / determinant, 0.0)
-    scale = np.where(steep, (square * along - ones * mixed) / determinant, along / squares)
-    through_zero = offset < 0
-    offset, scale = np.where(through_zero, 0.0, offset), np.where(through_zero, along / squares, scale)
-    rest = total - 2 * (offset * ones + scale * along)
-    rest += offset**2 * square + 2 * offset * scale * mixed + scale**2 * squares
-    return offset, scale, np.where(scale > 0, np.maximum(rest, 0.0), np.inf)
-
-
-def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Floats, Floats], fitted: float) -> bool:
+def _is_constant(samples: Sequence[Floats], x: Floats, known: Sums, fitted: float) -> bool:
     import numpy as np
     from scipy.special import fdtrc
 
@@ -276,9 +188,9 @@ def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Float
         return True
     if max(medians) / min(medians) - 1 > NEVER_CONSTANT:
         return False  # too few sizes to be sure of a curve are no reason to call this a constant
-    count = int(np.sum(sums[0]))
-    constant = float(_solve(x, *sums, powers=(0.0, 0.0))[3][0])
-    power_law = float(_solve(x, *sums, offsets=False)[3][0])
+    count = int(np.sum(known[0]))
+    constant = float(solve(x, *known, powers=(0.0, 0.0))[3][0])
+    power_law = float(solve(x, *known, offsets=False)[3][0])
     for rest, more in ((power_law, 1), (fitted, 2)):
         left = count - 1 - more
         ratio = (constant - rest) / more / ((rest + count * _EXACT**2) / left)
@@ -287,13 +199,13 @@ def _is_constant(samples: Sequence[Floats], x: Floats, sums: tuple[Floats, Float
     return True
 
 
-def _form(x: Floats, sums: tuple[Floats, Floats, Floats], count: int, exponent: float) -> str:
+def _form(x: Floats, known: Sums, count: int, exponent: float) -> str:
     """`linear`, `quadratic`, or nothing where there are too few sizes or the exponent is far from both."""
     if len(x) < SIZES_FOR_A_FORM:
         return ""
 
     def aic(power: float) -> float:
-        rest = float(_solve(x, *sums, powers=(power, power))[3][0])
+        rest = float(solve(x, *known, powers=(power, power))[3][0])
         return count * math.log(rest / count + _EXACT**2) + 2 * 3
 
     form, power = min((("linear", 1.0), ("quadratic", 2.0)), key=lambda one: aic(one[1]))
