@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     Sums = tuple[Floats, Floats, Floats]
 
 LOWEST, HIGHEST = -3.0, 4.0
-"""The exponents that are tried."""
-STEP = 0.05
+"""The exponents that a fit may have."""
+_BEYOND = 0.1
+"""How much further exponents are tried: the best one lies there where none that a fit may have is the best."""
+_STEP = 0.05
 _FLAT = 0.02
 """Below this exponent N^p cannot be told from the offset, which is then 0."""
 _DRAWS = 999
@@ -57,7 +59,7 @@ def solve(
     first: Floats,
     second: Floats,
     *,
-    powers: tuple[float, float] = (LOWEST, HIGHEST),
+    powers: tuple[float, float] = (LOWEST - _BEYOND, HIGHEST + _BEYOND),
     offsets: bool = True,
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Offset, scale, exponent and sum of squares of the best fit of each row of sums: (rows,) each.
@@ -69,14 +71,14 @@ def solve(
 
     profile = partial(_profile, x, counts, first, second, offsets=offsets)
     best = np.full(len(counts), sum(powers) / 2)
-    span, step = (powers[1] - powers[0]) / 2, STEP
+    span, step = (powers[1] - powers[0]) / 2, _STEP
     while True:
         grid = np.clip(best[:, None] + np.linspace(-span, span, 2 * round(span / step) + 1), *powers)
         # All rows share the first grid.
-        parts = profile(grid[:1] if span > STEP else grid)
+        parts = profile(grid[:1] if span > _STEP else grid)
         place = np.argmin(parts[2], axis=1)[:, None]
         best = np.take_along_axis(np.broadcast_to(grid, parts[2].shape), place, axis=1)[:, 0]
-        if span == 0 or step < STEP * 0.002:
+        if span == 0 or step < _STEP * 0.002:
             offset, scale, rest = (np.take_along_axis(part, place, axis=1)[:, 0] for part in parts)
             return offset, scale, best, rest
         span, step = step, step / 10

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reports.least_squares import HIGHEST, LOWEST, STEP, resampled, solve, sums
+from reports.least_squares import HIGHEST, LOWEST, resampled, solve, sums
 
 if TYPE_CHECKING:
     from reports.least_squares import Floats, Sums
@@ -34,6 +34,8 @@ WORST_ERROR = 0.5
 FORM_WITHIN = 0.25
 """A form whose exponent is further than this from the fitted one is not named: the metric follows neither."""
 
+_ROUNDING = 1e-3
+"""How far the exponent of values without noise may be off."""
 _EXACT = 1e-4
 """Relative errors below this are rounding: they tell no two forms apart."""
 
@@ -157,8 +159,8 @@ def _fit(measured: Mapping[int, Sequence[float]]) -> Fit | Refusal:
     is_constant = _is_constant(samples, scaled, known, rest)
     if is_constant:
         offset, scale, exponent, rest = (float(part[0]) for part in solve(scaled, *known, powers=(0.0, 0.0)))
-    at_the_end = not is_constant and not LOWEST + STEP < exponent < HIGHEST - STEP
-    if at_the_end or math.sqrt(rest / count) > WORST_ERROR:
+    too_steep = not LOWEST - _ROUNDING <= exponent <= HIGHEST + _ROUNDING
+    if too_steep or math.sqrt(rest / count) > WORST_ERROR:
         return Refusal(f"no a + b·N^p with p from {LOWEST:g} to {HIGHEST:g} comes near the values")
 
     def back(parts: Sequence[Floats]) -> list[tuple[float, float, float]]:

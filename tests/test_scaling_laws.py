@@ -53,6 +53,14 @@ def test_a_law_without_noise_is_found_again(offset: float, exponent: float) -> N
     assert (fit.low, fit.high, fit.band([4])) == (None, None, None)
 
 
+@pytest.mark.parametrize("exponent", [-3.0, 4.0])
+def test_the_exponents_at_the_ends_are_found(exponent: float) -> None:
+    assert fitted(made(0.0, 5.0, exponent)).exponent == pytest.approx(exponent, abs=2e-3)
+    beyond = math.copysign(abs(exponent) + 0.05, exponent)
+    refused = Refusal("no a + b·N^p with p from -3 to 4 comes near the values")
+    assert fit_curve(made(0.0, 5.0, beyond)) == refused
+
+
 def test_noise_moves_the_exponent_little() -> None:
     fit = fitted(made(50.0, 3.0, 1.5, repeats=5, noise=0.03))
     assert fit.exponent == pytest.approx(1.5, abs=0.15)
