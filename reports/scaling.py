@@ -27,6 +27,8 @@ CONSTANT_WITHIN = 0.05
 """A metric whose medians lie within this share of each other does not grow."""
 NEVER_CONSTANT = 2.0
 """One whose medians lie further apart does."""
+MOST_APART = 1e12
+"""Sizes, or values, that are further apart than this factor are not of one curve, and their powers would overflow."""
 ALPHA = 0.05
 """The level of the tests of whether it does."""
 WORST_ERROR = 0.5
@@ -126,6 +128,9 @@ def fit_curve(values: Mapping[int, Sequence[float]]) -> Fit | Slopes | Refusal:
         wrong = next((value for value in repeats if not (math.isfinite(value) and value > 0)), None)
         if wrong is not None or size <= 0:
             return Refusal(f"{size if wrong is None else wrong:g} at size {size}: only values above 0 can be fitted")
+    for what, numbers in (("sizes", list(measured)), ("values", [y for repeats in measured.values() for y in repeats])):
+        if numbers and max(numbers) / MOST_APART > min(numbers):
+            return Refusal(f"the {what} {min(numbers):.3g} and {max(numbers):.3g} lie too far apart")
     if len(measured) < 2:
         return Refusal(f"{'one size only' if measured else 'no size was measured'}: 2 or more are needed")
     return _fit(measured) if len(measured) >= SIZES_FOR_A_FIT else _slopes(measured)

@@ -183,6 +183,9 @@ def test_few_sizes_have_slopes_between_neighbours() -> None:
         ({4: [1.0], 8: []}, "one size only: 2 or more are needed"),
         ({4: [1.0], 8: [2.0, 0.0]}, "0 at size 8: only values above 0 can be fitted"),
         ({4: [1.0], 8: [math.inf]}, "inf at size 8: only values above 0 can be fitted"),
+        ({4: [1e-320], 8: [0.01], 16: [0.02], 32: [0.04]}, "the values 1e-320 and 0.04 lie too far apart"),
+        ({4: [1e-320, 0.01], 8: [0.01]}, "the values 1e-320 and 0.01 lie too far apart"),
+        ({4: [1.0], 8: [2.0], 16: [3.0], 10**90: [4.0]}, "the sizes 4 and 1e+90 lie too far apart"),
         ({0: [1.0], 8: [1.0]}, "0 at size 0: only values above 0 can be fitted"),
         (made(0.0, 1.0, 6.0), "no a + b·N^p with p from -3 to 4 comes near the values"),
     ],
@@ -200,6 +203,14 @@ def test_any_values_above_zero_give_an_answer() -> None:
             assert fit.scale > 0
         else:
             assert isinstance(fit, Refusal)
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300])
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_tiny_and_huge_values_give_an_answer_without_a_warning(unit: float, repeats: int) -> None:
+    values = {size: [size * unit * (1 + 0.01 * repeat) for repeat in range(repeats)] for size in SIZES}
+    fit = fit_curve(values)
+    assert isinstance(fit, Refusal) or (isinstance(fit, Fit) and math.isfinite(fit.at(256)))
 
 
 def test_importing_it_loads_no_numpy() -> None:
