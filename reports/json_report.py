@@ -54,7 +54,7 @@ def _law(law: Law) -> dict[str, Any]:
         **point,
         "device": law.record.device,
         "quantity": law.quantity,
-        "field": law.field,
+        "field": law.field or None,
         "lower_bound": law.lower_bound,
         "along": law.along,
         "values": [{"size": size, "values": list(values)} for size, values in law.values.items()],

@@ -44,6 +44,7 @@ class Law:
     """One of the curve's records: all agree in everything but the size along the axis and the repeat."""
     quantity: str
     field: str
+    """What the values are read from; empty where no point has any of the fields that could be."""
     along: str
     values: Mapping[int, tuple[float, ...]]
     """The repeats that ended well, by size; bytes or seconds."""
@@ -104,7 +105,8 @@ def fullest(found: Sequence[Law]) -> list[Law]:
 
 def in_words(law: Law) -> str:
     """One line: what was read, how it grows, and what follows."""
-    what = TIME_WORDS if law.quantity == "time" else f"memory ({MEMORY_FIELDS[law.field]}{_bound(law)})"
+    source = MEMORY_FIELDS.get(law.field, "")
+    what = TIME_WORDS if law.quantity == "time" else f"memory ({source}{_bound(law)})" if source else "memory"
     return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_missing(law)])
 
 
@@ -115,8 +117,8 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     fields = [TIME_FIELD] if quantity == "time" else list(MEMORY_FIELDS)
     read = {field: _values(row, field) for field in fields}
     # max takes the first of equals.
-    field = max(fields, key=lambda name: len(read[name]))
-    values = read[field]
+    field = max((name for name in fields if read[name]), key=lambda name: len(read[name]), default="")
+    values = read.get(field, {})
     unmeasured = {
         size: "unknown" if point.measured else point.outcome.status
         for size, point in sorted(row.points.items())

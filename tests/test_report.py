@@ -291,6 +291,17 @@ def test_a_refused_fit_says_what_is_missing() -> None:
     assert words[0] == ("memory (XLA's plan) has no fit: one size only: 2 or more are needed; not counted: 1024 (oom)")
 
 
+def test_memory_that_is_not_known_has_no_source(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    failed = [point("mat", "dense", size, status="error", xla_peak_bytes=None) for size in (16, 32)]
+    nothing: dict[str, Any] = {"host_peak_rise_bytes": None, "update_seconds": None}
+    (memory, time) = laws([dataclasses.replace(record, **nothing) for record in failed], "agents")
+    tail = "has no fit: no size was measured: 2 or more are needed; not counted: 16 (error), 32 (error)"
+    assert in_words(memory) == f"memory {tail}"
+    assert in_words(time) == f"time of an update {tail}"
+    content = json.loads(reported(capsys, written(folder / "run.csv", failed), "--json"))
+    assert [fit["field"] for fit in content["fits"]] == [None, None]
+
+
 def test_the_fullest_curve_of_each_mode() -> None:
     records = [*grow((16, 32), (8,)), *grow((16, 32, 64), (16,)), *grow((16, 32), (32,))]
     chosen = fullest(laws(records, "agents"))
