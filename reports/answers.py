@@ -147,8 +147,11 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     if wanted.full:
         sections.append(failures)
     elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in stops(pivots[0])):
-        lines = len(failures.lines)
-        sections.append(Section("", (f"{lines} points, or repeats of them, were not measured: --full says why.",)))
+        count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
+        words = (
+            "1 point, or some of its repeats, was" if count == 1 else f"{count} points, or some of their repeats, were"
+        )
+        sections.append(Section("", (f"{words} not measured: --full says why.",)))
     sections += [matches_section(pivots[0], measured), environment_share_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured

@@ -254,6 +254,17 @@ def test_nothing_measured_is_said() -> None:
     assert "mat dense: oom at 4096 agents (nothing ran): needs" in failed
 
 
+def test_points_that_failed_in_part_are_counted() -> None:
+    bad = [
+        point("mat", "dense", 16, repeat=repeat, status="error", reason=reason)
+        for repeat, reason in enumerate(("one thing", "another"), start=1)
+    ]
+    good = [point("mat", "dense", size) for size in (16, 32)]
+    assert "1 point, or some of its repeats, was not measured: --full says why." in sections([*good, *bad])
+    more = point("mat", "dense", 32, repeat=1, status="timeout")
+    assert "2 points, or some of their repeats, were not measured" in sections([*good, *bad, more])
+
+
 def test_factors_compare_only_equal_work() -> None:
     records = [point("sable", "chunkwise", 16, envs=2), point("mat", "dense", 16, envs=8)]
     assert "x = times" not in sections(records)
