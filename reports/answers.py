@@ -156,7 +156,7 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
         sections.append(_details(ordered, also, wanted.columns))
-    sections.append(counts_section(records))
+    sections.append(counts_section(records, also))
     return [section for section in sections if section is not None]
 
 

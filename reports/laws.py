@@ -29,6 +29,8 @@ TIME_FIELD = "update_seconds"
 LARGE_MEMORY_BYTES = 80 * 10**9
 """The memory for which the size that reaches it is extrapolated: 80 GB, a large accelerator's."""
 
+_APART = ("run_id", "scenario", "device", "model", "mode")
+"""Curves that differ in one of these are never left out for another."""
 _FAR = 1000.0
 """Times the largest size; nothing is said of what lies beyond."""
 _ABOUT_LINEAR = (0.9, 1.1)
@@ -94,10 +96,10 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
 
 
 def fullest(found: Sequence[Law]) -> list[Law]:
-    """One law for every model, mode and quantity: that with the most measured sizes, the last of equals."""
+    """One law for every run, scenario, device, model, mode and quantity: that of most sizes, the last of equals."""
     best: dict[tuple[AxisValue, ...], Law] = {}
     for law in found:
-        key = (law.record.run_id, law.record.model, law.record.mode, law.quantity)
+        key = (*(getattr(law.record, name) for name in _APART), law.quantity)
         if key not in best or len(law.values) >= len(best[key].values):
             best[key] = law
     return list(best.values())

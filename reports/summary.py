@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from reports.pivot import Pivot, Point, Reading, Row, best_cells, make_pivot, memory_of, rate_of, same_work
-from reports.record import STATUSES, Record, point_key
+from reports.record import STATUSES, Record
 from reports.section import Cell, Column, Section, label, shown
 from reports.units import UNKNOWN, format_bytes, format_rate
 
@@ -177,8 +177,13 @@ def environment_share_section(records: Sequence[Record]) -> Section | None:
     return Section(heading, tuple(lines)) if lines else None
 
 
-def counts_section(records: Sequence[Record]) -> Section:
-    """Scenario, device and how many records ended how."""
+def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:
+    """Scenario, device and how many records ended how; points are counted as the tables tell them apart.
+
+    Args:
+        records: planned ones among them.
+        also: fields that tell points apart besides their own and the device.
+    """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
     statuses = Counter(record.status for record in records)
@@ -188,7 +193,8 @@ def counts_section(records: Sequence[Record]) -> Section:
         counts += f" ({', '.join(f'{count} {name}' for name, count in failed.items())})"
     if statuses["planned"]:
         counts += f", {statuses['planned']} planned"
-    total = point_count(len({point_key(record) for record in records}), len(records))
+    points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
+    total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
     return Section("", (f"Scenario: {scenario} | Device: {device} | {total}: {counts}",))
 

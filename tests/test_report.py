@@ -320,6 +320,25 @@ def test_the_fullest_curve_of_each_mode() -> None:
     assert {law.record.seq_len for law in chosen} == {16}
 
 
+def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
+    sizes = (16, 32, 64)
+    here = [point("mat", "dense", size) for size in sizes]
+    card = [dataclasses.replace(record, device="A100", platform="gpu") for record in here]
+    assert [law.record.device for law in fullest(laws([*here, *card], "agents"))] == ["A100", "cpu (8 cores)"] * 2
+    text = sections([*here, *card])
+    assert "mat dense, device=A100: memory" in text
+    assert "mat dense, device=cpu (8 cores): memory" in text
+    assert "| 6 points: 6 ok" in text
+    other = [dataclasses.replace(record, scenario="lbf") for record in here]
+    assert [law.record.scenario for law in fullest(laws([*here, *other], "agents"))] == ["lbf", "neom"] * 2
+    assert "| 3 points, 6 repeats: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
+
+
+def test_points_of_several_runs_are_several(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    names = [written(folder / f"{name}.csv", grow((16, 32), repeats=2)) for name in ("old", "new")]
+    assert "| 12 points, 24 repeats: 24 ok" in " ".join(reported(capsys, *names).split())
+
+
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"
 
 
