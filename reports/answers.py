@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.laws import Law, fullest, in_words, law_error, laws
+from reports.laws import fullest, in_words, laws
 from reports.pivot import Pivot, Point, Reading, Row, make_pivot, same_work
 from reports.record import FIELD_NAMES, Record
 from reports.run import Run
@@ -290,16 +290,11 @@ def _growth(records: Sequence[Record], also: Sequence[str], *, full: bool) -> li
     for along, name in SIZE_NAMES.items():
         found = laws(records, along, also=also)
         chosen = found if full else fullest(found)
-        lines = [_law_line(law, full=full) for law in chosen]
+        lines = [f"  {law.name}: {in_words(law)}" for law in chosen]
         if lines:
             more = "" if len(chosen) == len(found) else f" (the fullest curves of {len(found)}; --full shows all)"
             sections.append(Section(f"How cost grows with the {name}{more}:", tuple(lines)))
     return sections
-
-
-def _law_line(law: Law, *, full: bool) -> str:
-    error = law_error(law)
-    return f"  {law.name}: {in_words(law)}" + (f"; {error}" if full and error else "")
 
 
 def _stops_section(found: Sequence[Stop]) -> Section:

@@ -66,6 +66,7 @@ def _law(law: Law) -> dict[str, Any]:
         return common | {
             "kind": "fit",
             "offset": fit.offset,
+            "linear_scale": fit.linear_scale,
             "scale": fit.scale,
             "exponent": fit.exponent,
             "exponent_low": fit.low,
@@ -77,7 +78,7 @@ def _law(law: Law) -> dict[str, Any]:
             "reaches_80_gb_at": law.reaches,
         }
     if isinstance(fit, Slopes):
-        return common | {"kind": "slopes", "sizes": list(fit.sizes), "slopes": list(fit.slopes)}
+        return common | {"kind": "slopes", "sizes": list(fit.sizes), "slopes": list(fit.slopes), "reason": fit.reason}
     return common | {"kind": "refused", "reason": fit.reason}
 
 

@@ -7,15 +7,16 @@ count. Memory is read from one field for a whole curve, the one known at most si
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.pivot import AxisValue, Row, make_pivot
-from reports.record import Record
-from reports.scaling import SIZES_FOR_A_FIT, Fit, Refusal, Slopes, fit_curve
+from reports.record import EXACT_FIELDS, Record
+from reports.scaling import CONSTANT_WITHIN, Fit, Refusal, Slopes, fit_curve
 from reports.section import shown
 from reports.summary import row_name
-from reports.units import format_bytes, format_number, format_rate, format_seconds
+from reports.units import format_bytes, format_rate, format_seconds
 
 QUANTITIES = ("memory", "time")
 ALONG = {"agents": ("agent", "agents"), "seq_len": ("timestep", "timesteps")}
@@ -33,6 +34,9 @@ _APART = ("run_id", "scenario", "device", "model", "mode")
 """Curves that differ in one of these are never left out for another."""
 _FAR = 1000.0
 """Times the largest size; nothing is said of what lies beyond."""
+_SURE = 0.1
+"""A fit that is further off than this is not extrapolated."""
+_LEAST_PERCENT = 0.1
 _ABOUT_LINEAR = (0.9, 1.1)
 
 
@@ -65,12 +69,15 @@ class Law:
         if not isinstance(self.fit, Fit) or self.fit.exponent <= 0 or not self.record.envs:
             return None
         size = self.fit.sizes[-1]
-        return self.fit.scale * self.fit.exponent * size ** (self.fit.exponent - 1) / self.record.envs, size
+        return self.fit.slope_at(size) / self.record.envs, size
 
     @property
     def reaches(self) -> int | None:
-        """The size at which the memory is `LARGE_MEMORY_BYTES`; None where it is reached before or far beyond."""
-        if self.quantity != "memory" or not isinstance(self.fit, Fit):
+        """The size at which the memory is `LARGE_MEMORY_BYTES`.
+
+        None where it is reached before or far beyond, or where the fit is off by more than a tenth.
+        """
+        if self.quantity != "memory" or not isinstance(self.fit, Fit) or self.fit.error > _SURE:
             return None
         size, largest = self.fit.size_where(LARGE_MEMORY_BYTES), self.fit.sizes[-1]
         return round(size) if size is not None and largest < size <= _FAR * largest else None
@@ -128,7 +135,8 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    return Law(name, records[0], quantity, field, along, values, unmeasured, bound, fit_curve(values))
+    fit = fit_curve(values, exact=field in EXACT_FIELDS)
+    return Law(name, records[0], quantity, field, along, values, unmeasured, bound, fit)
 
 
 def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
@@ -149,19 +157,48 @@ def _growth(law: Law) -> str:
     if isinstance(fit, Refusal):
         return f"has no fit: {fit.reason}"
     if isinstance(fit, Slopes):
-        slopes = ", ".join(
-            f"{slope:.2f} from {first} to {second}"
-            for slope, first, second in zip(fit.slopes, fit.sizes, fit.sizes[1:], strict=False)
-        )
-        return f"has local slopes of {slopes} (a fit needs {SIZES_FOR_A_FIT} sizes)"
+        return f"{_slopes(law, fit)} ({fit.reason})"
     ends = [f"{end:.2f}" for end in (fit.low, fit.high) if end is not None]
     # Repeats that are all the same, as XLA's plan is, say nothing of how sure the exponent is.
     interval = f" ({' to '.join(ends)})" if len(set(ends)) == 2 else ""
     if fit.exponent == 0:
-        return f"does not change with {law.along}{interval}"
+        return f"does not change with {law.along}{interval}{_left_out(law, fit)}"
     form = f", {fit.form}" if fit.form else ""
     verb = "grows" if fit.exponent > 0 else "falls"
-    return f"{verb} as {law.along}^{fit.exponent:.2f}{interval}{form}"
+    power = f"{law.along} and {law.along}^2" if fit.linear_scale else f"{law.along}^{fit.exponent:.2f}"
+    return f"{verb} as {power}{interval}{form}{_left_out(law, fit)}"
+
+
+def _slopes(law: Law, fit: Slopes) -> str:
+    """The slope between every two neighbours; those of a plateau at the beginning in one."""
+    medians = [statistics.median(law.values[size]) for size in fit.sizes]
+    flat = 0
+    while flat < len(fit.slopes) and abs(medians[flat + 1] / medians[0] - 1) < CONSTANT_WITHIN:
+        flat += 1
+    start = flat if flat > 1 else 0
+    slopes = [
+        f"{slope:.2f} from {first} to {second}"
+        for slope, first, second in list(zip(fit.slopes, fit.sizes, fit.sizes[1:], strict=False))[start:]
+    ]
+    if not start:
+        return f"has local slopes of {', '.join(slopes)}"
+    plateau = f"does not change from {fit.sizes[0]} to {fit.sizes[start]}"
+    return f"{plateau}, then has local slopes of {', '.join(slopes)}" if slopes else plateau
+
+
+def _left_out(law: Law, fit: Fit) -> str:
+    """From where on the fit holds, and the medians below, where it is not of all sizes."""
+    below = [size for size in law.values if size < fit.sizes[0]]
+    if not below:
+        return ""
+    medians = [statistics.median(law.values[size]) for size in below]
+    ends = dict.fromkeys(_shown(law, value) for value in (min(medians), max(medians)))
+    sizes = dict.fromkeys(str(size) for size in (below[0], below[-1]))
+    return f", from {fit.sizes[0]} {ALONG[law.along][1]} on ({' to '.join(ends)} at {' to '.join(sizes)})"
+
+
+def _shown(law: Law, value: float) -> str:
+    return format_bytes(value) if law.quantity == "memory" else format_seconds(value)
 
 
 def _consequences(law: Law) -> list[str]:
@@ -169,11 +206,13 @@ def _consequences(law: Law) -> list[str]:
     one, many = ALONG[law.along]
     if law.per_size is not None and isinstance(law.fit, Fit):
         cost, size = law.per_size
-        text = format_bytes(cost) if law.quantity == "memory" else format_seconds(cost)
+        text = _shown(law, cost)
         if _ABOUT_LINEAR[0] <= law.fit.exponent <= _ABOUT_LINEAR[1]:
             parts.append(f"{text} per {one} and environment")
         else:
             parts.append(f"{text} per further {one} and environment at {size}")
+    if isinstance(law.fit, Fit):
+        parts.append(_error(law.fit))
     if law.reaches is not None and isinstance(law.fit, Fit):
         sizes = law.fit.sizes
         parts.append(f"extrapolated from {sizes[0]}-{sizes[-1]}: reaches 80 GB at about {_about(law.reaches)} {many}")
@@ -191,6 +230,6 @@ def _missing(law: Law) -> list[str]:
     return ["not counted: " + ", ".join(f"{size} ({shown(status)})" for size, status in law.unmeasured.items())]
 
 
-def law_error(law: Law) -> str:
-    """How far the fit is off, for a detailed report; empty without a fit."""
-    return f"off by {format_number(100 * law.fit.error)} %" if isinstance(law.fit, Fit) else ""
+def _error(fit: Fit) -> str:
+    percent = 100 * fit.error
+    return "off by under 0.1%" if percent < _LEAST_PERCENT else f"off by {percent:.2g}%"

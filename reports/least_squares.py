@@ -25,6 +25,8 @@ _STEP = 0.05
 _FLAT = 0.02
 """Below this exponent N^p cannot be told from the offset, which is then 0."""
 _DRAWS = 999
+_BENDS = 200
+"""How many places of a bend are tried."""
 
 
 def sums(samples: Sequence[Floats]) -> Sums:
@@ -90,13 +92,58 @@ def _profile(
     """The best offset ≥ 0 and scale > 0 and their sum of squares for every exponent of `grid`: (rows, exponents)."""
     import numpy as np
 
-    power = x ** grid[..., None]
+    return _linear(x ** grid[..., None], counts, first, second, offsets & (np.abs(grid) >= _FLAT))
+
+
+def bent(x: Floats, counts: Floats, first: Floats, second: Floats, power: float) -> float:
+    """Sum of squares of the best plateau that bends into a power: offset + scale·max(0, N^power − K^power).
+
+    Like offset + scale·N^p it has three free numbers. The K that are tried lie between the first size and the last.
+
+    Args:
+        x: sizes, ascending.
+        counts, first, second: one row of `sums`.
+        power: that of what grows beyond K, above 0.
+    """
+    import numpy as np
+
+    bends = np.geomspace(x[0], x[-1], _BENDS, endpoint=False)[None, :, None]
+    basis = np.maximum(x**power - bends**power, 0.0)
+    return float(np.min(_linear(basis, counts, first, second, np.full(basis.shape[:-1], True))[2]))
+
+
+def polynomial(x: Floats, samples: Sequence[Floats]) -> tuple[Floats, float] | None:
+    """Offset, slope and square of the best offset + slope·N + square·N², (3,), and its sum of squares.
+
+    None where one of them is not above 0, an offset of 0 excepted.
+    """
+    import numpy as np
+
+    sizes = np.repeat(x, [len(y) for y in samples])
+    rows: Floats = np.stack([np.ones_like(sizes), sizes, sizes**2], axis=1) / np.concatenate(samples)[:, None]
+    factors = np.asarray(np.linalg.lstsq(rows, np.ones(len(sizes)), rcond=None)[0], np.float64)
+    if factors[0] < 0 or min(factors[1:]) <= 0:
+        return None
+    return factors, float(np.sum((rows @ factors - 1) ** 2))
+
+
+def _linear(
+    basis: Floats, counts: Floats, first: Floats, second: Floats, steep: NDArray[np.bool_]
+) -> tuple[Floats, Floats, Floats]:
+    """The best offset ≥ 0 and scale > 0 of offset + scale·basis, and their sum of squares: (rows, choices) each.
+
+    Args:
+        basis: (rows or 1, choices, sizes).
+        counts, first, second: `sums`.
+        steep: where an offset is allowed, (rows or 1, choices).
+    """
+    import numpy as np
+
     total, ones = np.sum(counts, axis=1)[:, None], np.sum(first, axis=1)[:, None]
     square = np.sum(second, axis=1)[:, None]
-    mixed, squares = (np.sum(second[:, None] * p, axis=-1) for p in (power, power**2))
-    along = np.sum(first[:, None] * power, axis=-1)
+    mixed, squares = (np.sum(second[:, None] * part, axis=-1) for part in (basis, basis**2))
+    along = np.sum(first[:, None] * basis, axis=-1)
 
-    steep = offsets & (np.abs(grid) >= _FLAT)
     determinant = np.where(steep, square * squares - mixed**2, 1.0)
     offset = np.where(steep, (ones * squares - along * mixed) / determinant, 0.0)
     scale = np.where(steep, (square * along - ones * mixed) / determinant, along / squares)

@@ -198,6 +198,9 @@ class Record:
             raise ValueError(f"status '{self.status}' is none of {', '.join(STATUSES)}")
 
 
+EXACT_FIELDS = ("xla_peak_bytes",)
+"""Fields that a report draws or fits and that repeat exactly, whatever else the machine does."""
+
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Record))
 """Every column, in the order in which a CSV file lists them."""
 

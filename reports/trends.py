@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.curves import Curve, Measure
+from reports.record import EXACT_FIELDS
 from reports.scaling import Fit, fit_curve
 
 _STEPS = 40
@@ -30,13 +31,13 @@ class Trend:
 
 
 def trend_of(curve: Curve, measure: Measure, axis: str, to: float) -> Trend | None:
-    """The fit of `curve` from its first size to `to` along `axis`, or None where `reports.scaling` has no fit.
+    """The fit of `curve` from its first fitted size to `to` along `axis`, or None where `reports.scaling` has no fit.
 
     A rate is not fitted itself: it is the steps of an update ÷ the fitted time of an update.
     """
     rate = measure.unit == "rate"
     values = curve.values(_UPDATE if rate else measure)
-    fit = fit_curve(values)
+    fit = fit_curve(values, exact=not rate and measure.field in EXACT_FIELDS)
     if not isinstance(fit, Fit):
         return None
     first, last = fit.sizes[0], fit.sizes[-1]
@@ -51,7 +52,8 @@ def trend_of(curve: Curve, measure: Measure, axis: str, to: float) -> Trend | No
         unit = rates[first][0] * values[first][0] / (first if grows else 1)
         steps = [unit * (size if grows else 1) for size in sizes]
         line, low, high = (_quotients(steps, seconds) for seconds in (line, high, low))
-    return Trend(tuple(sizes), tuple(line), tuple(low), tuple(high), last, _words(fit, axis, rate))
+    words = _words(fit, axis, rate) + ("" if first == min(values) else f", from {first} on")
+    return Trend(tuple(sizes), tuple(line), tuple(low), tuple(high), last, words)
 
 
 def _spaced(first: float, last: float) -> list[float]:
@@ -69,4 +71,5 @@ def _words(fit: Fit, axis: str, rate: bool) -> str:
     if fit.exponent == 0:
         return f"{of}not at all" if rate else "not at all"
     interval = "" if fit.low is None or fit.high is None else f" ({fit.low:.2f} to {fit.high:.2f})"
-    return f"{of}as {axis}^{fit.exponent:.2f}{interval}{f', {fit.form}' if fit.form else ''}"
+    power = f"{axis} and {axis}^2" if fit.linear_scale else f"{axis}^{fit.exponent:.2f}"
+    return f"{of}as {power}{interval}{f', {fit.form}' if fit.form else ''}"

@@ -106,6 +106,29 @@ def test_a_fit_goes_on_where_nothing_was_measured() -> None:
     assert (trend.low, trend.words) == ((), "as agents^2.00")
 
 
+def test_the_line_of_a_plan_with_a_kink_begins_beyond_it() -> None:
+    plan = Measure("xla_peak_bytes", "", "bytes")
+    sizes = (2, 4, 8, 16, 32, 64, 128, 256)
+    records = [record("mat", size, xla_peak_bytes=max(1_000_000 + size, 75_000 * size)) for size in sizes]
+    (one,) = slices([run(*records)], "agents")
+    trend = trend_of(one.curves[0], plan, "agents", 256)
+    assert trend is not None
+    assert (trend.sizes[0], trend.sizes[-1]) == (16, 256)
+    assert trend.words == "as agents^1.00, linear, from 16 on"
+    (few,) = slices([run(*records[:5])], "agents")
+    assert trend_of(few.curves[0], plan, "agents", 32) is None
+
+
+def test_the_line_of_a_plan_of_two_parts_names_both() -> None:
+    plan = Measure("xla_peak_bytes", "", "bytes")
+    records = [record("mat", n, xla_peak_bytes=10**7 + 40_000 * n + 300 * n**2) for n in (16, 32, 64, 128, 256)]
+    (one,) = slices([run(*records)], "agents")
+    trend = trend_of(one.curves[0], plan, "agents", 512)
+    assert trend is not None
+    assert trend.words == "as agents and agents^2, quadratic"
+    assert trend.values[-1] == pytest.approx(10**7 + 40_000 * 512 + 300 * 512**2, rel=1e-3)
+
+
 def test_the_fit_of_a_rate_is_that_of_the_time() -> None:
     trend = trend_of(curve_of(lambda n: 0.5 + n / 10, repeats=5), RATE, "agents", 4)
     assert trend is not None

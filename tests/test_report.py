@@ -339,6 +339,52 @@ def test_points_of_several_runs_are_several(capsys: pytest.CaptureFixture[str], 
     assert "| 12 points, 24 repeats: 24 ok" in " ".join(reported(capsys, *names).split())
 
 
+def planned_bytes(plan: dict[int, int]) -> list[Record]:
+    return [point("sable", "recurrent", size, xla_peak_bytes=value) for size, value in plan.items()]
+
+
+def test_a_plan_with_a_kink_is_said_from_the_kink_on() -> None:
+    # Recorded of sable:factored with 2 environments, neom, 4 timesteps.
+    plan = {2: 1996468, 4: 1998248, 8: 2001808, 16: 2560544, 32: 3820992, 64: 6306304, 128: 11305792, 256: 21276736}
+    words = in_words(laws(planned_bytes(plan), "agents")[0])
+    assert words == (
+        "memory (XLA's plan) grows as agents^1.00, linear, from 16 agents on (1.90 MiB to 1.91 MiB at 2 to 8); "
+        "19.0 KiB per agent and environment; off by 0.1%"
+    )
+    few = in_words(laws(planned_bytes(dict(list(plan.items())[:5])), "agents")[0])
+    assert few == (
+        "memory (XLA's plan) does not change from 2 to 8, then has local slopes of 0.36 from 8 to 16, "
+        "0.58 from 16 to 32 (no single a + b·N^p: the nearest is 2.7% off)"
+    )
+    one = in_words(laws(planned_bytes({1: 2 * MIB, **{size: size * MIB for size in (4, 8, 16, 32)}}), "agents")[0])
+    assert "from 4 agents on (2.00 MiB at 1)" in one
+
+
+def test_a_plan_of_two_parts_names_both(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    records = planned_bytes({size: 10**7 + 40_000 * size + 300 * size**2 for size in (16, 32, 64, 128, 256)})
+    (law, *_) = laws(records, "agents")
+    words = in_words(law)
+    assert "grows as agents and agents^2, quadratic; 47.3 KiB per further agent and environment at 256; off by" in words
+    # 80e9 = 1e7 + 4e4·N + 300·N²
+    assert "off by under 0.1%; extrapolated from 16-256: reaches 80 GB at about 16300 agents" in words
+    (fit, *_) = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))["fits"]
+    assert (fit["exponent"], fit["form"]) == (2, "quadratic")
+    assert fit["linear_scale"] == pytest.approx(40_000, rel=0.01)
+
+
+def test_a_fit_that_is_far_off_is_not_extrapolated() -> None:
+    unknown: dict[str, Any] = {"xla_peak_bytes": None}
+    for share, said in ((0.05, True), (0.3, False)):
+        records = [
+            point("mat", "dense", size, host_peak_rise_bytes=int(MIB * size * (1 + share * (-1) ** place)), **unknown)
+            for place, size in enumerate((16, 32, 64, 128, 256, 512))
+        ]
+        (law, *_) = laws(records, "agents")
+        assert isinstance(law.fit, Fit)
+        assert ("reaches 80 GB" in in_words(law)) is said
+        assert "off by" in in_words(law)
+
+
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"
 
 

@@ -6,6 +6,7 @@ import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -202,7 +203,7 @@ def test_any_values_above_zero_give_an_answer() -> None:
             assert fit.offset >= 0
             assert fit.scale > 0
         else:
-            assert isinstance(fit, Refusal)
+            assert isinstance(fit, (Slopes, Refusal))
 
 
 @pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300])
@@ -211,6 +212,155 @@ def test_tiny_and_huge_values_give_an_answer_without_a_warning(unit: float, repe
     values = {size: [size * unit * (1 + 0.01 * repeat) for repeat in range(repeats)] for size in SIZES}
     fit = fit_curve(values)
     assert isinstance(fit, Refusal) or (isinstance(fit, Fit) and math.isfinite(fit.at(256)))
+
+
+XLA_PLANS: dict[str, tuple[dict[int, int], str, int | None]] = {
+    "sable factored": (
+        {2: 1996468, 4: 1998248, 8: 2001808, 16: 2560544, 32: 3820992, 64: 6306304, 128: 11305792, 256: 21276736},
+        "linear",
+        16,
+    ),
+    "sable recurrent": (
+        {2: 1997412, 4: 1999192, 8: 2208320, 16: 3118736, 32: 4949104, 64: 8616688, 128: 15967024, 256: 30648368},
+        "linear",
+        8,
+    ),
+    "ippo": (
+        {2: 52400, 4: 57764, 8: 84236, 16: 136668, 32: 242300, 64: 450556, 128: 870012, 256: 1700604, 512: 3370236},
+        "linear",
+        4,
+    ),
+    "sable parallel": (
+        {2: 1996452, 4: 1998424, 8: 2002752, 16: 2619600, 32: 4384880, 64: 9151600, 128: 25478896, 256: 83663984},
+        "quadratic",
+        16,
+    ),
+    "mat dense": (
+        {2: 1563656, 4: 1565436, 8: 1568996, 16: 1924532, 32: 3086420, 64: 6000788, 128: 14441236, 256: 57356052},
+        "",
+        None,
+    ),
+    "mat blockwise": (
+        {2: 1563744, 4: 1565524, 8: 1569084, 16: 1918476, 32: 2975916, 64: 5386476, 128: 9464060, 256: 17966588},
+        "",
+        None,
+    ),
+    "mat dense, learning in groups of environments from 512 agents on": (
+        {16: 4828684, 128: 70633812, 512: 412927316, 1024: 397579604},
+        "",
+        None,
+    ),
+}
+"""Bytes of XLA's plan as sweeps of scenario neom recorded them, the form that is known, and from where on it holds."""
+
+
+@pytest.mark.parametrize("name", XLA_PLANS)
+def test_a_real_plan_is_called_what_it_is(name: str) -> None:
+    plan, form, first = XLA_PLANS[name]
+    every = fit_curve({size: [value] for size, value in plan.items()}, exact=True)
+    if first is None:
+        assert isinstance(every, Slopes)
+        assert every.reason.startswith("no single a + b·N^p: the nearest is")
+        assert every.sizes == tuple(plan)
+    else:
+        assert isinstance(every, Fit)
+        assert (every.form, every.sizes[0]) == (form, first)
+        assert every.error < 0.01
+    for count in range(4, len(plan)):
+        # Of the smaller sizes alone nothing wrong is said either, nor beyond them.
+        fit = fit_curve({size: [plan[size]] for size in list(plan)[:count]}, exact=True)
+        if isinstance(fit, Fit):
+            assert fit.form in ("", form)
+            assert fit.exponent == 0 or 1 / 1.5 < fit.at(max(plan)) / plan[max(plan)] < 1.5
+
+
+KINKED: dict[str, tuple[Callable[[int], float], str]] = {
+    # Name: the law of one size, and what it is called.
+    "linear": (lambda n: 1000 * n, "linear"),
+    "linear beside a constant": (lambda n: 300_000 + 1000 * n, "linear"),
+    "quadratic": (lambda n: 50 * n**2, "quadratic"),
+    "quadratic beside a constant": (lambda n: 300_000 + 50 * n**2, "quadratic"),
+    "both": (lambda n: 300_000 + 2000 * n + 50 * n**2, "quadratic"),
+    "a plateau, then linear": (lambda n: max(100_000 + n, 1500 * n + 80_000), "linear"),
+    "a plateau, then a steep line": (lambda n: max(1_000_000 + n, 20_000 * n), "linear"),
+    "a plateau, then quadratic": (lambda n: max(100_000 + n, 20 * n**2 + 90_000), "quadratic"),
+}
+
+
+@pytest.mark.parametrize("count", range(4, 10))
+@pytest.mark.parametrize("ratio", [2, 3])
+@pytest.mark.parametrize("name", KINKED)
+def test_laws_without_noise_and_with_a_kink_are_called_what_they_are(name: str, ratio: int, count: int) -> None:
+    law, form = KINKED[name]
+    sizes = [4 * ratio**step for step in range(count)]
+    fit = fit_curve({size: [law(size)] for size in sizes}, exact=True)
+    if isinstance(fit, Fit):
+        assert fit.form == (form if len(fit.sizes) >= 5 else "")
+        assert fit.exponent == 0 or fit.at(30 * sizes[-1]) == pytest.approx(law(30 * sizes[-1]), rel=0.1)
+    else:
+        assert isinstance(fit, Slopes)
+        assert "plateau" in name
+    if count == 9 or "plateau" not in name:
+        assert isinstance(fit, Fit)
+
+
+@pytest.mark.parametrize("count", [5, 7, 9])
+@pytest.mark.parametrize("name", KINKED)
+def test_noise_makes_no_line_a_square(name: str, count: int) -> None:
+    law, form = KINKED[name]
+    wrong = "quadratic" if form == "linear" else "linear"
+    sizes = [4 * 2**step for step in range(count)]
+    found = [
+        fit_curve({size: [law(size) * math.exp(0.03 * draw)] for size, draw in zip(sizes, draws, strict=True)})
+        for draws in np.random.default_rng(0).standard_normal((20, count))
+    ]
+    fits = [fit for fit in found if isinstance(fit, Fit) and fit.exponent]
+    if name != "both":
+        assert sum(fit.form == wrong for fit in fits) <= 1
+    # A line through a plateau and a kink would be far above the law.
+    assert sum(fit.at(30 * sizes[-1]) > 4 * law(30 * sizes[-1]) for fit in fits) <= 4
+
+
+def test_a_kink_leaves_the_sizes_before_it_out() -> None:
+    values = {size: [max(2.0 + 1e-4 * size, 1.0 + 0.075 * size)] for size in (2, 4, 8, 16, 32, 64, 128, 256)}
+    fit = fit_curve(values, exact=True)
+    assert isinstance(fit, Fit)
+    assert (fit.form, fit.sizes) == ("linear", (16, 32, 64, 128, 256))
+    assert fit.offset == pytest.approx(1.0, rel=0.01)
+    assert fit.scale == pytest.approx(0.075, rel=0.01)
+    few = fit_curve({size: values[size] for size in (2, 4, 8, 16, 32)}, exact=True)
+    assert isinstance(few, Slopes)
+    assert few.sizes == (2, 4, 8, 16, 32)
+
+
+def test_repeats_that_agree_show_that_there_is_no_noise() -> None:
+    plan = XLA_PLANS["sable factored"][0]
+    values = {size: [plan[size]] * 2 for size in (2, 4, 8, 16, 32)}
+    assert isinstance(fit_curve(values), Slopes)
+    assert fit_curve(values) == fit_curve(values, exact=True)
+
+
+def test_figures_without_noise_are_constant_within_five_per_cent_only() -> None:
+    values = {4: [100.0], 8: [100.0], 16: [130.0], 32: [100.0], 64: [100.0]}
+    assert fitted(values).exponent == 0
+    assert isinstance(fit_curve(values, exact=True), Slopes)
+    level = fit_curve({size: [100.0 + step] for step, size in enumerate(SIZES[:4])}, exact=True)
+    assert isinstance(level, Fit)
+    assert level.exponent == 0
+
+
+def test_a_part_that_grows_linearly_stands_beside_one_that_grows_as_the_square() -> None:
+    fit = fit_curve({size: [1e6 + 2e4 * size + 300.0 * size**2] for size in SIZES}, exact=True)
+    assert isinstance(fit, Fit)
+    assert (fit.offset, fit.linear_scale, fit.scale) == pytest.approx((1e6, 2e4, 300.0), rel=1e-3)
+    assert (fit.exponent, fit.form, fit.draws) == (2.0, "quadratic", ())
+    assert fit.at(1000) == pytest.approx(1e6 + 2e7 + 3e8)
+    assert fit.slope_at(1000) == pytest.approx(2e4 + 6e5)
+    assert fit.size_where(fit.at(1000)) == pytest.approx(1000)
+    power = fit_curve({size: [1e6 + 2e4 * size**1.5] for size in SIZES}, exact=True)
+    assert isinstance(power, Fit)
+    assert power.exponent == pytest.approx(1.5, abs=1e-3)
+    assert (power.linear_scale, power.form) == (0.0, "")
 
 
 def test_importing_it_loads_no_numpy() -> None:
