@@ -54,6 +54,9 @@ class Law:
     along: str
     values: Mapping[int, tuple[float, ...]]
     """The repeats that ended well, by size; bytes or seconds."""
+    pieces: Mapping[int, tuple[int | None, int | None]]
+    """By size, in how many groups of environments it was learned, and in segments of how many timesteps; None is not
+    known, and of segments also all timesteps at once."""
     unmeasured: Mapping[int, str]
     """Sizes that were tried and gave no value, with the status of the point (`unknown` where it ended well)."""
     lower_bound: bool
@@ -116,7 +119,7 @@ def in_words(law: Law) -> str:
     """One line: what was read, how it grows, and what follows."""
     source = MEMORY_FIELDS.get(law.field, "")
     what = TIME_WORDS if law.quantity == "time" else f"memory ({source}{_bound(law)})" if source else "memory"
-    return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_missing(law)])
+    return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_pieces(law), *_missing(law)])
 
 
 TIME_WORDS = "time of an update"
@@ -136,7 +139,13 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
     fit = fit_curve(values, exact=field in EXACT_FIELDS)
-    return Law(name, records[0], quantity, field, along, values, unmeasured, bound, fit)
+    pieces = {
+        size: (record.learn_groups, record.segment_timesteps if record.segment_timesteps != record.seq_len else None)
+        for size, point in sorted(row.points.items())
+        if size in values
+        for record in point.measured[:1]
+    }
+    return Law(name, records[0], quantity, field, along, values, pieces, unmeasured, bound, fit)
 
 
 def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
@@ -222,6 +231,20 @@ def _consequences(law: Law) -> list[str]:
 def _about(size: int) -> str:
     """Three digits of a size: an extrapolation is no exacter."""
     return format_rate(size) if size >= 10**6 else f"{float(f'{size:.3g}'):.0f}"
+
+
+def _pieces(law: Law) -> list[str]:
+    """How learning was cut into pieces, where that differs by size: then one law can hardly hold for all."""
+    if law.quantity != "memory" or len(set(law.pieces.values())) < 2:
+        return []
+    groups, segments = ([piece[which] for piece in law.pieces.values()] for which in (0, 1))
+    words = []
+    if len(set(groups)) > 1:
+        words.append(f"{', '.join(map(shown, groups))} groups of environments")
+    if len(set(segments)) > 1:
+        lengths = ("all" if length is None else str(length) for length in segments)
+        words.append(f"segments of {', '.join(lengths)} timesteps")
+    return [f"learned in {' and '.join(words)} at these sizes"]
 
 
 def _missing(law: Law) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
@@ -96,6 +96,10 @@ class Record:
     device: str = ""
     pinned_cpus: str = ""
     batched_by: str = ""
+    learn_groups: int | None = None
+    """Groups of environments that a minibatch was learned from, one after the other (`--accumulate`, or by size)."""
+    segment_timesteps: int | None = None
+    """Timesteps of which learning kept the activations at once (`--segment`, or by size)."""
     parameters: int | None = None
     matched_embed_dim: int | None = None
     reference_parameters: int | None = None

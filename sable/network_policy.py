@@ -59,8 +59,12 @@ class NetworkPolicy(ABC, Generic[Network, Memory]):
         def segment(carry: Memory, sequence: tuple[Observation, ActionSequence, Array]) -> tuple[Memory, Evaluation]:
             return self._evaluate_segment(network, *sequence, carry)
 
-        length = self._segmentation.timesteps(*observation.features.shape[:3])
+        length = self.segment_timesteps(*observation.features.shape[:3])
         return in_segments(segment, (observation, actions, resets), carry, length)
+
+    def segment_timesteps(self, envs: int, timesteps: int, agents: int) -> int:
+        """Timesteps of which `evaluate` keeps the activations at once, for sequences of that size."""
+        return self._segmentation.timesteps(envs, timesteps, agents)
 
     def network(self, params: Params) -> Network:
         """The network with these parameters in it."""

@@ -160,7 +160,7 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
     """
     if config.normalise_advantages:
         batch = batch._replace(advantages=normalise(batch.advantages))
-    groups = accumulation_groups(config, batch)
+    groups = accumulation_groups(config, *batch.actions.shape[:3])
     if groups == 1:
         grads, parts = jax.grad(loss, argnums=2, has_aux=True)(policy, config, params, batch)
         return grads, parts
@@ -175,9 +175,9 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
     return grads, parts
 
 
-def accumulation_groups(config: PPOConfig, batch: Batch) -> int:
-    """How many groups a minibatch is cut into: as configured, or so many that a group has few enough tokens."""
-    envs, timesteps, agents = batch.actions.shape[:3]
+def accumulation_groups(config: PPOConfig, envs: int, timesteps: int, agents: int) -> int:
+    """How many groups a minibatch of `envs` environments is cut into: as configured, or so many that a group has few
+    enough tokens."""
     if config.accumulate:
         return config.accumulate
     divisors = (k for k in range(1, envs + 1) if envs % k == 0)

@@ -16,6 +16,7 @@ from sable import ppo
 from sable.matching import count_numbers, match_parameters
 from sable.mixers.blockwise_attention import BLOCK
 from sable.models import build_policy
+from sable.network_policy import NetworkPolicy
 from sable.types import Observation, Params, Scenario, TrainState, Trajectory
 from scaleprof.grid import Point
 from scenarios import make_scenario
@@ -46,6 +47,13 @@ class Programs:
         self.embed_dim = model.embed_dim
         self._agents, self._mode = point.agents, point.mode
         policy = build_policy(model, scenario.space)
+        envs, *sequence = config.envs // config.minibatches, config.seq_len, point.agents
+        self.learn_groups = ppo.accumulation_groups(config, envs, *sequence)
+        """Groups of environments that a minibatch is learned from, one after the other."""
+        self.segment_timesteps: int | None = None
+        """Timesteps of which learning keeps the activations at once; not known of a model of somebody's own."""
+        if isinstance(policy, NetworkPolicy):
+            self.segment_timesteps = policy.segment_timesteps(envs // self.learn_groups, *sequence)
 
         def init(seed: jax.Array, repeat: jax.Array) -> TrainState:
             key = jax.random.fold_in(jax.random.key(seed), repeat)

@@ -143,6 +143,8 @@ def measure(task: Task, events: TextIO) -> None:
         events,
         "facts",
         batched_by=programs.batching,
+        learn_groups=programs.learn_groups,
+        segment_timesteps=programs.segment_timesteps,
         parameters=programs.parameters,
         matched_embed_dim=programs.embed_dim if task.point.match else None,
         reference_parameters=programs.reference_parameters,

@@ -119,18 +119,12 @@ def test_accumulated_gradients_are_those_of_the_whole_minibatch(groups: int) -> 
 
 
 def test_open_number_of_groups_keeps_groups_small() -> None:
-    scenario = neom(3, 4)
-    state = tiny_ppo()
-    _, trajectory = started(tiny_policy("sable", "factored", scenario.space), scenario, state)
-    batch = batch_of(trajectory, state)
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), batch) == 1
-    many = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
-    many = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS // 32), jnp.int32))
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), many) == 6
-    huge = many._replace(actions=jax.ShapeDtypeStruct((12, 16, ppo.GROUP_TOKENS), jnp.int32))
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), huge) == 12
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=2), huge) == 2
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=1), huge) == 1
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), 4, 5, 3) == 1
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), 12, 16, ppo.GROUP_TOKENS // 32) == 6
+    huge = (12, 16, ppo.GROUP_TOKENS)
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), *huge) == 12
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=2), *huge) == 2
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=1), *huge) == 1
 
 
 class Recorder:

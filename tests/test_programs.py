@@ -39,6 +39,22 @@ def test_programs_are_made_from_shapes_alone() -> None:
     assert large.parameters == Programs(point(agents=64)).parameters
 
 
+@pytest.mark.parametrize(
+    ("fields", "groups", "timesteps"),
+    [
+        ({"agents": 16}, 1, 16),
+        ({"agents": 1024}, 2, 2),
+        ({"agents": 1024, "settings": (("ppo.accumulate", "1"), ("model.segment", "16"))}, 1, 16),
+        ({"agents": 1024, "model": "sable", "mode": "factored"}, 2, 2),
+        ({"agents": 1024, "model": "ippo", "mode": ""}, 2, 2),
+    ],
+)
+def test_the_pieces_that_are_learned_from(fields: dict[str, Any], groups: int, timesteps: int) -> None:
+    """Of a minibatch of two environments of 16 timesteps."""
+    programs = Programs(point(**{"envs": 4, "seq_len": 16, **fields}))
+    assert (programs.learn_groups, programs.segment_timesteps) == (groups, timesteps)
+
+
 def test_every_repeat_of_a_seed_starts_elsewhere() -> None:
     """And the same repeat of the same seed at the same place."""
     programs = Programs(point(model="ippo", mode="", agents=2))

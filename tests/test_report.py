@@ -208,7 +208,7 @@ BAD = {
     "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
     "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
     "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
-    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, this scaleprof reads up to 2; update scaleprof to read it",
+    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, this scaleprof reads up to 3; update scaleprof to read it",
     "text.csv": "text.csv, row 2, column 'agents': 'many'; a whole number belongs here, so correct the cell",
     "run.csv --where modle=sable": "--where: there is no column 'modle': did you mean mode or model?",
     "run.csv --where model": "--where: 'model' is no condition: write column=value, such as model=sable or",
@@ -295,6 +295,19 @@ def test_what_follows_from_a_fit() -> None:
     words = in_words(law)
     assert "grows as agents^1.00, linear; 205 KiB per agent and environment" in words
     assert "extrapolated from 16-256: reaches 80 GB at about 95" in words
+
+
+def test_pieces_that_differ_by_size_are_said() -> None:
+    """Memory that was saved at some sizes and not at others follows no single law, and that is why."""
+    pieces = {16: (1, 16), 32: (1, 16), 64: (2, 16), 128: (2, 4)}
+    cut = [
+        point("mat", "dense", size, learn_groups=groups, segment_timesteps=length)
+        for size, (groups, length) in pieces.items()
+    ]
+    memory, time = (in_words(law) for law in laws(cut, "agents"))
+    assert "learned in 1, 1, 2, 2 groups of environments and segments of all, all, all, 4 timesteps" in memory
+    assert "learned in" not in time
+    assert "learned in" not in in_words(laws(cut[:2], "agents")[0])
 
 
 def test_a_refused_fit_says_what_is_missing() -> None:
