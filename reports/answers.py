@@ -21,6 +21,7 @@ from reports.summary import (
     among,
     axis_name,
     counts_section,
+    diverged_section,
     environment_share_section,
     failures_section,
     matches_section,
@@ -119,7 +120,11 @@ def reference_row(records: Sequence[Record], reference: str = "") -> tuple[str, 
         ValueError: no record is of that model (and mode).
     """
     rows = list(dict.fromkeys((record.model, record.mode) for record in records)) or [("", "")]
-    model, _, mode = reference.partition(":")
+    # The name of a model of somebody's own has a colon in it.
+    whole = any(model == reference for model, _ in rows)
+    model, _, mode = (reference, "", "") if whole else reference.rpartition(":")
+    if not whole and not model:
+        model, mode = mode, ""
     found = [row for row in rows if row[0] == model and mode in ("", row[1])] if reference else rows
     if not found:
         there = ", ".join(shown(":".join(part for part in row if part)) for row in rows)
@@ -152,7 +157,7 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
             "1 point, or some of its repeats, was" if count == 1 else f"{count} points, or some of their repeats, were"
         )
         sections.append(Section("", (f"{words} not measured: --full says why.",)))
-    sections += [matches_section(pivots[0], measured), environment_share_section(measured)]
+    sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
         sections.append(_details(ordered, also, wanted.columns))

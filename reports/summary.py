@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,7 @@ def summary_sections(records: Sequence[Record]) -> list[Section]:
         matches_section(pivot, records),
         failures_section(pivot),
         environment_share_section(records),
+        diverged_section(records),
         counts_section(records),
     ]
     return [section for section in sections if section is not None]
@@ -175,6 +177,21 @@ def environment_share_section(records: Sequence[Record]) -> Section | None:
             lines.append(f"  {shown(model)} {shown(mode)}: {', '.join(large)} agents")
     heading = f"Environments that take over {ENVIRONMENT_SHARE:.0%} of an update (it is them that is measured there):"
     return Section(heading, tuple(lines)) if lines else None
+
+
+def diverged_section(records: Sequence[Record]) -> Section | None:
+    """Where a loss is no number any more: what was measured is measured, but nothing was learned."""
+    lines = []
+    for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
+        sizes = {
+            record.agents
+            for record in records
+            if (record.model, record.mode) == (model, mode)
+            and any(loss is not None and not math.isfinite(loss) for loss in (record.policy_loss, record.value_loss))
+        }
+        if sizes:
+            lines.append(f"  {shown(model)} {shown(mode)}: at {', '.join(map(str, sorted(sizes)))} agents")
+    return Section("Losses that are no numbers, so that nothing was learned:", tuple(lines)) if lines else None
 
 
 def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:

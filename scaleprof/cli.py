@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Carry out one command line; returns the exit code (see the README's table)."""
     given = sys.argv[1:] if arguments is None else arguments
     replace_what_cannot_be_written()
+    if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
+        del os.environ["COLUMNS"]
     try:
         result = app(given or ["--help"], prog_name="scaleprof", standalone_mode=False)
     except UserError as error:
@@ -99,7 +101,7 @@ def sweep(
     seq_len: Annotated[Text, _axis("--seq-len", "Timesteps of a rollout.", "16")] = None,
     scenario: Annotated[Text, _axis("--scenario", "Environment, or NAME:TASK.", "neom", metavar="NAME")] = None,
     reward: Annotated[
-        Text, _axis("--reward", "Team mean (shared) or each agent's own (individual).", "shared", metavar="KIND")
+        Text, _axis("--reward", "Team mean (shared) or each agent's own (individual).", "by scenario", metavar="KIND")
     ] = None,
     batching: Annotated[
         Text,
@@ -225,11 +227,14 @@ def sweep(
     Lists (16,128) and ranges (1:10:3, 16:4096:x2; the end included) are multiplied into a grid.
     """
     from scaleprof import sweeping
-    from scaleprof.options import DEFAULTS, plan_sweep
+    from scaleprof.options import DEFAULTS, option_name, plan_sweep
     from scaleprof.resuming import check_retry, plan_resume
 
     given = dict(locals())
     explicit = {name: given[name] for name in DEFAULTS}
+    for name, value in {**explicit, "preset": preset, "csv": csv, "device": device}.items():
+        if value == "":  # as of a variable of the shell that is not set
+            raise UserError(f"{option_name(name)}: it is empty: give a value, or leave it out")
     again = check_retry(retry)
     if resume is not None:
         if out is not None:

@@ -28,7 +28,7 @@ class Compiling(NamedTuple):
 
     seconds: float
     here: bool
-    """Whether all of it was done in this process, and nothing read from another's."""
+    """Whether what is measured was compiled in this process, and nothing of it read from another's."""
 
 
 class CacheUse:
@@ -70,10 +70,9 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     budget = task.memory_limit_bytes
     if device.platform != "cpu":
         budget = min(budget, device_probe.allocator_limit_bytes(device) or budget)
-    cache = CacheUse()
     send(events, "phase", name="compile init")
     _, _, times = compile_program(programs, "init")
-    cache.was_read()
+    cache = CacheUse()
     worked = sum(times.values())
     program_peak = 0
     compile_peak: int | None = 0
@@ -118,6 +117,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         host_compile_peak_bytes=compile_peak if cache.reads == 0 else None,
         device_compile_peak_bytes=device_probe.allocator_peak_bytes(device),
     )
+    here = cache.reads == 0
     others = ["inspect"]
     if task.measure != MEMORY:
         send(events, "phase", name="compile environment")
@@ -125,7 +125,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     for name in others:
         _, _, times = compile_program(programs, name)
         worked += sum(times.values())
-    return Compiling(worked, cache.reads == 0)
+    return Compiling(worked, here)
 
 
 def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, Any, dict[str, float]]:

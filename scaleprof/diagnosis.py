@@ -62,6 +62,8 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
         )
     if outcome.status == "interrupted":
         raise UserError("interrupted before the scenario was checked", INTERRUPTED)
+    if outcome.status == "error":
+        raise UserError(f"scenario {name} cannot be played here: jax finds no device ({outcome.reason})")
     late = f"it was not built and played within {START_TIMEOUT_SECONDS:g} s"
     defects = outcome.facts.get("defects", [late if outcome.status == "timeout" else outcome.reason])
     for defect in defects:

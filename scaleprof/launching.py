@@ -113,12 +113,12 @@ def measure_point(
     Compiled programs are only kept for the process that measures speed: the other one measures the memory of compiling.
     """
     outcomes = {}
-    began, worked = time.monotonic(), 0.0
+    began, worked, batching = time.monotonic(), 0.0, run.batching_of(point)
     for kind in options.measure:
         cached = compile_cache(run.path, point) if options.reuse_compiled and kind != MEMORY else {}
         log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
         outcome = run_child(
-            make_task(point, kind, options, batching=run.batching_of(point)),
+            make_task(point, kind, options, batching=batching),
             {**variables(machine.environment, kind), **cached},
             log,
             timeout_seconds=options.timeout_seconds,
@@ -128,6 +128,7 @@ def measure_point(
         )
         outcome.facts["host_memory_quality"] = quality(machine.environment, kind)
         outcomes[kind] = outcome
+        batching = batching or outcome.facts.get("batched_by", "")
         worked += outcome.facts.get("worked_seconds", 0.0)
         if outcome.status in ("oom", "error", "interrupted"):
             break

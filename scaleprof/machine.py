@@ -85,6 +85,8 @@ def look_at_version(against: str, version: Version, child_env: dict[str, str], o
             raise UserError(f"--against: {against}: {error}") from None
     if facts.get("protocol") != PROTOCOL:
         raise UserError(f"--against: the scaleprof of {against} cannot take turns with this one: it is too old or new")
+    if Path(against).is_dir() and not Path(facts["source"]).samefile(Path(against) / "scaleprof"):
+        raise UserError(f"--against: {against} is no whole checkout: its processes run the code in {facts['source']}")
     if facts["source"] == ours and not Path(against).is_dir():
         raise UserError(f"--against: {against} runs the scaleprof that is running now, in {ours}: give another one")
     return {

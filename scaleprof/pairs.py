@@ -73,18 +73,20 @@ def measure_pair(
     Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
     `MIN_BURSTS`. Where one fails the others go on.
     """
-    task = make_task(point, TOGETHER, options, burst=BURST_UPDATES, batching=run.batching_of(point))
+    batching = run.batching_of(point)
     began = time.monotonic()
     with ExitStack() as stack:
         children = []
         for side, version in zip(options.sides, machine.versions, strict=True):
             environment = {**machine.environment, **dict(version.variables)}
             log = run.log_path(f"{name}-{side}")
+            task = make_task(point, TOGETHER, options, burst=BURST_UPDATES, batching=batching)
             child = Child(
                 task, environment, log, options.timeout_seconds, machine.nvml, on_event, stop, version.command
             )
             children.append(stack.enter_context(child))
             child.follow("ready")
+            batching = batching or child.outcome.facts.get("batched_by", "")
         turn = 0
         while alive := [child for child in children if not child.outcome.status]:
             if all(has_enough(child.outcome, options) for child in alive):

@@ -45,6 +45,8 @@ def parse_axis(text: str, option: str, *, minimum: int = 1, maximum: int | None 
 
 def _whole(text: str, option: str) -> int:
     try:
+        if not re.fullmatch(r"\s*[-+]?[0-9]+\s*", text):
+            raise ValueError
         return int(text)
     except ValueError:
         example = "such as 16, 16,128,1024 or 16:4096:x2"

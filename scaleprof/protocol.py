@@ -13,7 +13,16 @@ from typing import Any, TextIO
 from reports.units import format_bytes
 from scaleprof.grid import Point
 
-OOM_SIGNS = ("RESOURCE_EXHAUSTED", "Out of memory", "out of memory", "bad_alloc", "YNNPACK operation failed")
+OOM_SIGNS = (
+    "RESOURCE_EXHAUSTED",
+    "Out of memory",
+    "out of memory",
+    "bad_alloc",
+    "Cannot allocate memory",
+    "pthread_create failed",
+    "failed to map segment",
+    "YNNPACK operation failed",
+)
 """What exceptions and dying processes say when memory ran out (the last one stands for failed scratch allocations)."""
 
 AUTO = "auto"

@@ -112,7 +112,7 @@ class _Asked:
     def sections(self) -> list[Section]:
         from reports.answers import Wanted, report_sections
 
-        wanted = Wanted(":".join(self.reference), self.full, self.columns, self.sort)
+        wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
         return report_sections(self.records, self.also, wanted)
 
 

@@ -6,6 +6,7 @@ those of `scaleprof.worker`; what is wrong comes as the fact `defects`, a list o
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -30,6 +31,11 @@ def main() -> int:
     if scenarios.is_own(task.point.scenario):
         sys.path.insert(0, os.getcwd())  # as in a sweep
     send(events, "phase", name="check")
+    try:
+        importlib.import_module("jax").devices()
+    except Exception as error:  # no defect of the scenario
+        send(events, "error", reason=last_line(error))
+        return 1
     send(events, "facts", defects=defects(task.point))
     send(events, "done")
     return 0

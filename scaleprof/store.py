@@ -76,8 +76,9 @@ class RunDirectory:
             with ExitStack() as stack:
                 run = cls(path, take_lock(path))
                 stack.callback(run.close)
-                if lines.exists() or (path / "results.csv").exists():  # else it died while it was being made
-                    run._records = {record_key(record): record for record in load_records(path)}
+                records = records_so_far(path)
+                run._records = {record_key(record): record for record in records}
+                if lines.exists():
                     _cut_torn_line(lines)
                 run._complete()
                 stack.pop_all()
@@ -187,6 +188,10 @@ class RunDirectory:
 
 def check_free(path: Path) -> None:
     """Raise `UserError` unless a new run can be put at `path`."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"--out: the name {os.fsencode(path)!r} is not UTF-8: give another one") from None
     holds_something = path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir())
     if holds_something and ((path / "manifest.json").exists() or (path / "records.jsonl").exists()):
         raise UserError(f"--out: {path} already holds a run: name another folder")
@@ -226,6 +231,13 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
     if schema > SCHEMA:
         raise UserError(f"{option}: {file} has schema {schema}, this scaleprof knows up to {SCHEMA}: update scaleprof")
     return manifest
+
+
+def records_so_far(path: Path) -> list[Record]:
+    """The records of a run directory; none of one that died while it was being made. Raises as `load_records` does."""
+    if (path / "records.jsonl").exists() or (path / "results.csv").exists():
+        return load_records(path)
+    return []
 
 
 def load_records(path: Path) -> list[Record]:

@@ -23,7 +23,7 @@ from scaleprof.output import reader_may_leave, write_data
 from scaleprof.progress import Progress
 from scaleprof.resuming import RETRYABLE, check_platform, left_of, plan_again
 from scaleprof.runner import SweepInterruptedError, sweep
-from scaleprof.store import RunDirectory, check_free, csv_text, load_records
+from scaleprof.store import RunDirectory, check_free, csv_text, records_so_far
 from scaleprof.targets import check_target
 
 SOME_FAILED = 3
@@ -63,7 +63,7 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
 
 def show_rest(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     """`--resume --dry-run`: print the points that are left and write nothing."""
-    records = load_records(folder)
+    records = records_so_far(folder)
     render_grid([point.record() for _, point in left_of(plan, folder, records, retry)], Console(highlight=False))
     return 0
 

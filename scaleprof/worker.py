@@ -18,6 +18,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any, TextIO
@@ -122,8 +123,6 @@ def measure(task: Task, events: TextIO) -> None:
     from scaleprof.programs import Programs
 
     device = jax.devices()[0]
-    if device.platform == "cpu":
-        host.limit_data(task.memory_limit_bytes)
     send(
         events,
         "facts",
@@ -133,11 +132,13 @@ def measure(task: Task, events: TextIO) -> None:
         pinned_cpus=" ".join(str(cpu) for cpu in task.pin),
         host_rss_start_bytes=host.rss_bytes(),
     )
-    batching = task.point.batching
+    batching, tried = task.point.batching, 0.0
     if batching == AUTO:
         from scaleprof.batching import faster_batching
 
+        began = time.monotonic()
         batching = task.batching or faster_batching(task.point, events)
+        tried = time.monotonic() - began
     programs = Programs(task.point, batching)
     send(
         events,
@@ -150,8 +151,10 @@ def measure(task: Task, events: TextIO) -> None:
         reference_parameters=programs.reference_parameters,
     )
     compiling = compile_programs(programs, task, device, events)
+    if device.platform == "cpu":  # not before: compilers die of a failed allocation in ways that tell nothing
+        host.limit_data(task.memory_limit_bytes)
     ran = run_programs(programs, task, device, events, compiled_here=compiling.here)
-    send(events, "facts", worked_seconds=compiling.seconds + ran)
+    send(events, "facts", worked_seconds=tried + compiling.seconds + ran)
 
 
 if __name__ == "__main__":

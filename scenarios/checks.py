@@ -72,10 +72,16 @@ def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[
 
 
 def _growth_defects(environment: Any, make: Callable[[str, int], Any], name: str, num_agents: int) -> Iterator[str]:
-    """What differs in a team of another size and must not; nothing where the factory refuses that size."""
+    """What differs in a team of another size and must not; nothing where a ValueError refuses that size."""
     try:
         other = make(name, num_agents)
     except ValueError:
+        return
+    except Exception as error:
+        yield (
+            f"for {num_agents} agents, which were tried too, it raised {type(error).__name__}: {error}; "
+            "a ValueError says that a size is not for it"
+        )
         return
     if other.space.num_agents != num_agents:
         yield f"space.num_agents is {other.space.num_agents}: it was asked for {num_agents} agents"

@@ -15,7 +15,7 @@ Episode       a termination when every tile is clean or any agent moved illegall
               ignores the mask sees episodes of one or two timesteps in a large team.
 Scaling rule  10 cells an agent, about half of them walls: the maze is a square whose side is the odd number nearest to
               √(10N) (walls stand in odd rows and columns), and agents start on tiles drawn uniformly, so that everyone
-              has 5 to 8 tiles to clean, at every size. `cleaner:corner` starts everyone in the upper left corner, as
+              has 4 to 8 tiles to clean, at every size. `cleaner:corner` starts everyone in the upper left corner, as
               Jumanji does: another task at every size, in which most of a large maze is out of reach.
 Largest N     4096: a step is O(N). Mazes are made one wall after the other: make them in a pool, one by one.
 Optimum       below 5 an agent in a large team: all tiles but those on which agents start, less the penalty.

@@ -18,10 +18,15 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{field} is {value!r}: it must be one of {', '.join(choices)}")
 
 
+LARGEST_COUNT = 2**31 - 1
+
+
 def check_count(field: str, value: int) -> None:
-    """Raise `ValueError` unless the field's value is a whole number of at least 1."""
+    """Raise `ValueError` unless the field's value is a whole number of at least 1 that arrays can hold."""
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{field} is {value!r}: it must be a whole number of at least 1")
+    if value > LARGEST_COUNT:
+        raise ValueError(f"{field} is {value!r}: it must be at most {LARGEST_COUNT}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,15 +78,16 @@ class ConnectorConfig:
     """`scaled`: a board that grows with the team; the others are of a published size."""
     reward: str = "individual"
     """`individual`: every agent receives its own; `shared`: the team's mean."""
-    horizon: int = CONNECTOR_HORIZON
-    """Timesteps after which an episode of `scaled` is cut off; published tasks have their own."""
+    horizon: int = 0
+    """Timesteps after which an episode is cut off; 0 is the task's own: 50 of `scaled`, as published of the others."""
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, CONNECTOR_TASKS)
         check_choice("reward", self.reward, REWARDS)
-        check_count("horizon", self.horizon)
+        if self.horizon:
+            check_count("horizon", self.horizon)
         published = CONNECTOR_PUBLISHED.get(self.task)
-        if published is not None and self.horizon not in (CONNECTOR_HORIZON, published.horizon):
+        if published is not None and self.horizon not in (0, published.horizon):
             raise ValueError(f"horizon is {self.horizon}: task {self.task} is cut off after {published.horizon}")
 
 

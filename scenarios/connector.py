@@ -51,7 +51,7 @@ from jumanji.environments.routing.connector.utils import (
     is_target,
 )
 
-from scenarios.config import CONNECTOR_PUBLISHED, ConnectorConfig
+from scenarios.config import CONNECTOR_HORIZON, CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 10
@@ -183,4 +183,5 @@ def make(num_agents: int, config: ConnectorConfig) -> Adapted:
             reward=config.reward,
         )
     generator = NearbyGenerator(board_side(num_agents), num_agents)
-    return Adapted(LinearConnector(generator, time_limit=config.horizon), observe, reward=config.reward)
+    limit = config.horizon or CONNECTOR_HORIZON
+    return Adapted(LinearConnector(generator, time_limit=limit), observe, reward=config.reward)

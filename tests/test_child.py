@@ -442,10 +442,29 @@ def test_the_worker_tells_of_memory_that_ran_out(tmp_path: Path, exception: str,
 
 
 def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
-    code = "def Programs(point, batching):\n    bytearray(3 * 2**30)"
+    """Once it has compiled, an allocation that is too large fails at once."""
+    code = """
+    Programs = lambda point, batching: types.SimpleNamespace(
+        batching="", parameters=0, embed_dim=0, reference_parameters=None, learn_groups=1, segment_timesteps=None
+    )
+    import types, sys
+    compiling, measuring = types.ModuleType("scaleprof.compiling"), types.ModuleType("scaleprof.measuring")
+    compiling.PredictedOomError = type("PredictedOomError", (Exception,), {})
+    compiling.compile_programs = lambda *_: types.SimpleNamespace(seconds=0.0, here=True)
+    measuring.run_programs = lambda *_, **__: bytearray(3 * 2**30)
+    sys.modules |= {"scaleprof.compiling": compiling, "scaleprof.measuring": measuring}
+    """
     outcome = work(tmp_path, inject(tmp_path, code))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
     assert "MemoryError" in outcome.reason
+
+
+def test_a_worker_that_compiles_is_ended_above_its_limit(tmp_path: Path) -> None:
+    """No allocation of a compiler's fails: it would die in ways that tell nothing."""
+    code = "def Programs(point, batching):\n    bytearray(3 * 2**30), __import__('time').sleep(60)"
+    outcome = work(tmp_path, inject(tmp_path, code))
+    assert (outcome.status, outcome.reason_code) == ("oom", "limit")
+    assert outcome.reason.startswith("ended while it had ")
 
 
 def test_what_libraries_print_goes_to_the_log(tmp_path: Path) -> None:

@@ -228,6 +228,15 @@ BAD_INPUT = [
     ("sweep --retry oom", "--retry: there is nothing to try again in a new run: name one with --resume RUN"),
     ("sweep --retry ok", "--retry: no point ends as 'ok': known: oom, timeout, error, crashed, skipped"),
     ("sweep --csv missing/results.csv", "--csv: there is no folder missing: make it first, or name another file"),
+    ("sweep --against=", "--against: it is empty: give a value, or leave it out"),
+    ("sweep --preset=", "--preset: it is empty: give a value, or leave it out"),
+    ("sweep --agents 1_000", "--agents: '1_000' is not a whole number"),
+    ("sweep --agents ١٦", "--agents: '١٦' is not a whole number"),
+    ("sweep --set scenario.horizon=99999999999", "--set: horizon is 99999999999: it must be at most 2147483647"),
+    (
+        "sweep --scenario connector:con-5x5x3a --set scenario.horizon=50",
+        "--set: horizon is 50: task con-5x5x3a is cut off after 25",
+    ),
     ("sweep --csv .", "--csv: . is a folder: name a file, or - for stdout"),
     ("sweep --epochs many", "Invalid value for '--epochs'"),
     ("sweep --agens 3", "No such option: --agens (Possible options: --against, --agents"),
@@ -269,6 +278,20 @@ def test_bad_input(capfd: pytest.CaptureFixture[str], folder: Path, command: str
     assert captured.out == ""
     assert captured.err.startswith(f"scaleprof: {said}")
     assert captured.err.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_a_terminal_of_no_columns_is_one_of_unknown_width(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "0")
+    assert main(["sweep", "--dry-run"]) == 0
+    assert "12 points" in capfd.readouterr().out
+
+
+def test_a_folder_that_no_table_can_name(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["sweep", "--out", "bad\udcff"]) == 2
+    assert capfd.readouterr().err == "scaleprof: --out: the name b'bad\\xff' is not UTF-8: give another one\n"
     assert list(folder.iterdir()) == []
 
 

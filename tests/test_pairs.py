@@ -76,3 +76,16 @@ def test_a_python_without_scaleprof(tmp_path: Path) -> None:
     assert f"scaleprof: --against: {other}: a child process could not start: " in done.stderr
     assert "no scaleprof here" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_only_looks_like_a_checkout(tmp_path: Path) -> None:
+    """Python passes over a folder without `__init__.py`, and would measure this very code."""
+    (tmp_path / "other" / "scaleprof").mkdir(parents=True)
+    (tmp_path / "other" / "scaleprof" / "worker.py").touch()
+    done = sweep(tmp_path, "--against", "other", "--out", "run")
+    assert done.returncode == 2
+    assert (
+        f"scaleprof: --against: {tmp_path / 'other'} is no whole checkout: its processes run the code in "
+        in done.stderr
+    )
+    assert not (tmp_path / "run").exists()

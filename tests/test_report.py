@@ -185,6 +185,21 @@ def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], fo
         assert sorted(cells[4:]) == ["-", "nan", "nan"]
 
 
+def test_a_model_of_ones_own_has_a_colon_in_its_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    own = [dataclasses.replace(point("mat", "dense", size), model="my.models:linear", mode="") for size in (16, 32)]
+    name = written(folder / "run.csv", [*own, *(point("mat", "dense", size) for size in (16, 32))])
+    for chosen in ((), ("--reference", "my.models:linear")):
+        assert "x = times my.models:linear" in " ".join(reported(capsys, name, *chosen).split())
+    assert "x = times mat dense" in " ".join(reported(capsys, name, "--reference", "mat:dense").split())
+    assert main(["report", name, "--reference", "my.models:other"]) == 2
+
+
+def test_losses_that_are_no_numbers_are_said(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    records = [point("mat", "dense", size, value_loss=loss) for size, loss in ((16, 1.0), (32, math.nan))]
+    text = reported(capsys, written(folder / "run.csv", records))
+    assert "Losses that are no numbers, so that nothing was learned:\n  mat dense: at 32 agents\n" in text
+
+
 def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = [*grow(), point("sable", "chunkwise", 8, policy_loss=math.nan)]
     content = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))

@@ -241,6 +241,16 @@ def test_a_retry_needs_a_run(world: World, capsys: pytest.CaptureFixture[str]) -
     assert list(Path.cwd().iterdir()) == []
 
 
+def test_what_is_left_of_a_run_that_died_while_it_was_made(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in Path("run").iterdir():
+        if path.is_file() and path.name != "manifest.json":
+            path.unlink()
+    assert main(["sweep", "--resume", "run", "--dry-run"]) == 0
+    assert "6 points" in capsys.readouterr().out
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert stopped.ran == POINTS
+
+
 @pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in MAY_DIFFER])
 def test_every_option_is_in_the_manifest(name: str) -> None:
     assert name in plan_sweep({}, [], None, yes=False).manifest["options"]

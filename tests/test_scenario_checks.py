@@ -125,6 +125,14 @@ def three(num_agents):
 def levels(num_agents):
     return Levels()
 
+def only_three(num_agents):
+    return Counter({3: 3}[num_agents], limit=4)
+
+def up_to_three(num_agents):
+    if num_agents > 3:
+        raise ValueError("at most 3")
+    return Counter(num_agents, limit=4)
+
 def nothing(num_agents):
     return None
 """
@@ -151,6 +159,9 @@ def test_own_scenarios_are_found_by_module_and_function() -> None:
 def test_own_scenarios_are_looked_at_in_a_team_of_another_size() -> None:
     assert check_scenario("own_world:counter", 3, {}) == []
     assert check_scenario("own_world:three", 3, {}) == ["space.num_agents is 3: it was asked for 7 agents"]
+    assert check_scenario("own_world:up_to_three", 3, {}) == []
+    (line,) = check_scenario("own_world:only_three", 3, {})
+    assert line.startswith("for 7 agents, which were tried too, it raised KeyError: 7; a ValueError says that")
 
 
 @pytest.mark.usefixtures("own")

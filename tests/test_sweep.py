@@ -352,3 +352,26 @@ def test_stopped_in_the_middle(tmp_path: Path, stuck: dict[str, str], number: si
     report = scaleprof(tmp_path, "report", "run")
     assert report.returncode == 0
     assert output.splitlines()[-1] == report.stdout.splitlines()[-1]
+
+
+def test_batching_is_tried_once_and_takes_nothing_from_what_is_measured(tmp_path: Path) -> None:
+    """Of two repeats in two processes each, the first process tries; compiling stays its own."""
+    sizes = "--agents 2 --model ippo --envs 2 --seq-len 2 --embed-dim 8 --min-updates 1 --min-seconds 0"
+    options = "--batching auto --repeats 2 --measure memory,speed --device cpu --memory-limit 4GiB --out run"
+    done = subprocess.run(
+        [sys.executable, "-m", "scaleprof", "sweep", *sizes.split(), *options.split()],
+        cwd=tmp_path,
+        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = load_records(tmp_path / "run")
+    assert (first.status, second.status) == ("ok", "ok")
+    assert first.batched_by == second.batched_by != ""
+    assert (first.compile_cache, second.compile_cache) == ("written", "read")
+    assert first.host_peak_rise_bytes is not None
+    phases = [path.read_text() for path in sorted((tmp_path / "run" / "timelines").iterdir())]
+    assert [text.count("memory: try") > 0 for text in phases] == [True, False]
+    assert "speed: try" not in "".join(phases)

@@ -36,11 +36,16 @@ def rss_bytes() -> int:
 
 def peak_rss_bytes() -> int | None:
     """The most resident memory this process had since the last reset (or its start)."""
+    return _status_bytes("VmHWM")
+
+
+def _status_bytes(name: str) -> int | None:
+    """A line of this process's status; None where the kernel tells none."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def reset_peak() -> bool:
@@ -61,9 +66,15 @@ def release_free_memory() -> None:
 
 
 def limit_data(limit_bytes: int) -> None:
-    """Let allocations fail beyond this much data (RLIMIT_DATA) instead of driving the machine out of memory."""
+    """Let allocations fail (RLIMIT_DATA) once this process would have more than this resident, instead of driving the
+    machine out of memory.
+
+    The kernel counts what is mapped, so that what is mapped and was never touched, as of threads' stacks, comes on top.
+    """
+    untouched = max((_status_bytes("VmData") or 0) - rss_bytes(), 0)
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    limit = limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    limit = limit_bytes + untouched
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
 
 
