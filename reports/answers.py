@@ -120,12 +120,7 @@ def reference_row(records: Sequence[Record], reference: str = "") -> tuple[str, 
         ValueError: no record is of that model (and mode).
     """
     rows = list(dict.fromkeys((record.model, record.mode) for record in records)) or [("", "")]
-    # The name of a model of somebody's own has a colon in it.
-    whole = any(model == reference for model, _ in rows)
-    model, _, mode = (reference, "", "") if whole else reference.rpartition(":")
-    if not whole and not model:
-        model, mode = mode, ""
-    found = [row for row in rows if row[0] == model and mode in ("", row[1])] if reference else rows
+    found = [row for row in rows if reference in (row[0], ":".join(row))] if reference else rows
     if not found:
         there = ", ".join(shown(":".join(part for part in row if part)) for row in rows)
         raise ValueError(f"'{shown(reference)}' was not measured: there is {there or 'nothing'}")

@@ -37,6 +37,15 @@ class Source:
     sample_column: str = ""
     """The column of a samples file with what every update took, if there is one."""
 
+    def value(self, record: Record) -> float:
+        """The figure of `record`; NaN where it is not known."""
+        value = self.read(record)
+        return math.nan if value is None else value
+
+    def is_known(self, record: Record) -> bool:
+        """Whether `record` has a figure that can be compared."""
+        return math.isfinite(self.value(record))
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

@@ -25,8 +25,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from reports.comparability import differences
+from reports.live_pairs import pair_logs
 from reports.permutation import (
     benjamini_hochberg,
     least_rank_sum_p,
@@ -43,8 +45,6 @@ from reports.run import Run, latest_of_each_run
 REGRESSED, IMPROVED, UNCHANGED = "regressed", "improved", "unchanged"
 INCONCLUSIVE, NOT_COMPARABLE, NEW = "inconclusive", "not comparable", "new"
 VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
-MOST_BURSTS = 128
-"""Above this many bursts of a point, those that follow each other count together: the exact test is cubic in them."""
 STATUS = "status"
 """What stands in the place of a metric's name where the outcome of a point is judged."""
 CONFIDENCE = 0.95
@@ -217,7 +217,7 @@ def compare_sides(run: Run, policy: Policy) -> Comparison:
         raise ValueError(
             f"{run.path}: no live pairs in it, so there is nothing to compare it with: name a second run or a baseline"
         )
-    return _compare(f"{run.name} (base)", f"{run.name} (new)", base, new, policy, [], [], _pairing(run))
+    return _compare(f"{run.name} (base)", f"{run.name} (new)", base, new, policy, [], [], partial(pair_logs, run))
 
 
 def _compare(
@@ -348,8 +348,8 @@ def _measure(
         metric.name,
         UNCHANGED,
         "",
-        base=tuple(_value(source, record) for record in base),
-        new=tuple(_value(source, record) for record in new),
+        base=tuple(source.value(record) for record in base),
+        new=tuple(source.value(record) for record in new),
         source=source.title,
         threshold=policy.threshold(metric),
     )
@@ -397,7 +397,7 @@ def _figures(
     sources = [source for source in metric.sources if on_cpu or not source.cpu_only]
     one_sided: tuple[Source, list[Record], list[Record], str] | None = None
     for source in sources:
-        base, new = ([record for record in side if _known(source, record)] for side in (old, now))
+        base, new = ([record for record in side if source.is_known(record)] for side in (old, now))
         if base and new:
             if metric.by_memory_quality:
                 return (source, *_of_one_quality(base, new))
@@ -438,75 +438,6 @@ def _without_others(
     if (then, now) == (finding.base, finding.new):
         return finding
     return replace(finding, base=then, new=now, source=f"{finding.source}, less what others' use of the cores explains")
-
-
-def _known(source: Source, record: Record) -> bool:
-    value = source.read(record)
-    return value is not None and math.isfinite(value)
-
-
-def _value(source: Source, record: Record) -> float:
-    value = source.read(record)
-    assert value is not None
-    return value
-
-
-def _pairing(run: Run) -> Pairing:
-    """Pairs of records, or where the run's samples tell them apart, of the bursts in which the two took turns."""
-
-    def paired(
-        metric: Metric, source: Source, base: Sequence[Record], new: Sequence[Record]
-    ) -> tuple[list[float], str]:
-        partners = {_pair_of(record): record for record in base}
-        pairs = [(partners[_pair_of(record)], record) for record in new if _pair_of(record) in partners]
-        values = [(_value(source, old), _value(source, now)) for old, now in pairs]
-        logs = [math.log(now / old) for old, now in values if old > 0 and now > 0]
-        count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
-        if source.sample_column:
-            sign = -1.0 if metric.higher_is_better else 1.0  # a sample is a time: the more, the lower the rate
-            of_pairs = [_burst_logs(run, old, now, source.sample_column) for old, now in pairs]
-            total = sum(map(len, of_pairs))
-            if total > len(logs):
-                several = math.ceil(total / MOST_BURSTS)
-                units = [sign * log for bursts in of_pairs for log in _medians(bursts, several)]
-                if several == 1:
-                    return units, f"{total} bursts of {count}"
-                return units, f"{len(units)} groups of {several} bursts of {count}"
-        return logs, count
-
-    return paired
-
-
-def _pair_of(record: Record) -> str | int:
-    """What the two sides of a live pair of one point have in common."""
-    return record.pair_id or record.repeat
-
-
-def _medians(values: Sequence[float], several: int) -> list[float]:
-    """The medians of every `several` values that follow each other."""
-    return [statistics.median(values[place : place + several]) for place in range(0, len(values), several)]
-
-
-def _burst_logs(run: Run, base: Record, new: Record, column: str) -> list[float]:
-    """For every burst that both sides had, the logarithm of the ratio of its median updates."""
-    ours, theirs = (_bursts(run, record, column) for record in (base, new))
-    return [math.log(theirs[burst] / ours[burst]) for burst in ours if burst in theirs]
-
-
-def _bursts(run: Run, record: Record, column: str) -> dict[str, float]:
-    bursts: dict[str, list[float]] = {}
-    for row in run.samples(record):
-        if row.get("phase") == "measure" and row.get("burst"):
-            try:
-                value = float(row.get(column) or "nan")
-            except ValueError:
-                raise ValueError(
-                    f"{run.path}/samples/{record.files}.csv: {column} is {row[column]!r} in burst {row['burst']}, "
-                    "where a number belongs; correct the cell or delete the file"
-                ) from None
-            if value > 0 and math.isfinite(value):
-                bursts.setdefault(row["burst"], []).append(value)
-    return {burst: statistics.median(values) for burst, values in bursts.items()}
 
 
 def _over(new: float, base: float) -> float | None:
