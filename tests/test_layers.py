@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+TEXTS = (".html", ".md", ".py", ".txt")
+MACHINE_FOLDER = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|Users)/[^\s<]*")
 OURS = ("sable", "scenarios", "scaleprof", "reports")
 MAY_IMPORT = {
     "sable": (),
@@ -206,3 +209,11 @@ def test_help_loads_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_documents_name_no_folder_of_a_machine() -> None:
+    """Pages and logs of real runs hold where they were made; those that are shown as examples must not."""
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*") if path.suffix in TEXTS}
+    assert any(path.name == "report.html" for path in texts)
+    named = {path.name: found[0] for path, text in texts.items() if (found := MACHINE_FOLDER.search(text))}
+    assert named == {}
