@@ -27,10 +27,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from reports.policy import Policy, parse_threshold
-from reports.record import Record, point_key
-from reports.regression import REGRESSED, Comparison, compare_runs, compare_sides
-from reports.run import Run, load_run
+from reports.checks.compare import compare_runs, compare_sides
+from reports.checks.findings import REGRESSED, Comparison
+from reports.checks.policy import CheckPolicy, parse_threshold
+from reports.records.record import Record, point_key
+from reports.records.run import Run, load_run
 
 REPEATS = (1, 2, 3, 5, 8)
 POINTS = 20
@@ -149,13 +150,13 @@ def larger(records: list[Record]) -> list[Record]:
     return [dataclasses.replace(one, xla_peak_bytes=round(MORE_MEMORY * (one.xla_peak_bytes or 0))) for one in records]
 
 
-def check_runs(sides: Sides, policy: Policy) -> Comparison:
+def check_runs(sides: Sides, policy: CheckPolicy) -> Comparison:
     """The gate's own comparison of two runs."""
     base, new = (Run("run", Path(), tuple(records)) for records in sides)
     return compare_runs(base, new, policy)
 
 
-def check_pairs(sides: Sides, policy: Policy, machine_spread: float) -> Comparison:
+def check_pairs(sides: Sides, policy: CheckPolicy, machine_spread: float) -> Comparison:
     """The gate's own comparison of the sides of live pairs."""
     return compare_sides(LivePairs("run", Path(), (*sides[0], *sides[1]), machine_spread=machine_spread), policy)
 
@@ -208,7 +209,7 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="simulate live pairs")
     options = parser.parse_args()
     draw = random.Random(0)
-    policy = Policy(dict([parse_threshold(f"throughput={options.threshold}")]), alpha=options.alpha)
+    policy = CheckPolicy(dict([parse_threshold(f"throughput={options.threshold}")]), alpha=options.alpha)
     if options.runs:
         pools: dict[tuple[object, ...], list[Record]] = {}
         for record in (record for run in options.runs for record in load_run(run).records):

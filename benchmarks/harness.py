@@ -74,9 +74,9 @@ def measure(model: str, mode: str, agents: int, seq_len: int, options: argparse.
     """Compile and time acting and one value-and-gradient of one model at one size."""
     import jax
 
-    from sable import ppo
     from sable.config import ModelConfig, PPOConfig
     from sable.models import build_policy
+    from sable.training import ppo
     from sable.types import Space
 
     space = Space(agents, 32, 5)
@@ -113,7 +113,7 @@ def random_batch(policy: Any, space: Any, seq_len: int, envs: int, key: Any) -> 
     import jax
     import jax.numpy as jnp
 
-    from sable.ppo import Batch
+    from sable.training.ppo import Batch
     from sable.types import Observation
 
     keys = jax.random.split(key, 5)

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reports.csv_file import read_records
-from scaleprof.launching import ALLOCATOR, child_environment
+from reports.records.csv_file import read_records
+from scaleprof.launch.local import ALLOCATOR, child_variables
 from scaleprof.probes import host, xla
 
 MB = 10**6
@@ -120,7 +120,7 @@ def given_back(base: int) -> None:
 
 def in_child(name: str) -> dict[str, Any]:
     """The figures of one program from a fresh process with a repeatable allocator."""
-    environment = {**child_environment("cpu"), **ALLOCATOR}
+    environment = {**child_variables("cpu"), **ALLOCATOR}
     command = [sys.executable, __file__, "--child", name]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -145,7 +145,7 @@ def known_programs(repeats: int, only: str | None) -> None:
         )
 
 
-def own_models(repeats: int) -> None:
+def custom_models(repeats: int) -> None:
     """One line per model and way of compiling, through the product's own command line."""
     names = ("model", "agents", "fusions", "static MB", "bound", "measured", "static/measured", "spread")
     print("\n{:17s} {:>6s} {:8s} {:>9s} {:5s} {:>9s} {:>15s} {:>7s}".format(*names))
@@ -193,7 +193,7 @@ def main() -> int:
     if not options.models:
         known_programs(options.repeats, options.only)
     if options.only is None:
-        own_models(options.repeats)
+        custom_models(options.repeats)
     return 0
 
 

@@ -22,7 +22,7 @@ from typing import Any
 sys.path.pop(0)  # this file is not the package of its name
 
 import scenarios
-from scaleprof.launching import ALLOCATOR, child_environment
+from scaleprof.launch.local import ALLOCATOR, child_variables
 from scaleprof.probes import host
 
 STEPS = 16
@@ -35,8 +35,8 @@ def measure(name: str, agents: int, envs: int, library: bool) -> dict[str, Any]:
     import jax.numpy as jnp
 
     from sable.types import TrainState
-    from scaleprof.measuring import time_alone
-    from scaleprof.programs import random_play
+    from scaleprof.worker.measuring import time_alone
+    from scaleprof.worker.programs import random_play
 
     if library:
         return measure_library(name, agents, envs)
@@ -109,7 +109,7 @@ def measure_library(name: str, agents: int, envs: int) -> dict[str, Any]:
     import jax
     from jumanji.wrappers import VmapAutoResetWrapper
 
-    from scaleprof.measuring import time_alone
+    from scaleprof.worker.measuring import time_alone
 
     inner = library_environment(name, agents)
     wrapped = VmapAutoResetWrapper(inner)
@@ -149,7 +149,7 @@ def measure_library(name: str, agents: int, envs: int) -> dict[str, Any]:
 
 def in_child(name: str, agents: int, options: argparse.Namespace, *, library: bool) -> dict[str, Any] | str:
     """The figures from a fresh process, or why there are none."""
-    environment = {**os.environ, **child_environment("cpu"), **ALLOCATOR}
+    environment = {**os.environ, **child_variables("cpu"), **ALLOCATOR}
     command = [sys.executable, __file__, "--child", f"{name} {agents} {options.envs} {int(library)}"]
     try:
         done = subprocess.run(

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports.csv_file import read_records
+from reports.records.csv_file import read_records
 
 ROOT = Path(__file__).resolve().parent.parent
 Times = dict[str, list[float]]

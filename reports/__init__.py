@@ -1,14 +1,14 @@
 """What people look at: the record schema and everything that shows or stores records.
 
 This package never runs a model and imports neither jax nor the other packages of this project. Importing it is cheap:
-what needs a drawing library (`reports.terminal`) is imported by name where it is used.
+what needs a drawing library (`reports.render.terminal`) is imported by name where it is used.
 """
 
-from reports.csv_file import read_records, write_records
-from reports.mapping import record_from_mapping, record_to_mapping
-from reports.record import FIELD_NAMES, POINT_FIELDS, SCHEMA_VERSION, STATUSES, Record, point_key
-from reports.run import Run, load_run
-from reports.units import format_bytes, format_rate, format_seconds
+from reports.records.csv_file import read_records, write_records
+from reports.records.mapping import record_from_mapping, record_to_mapping
+from reports.records.record import FIELD_NAMES, POINT_FIELDS, SCHEMA_VERSION, STATUSES, Record, point_key
+from reports.records.run import Run, load_run
+from reports.text.units import format_bytes, format_rate, format_seconds
 
 __all__ = [
     "FIELD_NAMES",

@@ -119,7 +119,8 @@ class PPOConfig:
     """Give the advantages of every minibatch mean 0 and standard deviation 1."""
     accumulate: int = 0
     """Groups of environments K over which a minibatch's gradients are summed, one group in memory at a time; the result
-    is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near `sable.ppo.GROUP_TOKENS`."""
+    is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near
+    `sable.training.ppo.GROUP_TOKENS`."""
     permute_agents: bool = False
     """Learn in a new random agent order every epoch. The log-probabilities of the acting policy are then evaluated
     again in that order first, because those stored belong to the acting order."""

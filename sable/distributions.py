@@ -1,7 +1,7 @@
 """What a decoder's head says of an action: a categorical distribution, or a Gaussian squashed by tanh.
 
 Noise is drawn before decoding, for every agent index, and an action is a function of the head's output and its agent's
-noise. Both ways of acting (`sable.acting`) therefore give the same actions for the same key.
+noise. Both ways of acting (`sable.policies.acting`) therefore give the same actions for the same key.
 
 A continuous action is kept as the Gaussian's sample u everywhere but in two places: the environment is given tanh(u)
 (`environment_actions`), and so is the decoder (`tokens`). Going back from tanh(u) to u would lose it where tanh

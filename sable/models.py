@@ -89,7 +89,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="sable",
             summary="Encoder/decoder with retention, memory across timesteps (Mahjoub et al., arXiv 2410.01706)",
-            builder="sable.policies:build_sable",
+            builder="sable.policies.builders:build_sable",
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise", "recurrent", "parallel"),
             chunked=("chunkwise",),
@@ -99,7 +99,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="mat",
             summary="Multi-Agent Transformer: softmax attention over agents, no memory (Wen et al., arXiv 2205.14953)",
-            builder="sable.policies:build_mat",
+            builder="sable.policies.builders:build_mat",
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
@@ -110,7 +110,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="sable-memoryless",
             summary="Sable whose state is forgotten at every timestep: what its memory is worth",
-            builder="sable.policies:build_memoryless_sable",
+            builder="sable.policies.builders:build_memoryless_sable",
             modes=("chunkwise", "recurrent", "parallel", "factored"),
             default_modes=("chunkwise",),
             chunked=("chunkwise",),
@@ -120,7 +120,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="mat-rms",
             summary="MAT with Sable's RMSNorm and SwiGLU: what those are worth",
-            builder="sable.policies:build_mat_rms",
+            builder="sable.policies.builders:build_mat_rms",
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
@@ -131,7 +131,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="linear-attention",
             summary="MAT with linear attention over agents, no memory (Katharopoulos et al., arXiv 2006.16236)",
-            builder="sable.policies:build_linear_attention",
+            builder="sable.policies.builders:build_linear_attention",
             modes=("factored",),
             default_modes=("factored",),
             published=MAT_PUBLISHED,
@@ -141,7 +141,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="mat-temporal",
             summary="MAT whose attention spans the last timesteps of all agents, `model.window` of them",
-            builder="sable.policies:build_mat_temporal",
+            builder="sable.policies.builders:build_mat_temporal",
             modes=("dense",),
             default_modes=("dense",),
             published=MAT_PUBLISHED,
@@ -151,7 +151,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="ippo",
             summary="Independent PPO: an MLP per agent, weights shared, no mixing (de Witt et al., arXiv 2011.09533)",
-            builder="sable.independent:build_ippo",
+            builder="sable.policies.independent:build_ippo",
             heads=False,
             parameters=2_438,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
@@ -160,7 +160,7 @@ MODELS: dict[str, ModelEntry] = {
             name="mappo",
             summary="IPPO's actor, and a critic that also sees the team's observations, pooled (mean and maximum over"
             " agents) so that it is O(N), not concatenated as usual (Yu et al., arXiv 2103.01955)",
-            builder="sable.independent:build_mappo",
+            builder="sable.policies.independent:build_mappo",
             heads=False,
             parameters=4_358,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
@@ -168,7 +168,7 @@ MODELS: dict[str, ModelEntry] = {
         ModelEntry(
             name="ippo-gru",
             summary="IPPO with a GRU over time per agent, one in the actor and one in the critic",
-            builder="sable.independent:build_ippo_gru",
+            builder="sable.policies.independent:build_ippo_gru",
             heads=False,
             parameters=60_294,
             complexity=("act O(N), learn O(T N), memory O(T N)",),
@@ -177,7 +177,7 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 
-def is_own(name: str) -> bool:
+def is_custom(name: str) -> bool:
     """Whether a model's name is the builder of somebody's own model, "module:function"."""
     return name.partition(":")[0] not in MODELS and ":" in name
 
@@ -187,7 +187,7 @@ def find(name: str) -> ModelEntry:
 
     Raises `ValueError` for a name that is neither.
     """
-    if is_own(name):
+    if is_custom(name):
         return ModelEntry(name=name, summary="", builder=name)
     if name not in MODELS:
         raise ValueError(f"model is {name!r}: it must be one of {', '.join(MODELS)}, or module:function")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-    from scaleprof.loading import Records
+    from scaleprof.runs.loading import Records
 
 __all__ = ["__version__", "load"]
 
@@ -20,6 +20,6 @@ def load(path: str | os.PathLike[str]) -> Records:
     Raises:
         ValueError: there is nothing of the kind, or it is damaged or of a newer version; one line says what and where.
     """
-    from scaleprof import loading
+    from scaleprof.runs import loading
 
     return loading.load(path)

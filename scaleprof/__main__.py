@@ -9,7 +9,7 @@ if __name__ == "__main__":
         del sys.path[0]
 
     try:
-        from scaleprof.cli import run
+        from scaleprof.cli.app import run
 
         run()
     except KeyboardInterrupt:  # while things are still being imported

@@ -8,25 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from sable.types import Observation, Space
-from scenarios import is_own, make_environment, make_own
+from scenarios.build import make_custom, make_environment
+from scenarios.contract import _one_line, contract_defects
+from scenarios.registry import is_custom
 from scenarios.wrappers import EnvironmentStep
 
 MOST_STEPS = 200
-NEEDED = ("space", "episode_limit", "reset", "step")
-
-
-def contract_defects(environment: Any, num_agents: int | None = None) -> list[str]:
-    """What is wrong with its attributes and with the shapes of what it returns; nothing is computed.
-
-    `num_agents` is what it was asked for.
-    """
-    missing = [
-        f"it has no {name} (see scenarios.wrappers.Environment)" for name in NEEDED if not _has(environment, name)
-    ]
-    return missing or _size_defects(environment, num_agents) or list(_shape_defects(environment))
 
 
 def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[str]:
@@ -38,16 +27,20 @@ def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[st
     try:
         state, observation = reset(next(keys), jnp.zeros(()))
         timestep = 0
-        found |= _seen(observation, timestep)
+        found |= observation_defects(observation, timestep)
         for _ in range(steps):
             result = step(state, random_actions(space, observation, generator), next(keys))
             timestep += 1
-            found = _seen(result.observation, timestep) | _felt(result, timestep, environment.episode_limit) | found
+            found = (
+                observation_defects(result.observation, timestep)
+                | step_defects(result, timestep, environment.episode_limit)
+                | found
+            )
             state, observation = result.state, result.observation
             if bool(result.ended):
                 state, observation = reset(next(keys), jnp.zeros(()))
                 timestep = 0
-                found = _seen(observation, timestep) | found
+                found = observation_defects(observation, timestep) | found
     except Exception as error:  # Whatever an environment raises is a defect of it.
         found["raised"] = f"playing raised {_one_line(error)}"
     return list(found.values())
@@ -64,10 +57,10 @@ def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[
 
     Raises `ValueError` like `scenarios.make_environment`, and whatever a factory raises.
     """
-    environment: Any = make_own(name, num_agents) if is_own(name) else make_environment(name, num_agents, options)
+    environment: Any = make_custom(name, num_agents) if is_custom(name) else make_environment(name, num_agents, options)
     defects = contract_defects(environment, num_agents)
-    if is_own(name) and not defects:
-        defects = list(_growth_defects(environment, make_own, name, 2 * num_agents + 1))
+    if is_custom(name) and not defects:
+        defects = list(_growth_defects(environment, make_custom, name, 2 * num_agents + 1))
     return defects or play_defects(environment, steps=max(16, min(environment.episode_limit + 1, MOST_STEPS)))
 
 
@@ -92,86 +85,7 @@ def _growth_defects(environment: Any, make: Callable[[str, int], Any], name: str
             yield f"space.{field} is {ours} for {few} agents and {theirs} for {many}: it must be the same for all"
 
 
-def _has(environment: Any, name: str) -> bool:
-    return hasattr(environment, name) and (name not in ("reset", "step") or callable(getattr(environment, name)))
-
-
-def _size_defects(environment: Any, num_agents: int | None) -> list[str]:
-    space = environment.space
-    if not isinstance(space, Space):
-        return [f"space is a {type(space).__name__}: it must be a sable.types.Space"]
-    sizes = {f"space.{name}": getattr(space, name) for name in ("num_agents", "features", "actions")}
-    sizes["episode_limit"] = environment.episode_limit
-    wrong = [
-        f"{name} is {size!r}: it must be a whole number of at least 1"
-        for name, size in sizes.items()
-        if not isinstance(size, (int, np.integer)) or size < 1
-    ]
-    if num_agents is not None and space.num_agents != num_agents:
-        wrong.append(f"space.num_agents is {space.num_agents}: it was asked for {num_agents} agents")
-    return wrong
-
-
-def _shape_defects(environment: Any) -> Iterator[str]:
-    space: Space = environment.space
-    N, A = space.num_agents, space.actions
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    started: Any
-    try:
-        started = jax.eval_shape(environment.reset, key, jax.ShapeDtypeStruct((), jnp.float32))
-    except Exception as error:
-        yield f"reset raised {_one_line(error)}"
-        return
-    if not isinstance(started, tuple) or len(started) != 2:
-        yield f"reset returns a {type(started).__name__}: it must be (state, observation)"
-        return
-    yield from _observation_defects("reset", started[1], space)
-    shape, dtype = ((N, A), jnp.float32) if space.continuous else ((N,), jnp.int32)
-    try:
-        step = jax.eval_shape(environment.step, started[0], jax.ShapeDtypeStruct(shape, dtype), key)
-    except Exception as error:
-        yield f"step raised {_one_line(error)}"
-        return
-    if not isinstance(step, EnvironmentStep):
-        yield f"step returns a {type(step).__name__}: it must be a scenarios.wrappers.EnvironmentStep"
-        return
-    yield from _observation_defects("step", step.observation, space)
-    yield from _wrong("step's reward", step.reward, (N,), "float32")
-    yield from _wrong("step's discount", step.discount, (), "float32")
-    yield from _wrong("step's ended", step.ended, (), "bool")
-    yield from _state_defects(started[0], step.state)
-
-
-def _observation_defects(where: str, observation: Any, space: Space) -> Iterator[str]:
-    if not isinstance(observation, Observation):
-        yield f"{where}'s observation is a {type(observation).__name__}: it must be a sable.types.Observation"
-        return
-    yield from _wrong(f"{where}'s features", observation.features, (space.num_agents, space.features), "float32")
-    yield from _wrong(f"{where}'s action_mask", observation.action_mask, (space.num_agents, space.actions), "bool")
-    yield from _wrong(f"{where}'s step_count", observation.step_count, (), "int32")
-
-
-def _wrong(what: str, array: Any, shape: tuple[int, ...], dtype: str) -> Iterator[str]:
-    right = f"{dtype}{list(shape)}"
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        yield f"{what} is a {type(array).__name__}: it must be {right}"
-    elif _described(array) != right:
-        yield f"{what} is {_described(array)}: it must be {right}"
-
-
-def _state_defects(before: PyTree[Any], after: PyTree[Any]) -> Iterator[str]:
-    """A scan steps the environment: its state must keep its structure and types."""
-    structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
-    if structures[0] != structures[1]:
-        yield "step's state is built otherwise than reset's: both must have the same fields"
-        return
-    for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True):
-        if _described(old) != _described(new):
-            name = f"step's state{jax.tree_util.keystr(path)}"
-            yield f"{name} is {_described(new)}: it must be {_described(old)}, as reset's"
-
-
-def _seen(observation: Observation, timestep: int) -> dict[str, str]:
+def observation_defects(observation: Observation, timestep: int) -> dict[str, str]:
     """Defects of the values of one observation, by kind."""
     found = {}
     blocked = ~np.asarray(observation.action_mask).any(axis=-1)
@@ -189,7 +103,7 @@ def _seen(observation: Observation, timestep: int) -> dict[str, str]:
     return found
 
 
-def _felt(step: EnvironmentStep, timestep: int, episode_limit: int) -> dict[str, str]:
+def step_defects(step: EnvironmentStep, timestep: int, episode_limit: int) -> dict[str, str]:
     """Defects of the values of one step's reward and end, by kind."""
     found = {}
     reward, discount, ended = np.asarray(step.reward), float(step.discount), bool(step.ended)
@@ -210,11 +124,3 @@ def random_actions(space: Space, observation: Observation, generator: np.random.
     if space.continuous:
         return jnp.asarray(2.0 * noise - 1.0)
     return jnp.asarray(np.where(observation.action_mask, noise, -1.0).argmax(axis=-1), dtype=jnp.int32)
-
-
-def _described(array: Any) -> str:
-    return f"{array.dtype}{list(array.shape)}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

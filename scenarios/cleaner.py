@@ -38,7 +38,7 @@ from jumanji.environments.routing.cleaner.env import Cleaner
 from jumanji.environments.routing.cleaner.generator import RandomGenerator
 from jumanji.environments.routing.cleaner.types import State
 
-from scenarios.config import CleanerConfig
+from scenarios.configs import CleanerConfig
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 10

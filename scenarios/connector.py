@@ -51,7 +51,7 @@ from jumanji.environments.routing.connector.utils import (
     is_target,
 )
 
-from scenarios.config import CONNECTOR_HORIZON, CONNECTOR_PUBLISHED, ConnectorConfig
+from scenarios.configs import CONNECTOR_HORIZON, CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 10

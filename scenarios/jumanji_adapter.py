@@ -30,7 +30,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from sable.types import Observation, Space
-from scenarios.config import REWARDS
+from scenarios.configs import REWARDS
 from scenarios.wrappers import EnvironmentStep
 
 JumanjiEnvironment: TypeAlias = Any

@@ -17,7 +17,7 @@ Scaling rule  20 cells and one food an agent: the board is a square of side ⌈�
               of a team that takes all food is 1 an agent at every N.
 Largest N     1024, 4096 slowly: time and memory are O(N) a step, O(N log N) a reset.
 Optimum       a return of 1, if all food is taken in time.
-Published     `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
+Published       `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
               placement and its vector observer: 3 numbers (row, column, level) for every food and every agent,
               (−1, −1, 0) where unseen. N is in the name. `shared` is the papers' reward: the sum of the library's.
 
@@ -44,7 +44,7 @@ from jumanji.environments.routing.lbf.observer import GridObserver
 from jumanji.environments.routing.lbf.types import Agent, Food, Observation, State
 from jumanji.types import TimeStep, termination, transition, truncation
 
-from scenarios.config import LBF_PUBLISHED, LbfConfig
+from scenarios.configs import LBF_PUBLISHED, LbfConfig
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 20
@@ -216,7 +216,7 @@ def board_side(num_agents: int) -> int:
     return math.isqrt(CELLS_PER_AGENT * num_agents - 1) + 1
 
 
-class Published(LevelBasedForaging):
+class PublishedLbf(LevelBasedForaging):
     """Jumanji's LevelBasedForaging with N times the reward, as in every task of this scenario."""
 
     def get_reward(self, *eaten: Any) -> Float[Array, " N"]:
@@ -234,4 +234,4 @@ def make(num_agents: int, config: LbfConfig) -> Adapted:
     generator = RandomGenerator(
         published.side, num_agents, published.food, published.sight, force_coop=published.cooperative
     )
-    return Adapted(Published(generator, time_limit=config.horizon), observe, reward=config.reward)
+    return Adapted(PublishedLbf(generator, time_limit=config.horizon), observe, reward=config.reward)

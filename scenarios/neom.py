@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sable.types import Observation, Space
-from scenarios.config import NeomConfig
+from scenarios.configs import NeomConfig
 from scenarios.wrappers import EnvironmentStep
 
 PATTERNS: dict[str, tuple[float, ...]] = {

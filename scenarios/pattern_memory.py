@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sable.types import Observation, Space
-from scenarios.config import PatternMemoryConfig
+from scenarios.configs import PatternMemoryConfig
 from scenarios.wrappers import EnvironmentStep
 
 

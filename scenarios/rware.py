@@ -45,7 +45,7 @@ from jumanji.environments.routing.robot_warehouse.env import RobotWarehouse
 from jumanji.environments.routing.robot_warehouse.generator import RandomGenerator
 from jumanji.environments.routing.robot_warehouse.types import Agent, Shelf, State
 
-from scenarios.config import RWARE_PUBLISHED, RwareConfig, Warehouse
+from scenarios.configs import RWARE_PUBLISHED, RwareConfig, Warehouse
 from scenarios.jumanji_adapter import Adapted
 
 CELLS_PER_AGENT = 50

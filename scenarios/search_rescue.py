@@ -46,7 +46,7 @@ from jumanji.environments.swarms.search_and_rescue.utils import searcher_detect_
 from jumanji.environments.swarms.search_and_rescue.viewer import SearchAndRescueViewer
 from jumanji.types import TimeStep, termination, transition
 
-from scenarios.config import SearchRescueConfig
+from scenarios.configs import SearchRescueConfig
 from scenarios.jumanji_adapter import Adapted
 
 AGENTS_PER_AREA = 25

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from sable.types import Observation, Space
-from scenarios.config import TurnTakingConfig
+from scenarios.configs import TurnTakingConfig
 from scenarios.wrappers import EnvironmentStep
 
 ACTIONS = 2

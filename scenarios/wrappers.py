@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from sable.types import Actions, Observation, Space, Step
 from scenarios import episodes, reset_pool
-from scenarios.config import BATCHINGS, RESETS
+from scenarios.configs import BATCHINGS, RESETS
 from scenarios.episodes import EpisodeStatistics
 from scenarios.reset_pool import ResetPool
 

@@ -72,7 +72,7 @@ def run_folder(
     (path / "samples").mkdir(parents=True)
     lines = [json.dumps(record_to_mapping(one)) for one in records]
     (path / "records.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    (path / "environment.json").write_text(json.dumps(ENVIRONMENT if environment is None else environment))
+    (path / "host.json").write_text(json.dumps(ENVIRONMENT if environment is None else environment))
     for name, text in (samples or {}).items():
         (path / "samples" / f"{name}.csv").write_text(text)
     return str(path)

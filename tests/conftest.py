@@ -12,20 +12,12 @@ import pytest
 from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = [
-    "sable.acting",
-    "sable.advantages",
     "sable.distributions",
-    "sable.independent",
-    "sable.linear",
-    "sable.losses",
+    "sable.layers",
     "sable.mixers",
-    "sable.network_policy",
     "sable.networks",
-    "sable.norms",
     "sable.policies",
-    "sable.ppo",
-    "sable.rollout",
-    "sable.segments",
+    "sable.training",
     "scenarios.cleaner",
     "scenarios.connector",
     "scenarios.episodes",

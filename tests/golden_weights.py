@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from sable.policies import EncoderDecoderPolicy
+from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
 from sable.types import Params
 
 FOLDER = Path(__file__).parent / "golden"

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from graphs import largest_array
 from worlds import tiny_policy, tiny_ppo
 
-from sable import ppo
+from sable.training import ppo
 from scenarios import make_environment
-from scenarios.checks import contract_defects
+from scenarios.contract import contract_defects
 from scenarios.wrappers import Batched, Environment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from scaleprof.grid import Point
+from scaleprof.points.point import Point
 
 _SMALL = Point(
     scenario="neom",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.record import Record
-from reports.run import Run
+from reports.records.record import Record
+from reports.records.run import Run
 
 MIB = 2**20
 MODELS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from sable.advantages import gae, trajectory_advantages
+from sable.training.advantages import gae, trajectory_advantages
 from sable.types import Observation, Trajectory, Transition
 
 

@@ -14,8 +14,8 @@ from jax import lax
 from jax.sharding import PartitionSpec
 from worlds import MODES, neom, tiny_policy
 
-from sable import ppo
 from sable.config import PPOConfig
+from sable.training import ppo
 from sable.types import Policy, TrainState, Trajectory
 from scaleprof.probes.arithmetic import Work, uncounted, work_of
 

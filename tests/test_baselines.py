@@ -14,9 +14,9 @@ import pytest
 from checked import ENVIRONMENT, NOISE, record, repeats, run_folder, table
 
 from reports import load_run
-from reports.noise import as_toml, measure_noise, recommended_threshold
-from reports.policy import METRICS
-from scaleprof.cli import main
+from reports.checks.metrics import METRICS
+from reports.checks.noise import as_toml, measure_noise, recommended_threshold
+from scaleprof.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -35,7 +35,7 @@ def test_a_baseline_holds_what_a_check_needs_and_nothing_of_the_machine(
     run_folder(folder / "runs" / "older", [*repeats(), failed])
     assert main(["baseline", "save", "main"]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
-    assert sorted(path.name for path in kept.iterdir()) == ["environment.json", "results.csv"]
+    assert sorted(path.name for path in kept.iterdir()) == ["host.json", "results.csv"]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["main"]
     text = "".join(path.read_text() for path in kept.iterdir())
     assert "joe" not in text
@@ -93,9 +93,9 @@ def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.startswith("No baselines. Save one: ")
     run = run_folder(folder / "run", repeats())
     assert main(["baseline", "save", "main", run]) == 0
-    (folder / ".scaleprof" / "baselines" / "main" / "environment.json").write_text("{")
+    (folder / ".scaleprof" / "baselines" / "main" / "host.json").write_text("{")
     assert main(["check", "--baseline", "main", run]) == 2
-    assert "environment.json is not a JSON object: the file was edited or damaged" in capsys.readouterr().err
+    assert "host.json is not a JSON object: the file was edited or damaged" in capsys.readouterr().err
     assert main(["check", "--baseline", "mian", run]) == 2
     assert "there is no baseline 'mian' in " in capsys.readouterr().err
 
@@ -103,11 +103,11 @@ def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:
     sides = [dataclasses.replace(one, side=side) for side in ("new", "base") for one in repeats(2)]
     run = run_folder(folder / "run", sides)
-    (folder / "run" / "environment-2.json").write_text(json.dumps(ENVIRONMENT))
-    (folder / "run" / "environment-3.json").write_text(json.dumps({**ENVIRONMENT, "cores": 8}))
+    (folder / "run" / "host-2.json").write_text(json.dumps(ENVIRONMENT))
+    (folder / "run" / "host-3.json").write_text(json.dumps({**ENVIRONMENT, "cores": 8}))
     assert main(["baseline", "save", "main", run]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
-    assert sorted(path.name for path in kept.iterdir()) == ["environment-2.json", "environment.json", "results.csv"]
+    assert sorted(path.name for path in kept.iterdir()) == ["host-2.json", "host.json", "results.csv"]
     assert {one.side for one in load_run(kept / "results.csv").records} == {"new"}
 
 

@@ -14,8 +14,8 @@ import pytest
 from checked import ENVIRONMENT, record, repeats, run_folder, several, table
 
 from reports import Record
-from reports.policy import METRICS
-from scaleprof.cli import main
+from reports.checks.metrics import METRICS
+from scaleprof.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -284,7 +284,7 @@ def test_static_figures_need_the_same_jaxlib(folder: Path, capsys: pytest.Captur
 
 def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
     names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats())
-    (folder / "b" / "environment-2.json").write_text(json.dumps(environment(cpu="Abacus 4")))
+    (folder / "b" / "host-2.json").write_text(json.dumps(environment(cpu="Abacus 4")))
     assert main(["check", *names]) == 4
 
 

@@ -17,7 +17,7 @@ from jumanji.environments.routing.cleaner.types import State
 
 from scenarios import make_environment, make_scenario
 from scenarios.cleaner import SpreadGenerator, maze_side, maze_tiles
-from scenarios.config import CleanerConfig
+from scenarios.configs import CleanerConfig
 from scenarios.jumanji_adapter import AdaptedState
 
 

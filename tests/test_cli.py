@@ -13,9 +13,9 @@ import pytest
 
 from sable.models import MODELS
 from scaleprof import __version__
-from scaleprof.child import Outcome
-from scaleprof.cli import main
-from scaleprof.options import DEFAULTS, option_name
+from scaleprof.cli.app import main
+from scaleprof.launch.process import Outcome
+from scaleprof.points.options import DEFAULTS, option_name
 from scenarios import SCENARIOS
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -341,7 +341,7 @@ def test_a_reader_that_has_seen_enough() -> None:
 def test_an_interrupt_before_the_first_point(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    monkeypatch.setattr("scaleprof.child.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
+    monkeypatch.setattr("scaleprof.launch.process.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     assert main(["sweep"]) == 130
     assert capsys.readouterr().err == "scaleprof: interrupted before the first point\n"
     assert list(folder.iterdir()) == []

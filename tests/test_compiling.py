@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from scaleprof.compiling import CACHE_READ, CACHE_WRITTEN, PredictedOomError, compile_programs
+from scaleprof.launch.protocol import Task
 from scaleprof.probes import host
-from scaleprof.programs import Programs
-from scaleprof.protocol import Task
+from scaleprof.worker.compiling import CACHE_READ, CACHE_WRITTEN, PredictedOomError, compile_programs
+from scaleprof.worker.programs import Programs
 
 GIB = 2**30
 

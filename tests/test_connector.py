@@ -14,7 +14,7 @@ from jumanji.environments.routing.connector.generator import RandomWalkGenerator
 from jumanji.environments.routing.connector.utils import is_path, is_position, is_target
 
 from scenarios import make_environment
-from scenarios.config import CONNECTOR_PUBLISHED, ConnectorConfig
+from scenarios.configs import CONNECTOR_PUBLISHED, ConnectorConfig
 from scenarios.connector import REACH, LinearConnector, NearbyGenerator, board_side, observe
 from scenarios.jumanji_adapter import Adapted
 

@@ -25,7 +25,7 @@ from reports import (
     record_to_mapping,
     write_records,
 )
-from reports.mapping import COLUMNS
+from reports.records.mapping import COLUMNS
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
@@ -129,7 +129,7 @@ def test_columns_of_others_are_ignored() -> None:
 
 
 def test_an_older_schema_may_lack_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.mapping.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    monkeypatch.setattr("reports.records.mapping.SCHEMA_VERSION", SCHEMA_VERSION + 1)
     assert _read("schema_version,agents\n1,16\n") == [Record(schema_version=1, agents=16)]
 
 

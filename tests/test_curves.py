@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from reports.curves import MEMORY, SPEED, Measure, fullest, known_measures, memory_limits, slices
-from reports.look import COLOURS, FAILURES, MARKERS
-from reports.record import STATUSES, Record
-from reports.run import Run
-from reports.ticks import tick_label, ticks
-from reports.trends import trend_of
+from reports.arrange.curves import fullest_slice, known_measures, memory_limits, slices
+from reports.growth.trends import trend_of
+from reports.records.columns import MEMORY, SPEED, Measure
+from reports.records.record import STATUSES, Record
+from reports.records.run import Run
+from reports.text.style import COLOURS, FAILURES, MARKERS
+from reports.text.ticks import tick_label, ticks
 
 MIB = 2**20
 RISE = next(measure for measure in MEMORY if measure.field == "host_peak_rise_bytes")
@@ -35,8 +36,8 @@ def test_a_slice_holds_the_other_axis() -> None:
     assert [(one.title, one.sizes) for one in by_agents] == [("8 timesteps", (4, 16, 64)), ("32 timesteps", (4, 16))]
     by_length = slices([run(*records)], "seq_len")
     assert [(one.title, one.sizes) for one in by_length] == [("4 agents", (8, 32)), ("16 agents", (8, 32))]
-    assert fullest(by_agents).at == 8
-    assert fullest(by_length).at == 16
+    assert fullest_slice(by_agents).at == 8
+    assert fullest_slice(by_length).at == 16
 
 
 def test_what_else_varies_makes_curves_of_their_own() -> None:

@@ -11,8 +11,8 @@ import faulty_scenarios
 import psutil
 import pytest
 
-from reports.record import Record
-from scaleprof.store import load_records
+from reports.records.record import Record
+from scaleprof.runs.store import load_records
 
 SIZES = ["--agents", "2", "--model", "ippo", "--envs", "2", "--seq-len", "2", "--embed-dim", "8", "--heads", "2"]
 LIMITS = ["--memory-limit", "2GiB", "--device", "cpu", "--min-seconds", "0"]

@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from PIL import Image
 from sweeps import MIB, MODELS, failed, measured, sweep
 
-from reports.figures import draw, write_figure
-from reports.look import FAILURES
-from reports.run import Run
+from reports.records.run import Run
+from reports.render.figures import draw, write_figure
+from reports.text.style import FAILURES
 
 ONE = sweep(MODELS[:1], agents=(16,))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.files import replaceable, write_whole
+from reports.records.files import replaceable, write_whole
 
 
 def test_a_new_file_and_one_in_place_of_another(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
 def test_standard_output_is_written_through(name: str, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/dev/stdout")
-    code = f"from reports.files import write_whole; write_whole({name!r}, b'through')"
+    code = f"from reports.records.files import write_whole; write_whole({name!r}, b'through')"
     with (tmp_path / "out").open("wb") as out:
         inode = os.fstat(out.fileno()).st_ino
         subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, stdout=out)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from golden_weights import Weights, golden_params, load, named_leaves
 
-from sable import ppo
 from sable.config import ModelConfig, PPOConfig
-from sable.losses import normalise
 from sable.networks.encoder_decoder import NetworkCarry
-from sable.policies import EncoderDecoderPolicy, build_mat, build_memoryless_sable, build_sable
+from sable.policies.builders import build_mat, build_memoryless_sable, build_sable
+from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
+from sable.training import ppo
+from sable.training.losses import normalise
 from sable.types import Observation, Space
 
 TOLERANCE = 2e-5

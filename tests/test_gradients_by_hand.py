@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from sable.linear import Linear, token_product
-from sable.norms import head_norm, rms_norm
+from sable.layers.linear import Linear, token_product
+from sable.layers.norms import head_norm, rms_norm
 from sable.types import Params
 
 

@@ -13,18 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from points import point
 
-from reports.record import POINT_FIELDS
+from reports.records.record import POINT_FIELDS
 from sable.config import ModelConfig, PPOConfig
 from sable.models import MODELS
 from scaleprof.errors import UserError
-from scaleprof.grid import (
-    Axes,
-    check,
-    choose_dtypes,
-    choose_scenario,
-    choose_settings,
-    choose_variants,
-)
+from scaleprof.points.choices import choose_dtypes, choose_scenario, choose_settings, choose_variants
+from scaleprof.points.grid import Axes
+from scaleprof.points.point import check
 
 POINT = point(
     model="sable",

@@ -12,9 +12,9 @@ from flax import nnx
 from jaxtyping import Array
 from worlds import Counter, tiny_policy, tiny_ppo
 
-from sable import ppo
 from sable.config import ModelConfig
-from sable.networks.independent import Recurrent, own_and_pooled_observations
+from sable.networks.actor_critic import Recurrent, own_and_pooled_observations
+from sable.training import ppo
 from sable.types import Evaluation, Observation, Policy, Space
 from scenarios.wrappers import Batched
 

@@ -24,8 +24,8 @@ MAY_IMPORT = {
 }
 HEAVY = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy")
 ALGORITHMS = ("flax", "optax", "jumanji")
-CHILD_ONLY = ("scaleprof.batching", "scaleprof.programs")
-"""Modules of the tool that are imported in a child process only, and so may import jax at their top."""
+CHILD_ONLY = ("scaleprof.worker",)
+"""What of the tool runs in a child process only, and so may import jax at its top."""
 
 
 def modules(package: str) -> list[Path]:
@@ -111,14 +111,38 @@ def test_the_tool_imports_no_algorithm_library() -> None:
 
 
 def test_the_tool_imports_jax_only_where_the_child_runs() -> None:
+    """In `scaleprof/`, only `worker/` and the probes import jax; a probe does so inside its functions."""
     wrong = [
         f"{dotted(path)}: {name}"
         for path in modules("scaleprof")
-        if dotted(path) not in CHILD_ONLY
-        for name in imports_when_loaded(path)
-        if within(name, (*HEAVY, *CHILD_ONLY))
+        if not within(dotted(path), CHILD_ONLY)
+        for probe in [within(dotted(path), ("scaleprof.probes",))]
+        for name in (imports_when_loaded(path) if probe else imports(path))
+        if within(name, HEAVY if probe else (*(h for h in HEAVY if h != "numpy"), *CHILD_ONLY))
     ]
     assert not wrong
+
+
+def test_points_are_plain_data() -> None:
+    wrong = [
+        f"{dotted(path)}: {name}"
+        for path in modules("scaleprof/points")
+        for name in imports(path)
+        if within(name, (*HEAVY, "subprocess", "scaleprof.launch", "scaleprof.worker", "scaleprof.sweep"))
+    ]
+    assert not wrong
+
+
+def test_no_two_files_or_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for package in OURS:
+        for path in modules(package):
+            if path.name not in ("__init__.py", "__main__.py"):
+                places.setdefault(path.name, []).append(dotted(path))
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(dotted(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_only_probes_read_clocks_of_what_is_measured() -> None:
@@ -180,10 +204,10 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import reports, reports.terminal, reports.verdicts, reports.verdict_table, reports.noise",
-        "import sable.config, sable.models, scenarios, scenarios.config",
+        "import reports, reports.render.terminal, reports.render.check_exports, reports.render.check_table",
+        "import sable.config, sable.models, scenarios, scenarios.configs",
         "import scaleprof.cli",
-        "import scaleprof.sweeping, scaleprof.diagnosis, scaleprof.worker",
+        "import scaleprof.cli.sweeping, scaleprof.cli.diagnosis, scaleprof.worker.entry",
         "from scaleprof.cli import main; assert main(['--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--dry-run']) == 0",

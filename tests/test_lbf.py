@@ -15,7 +15,7 @@ from jumanji.environments.routing.lbf.generator import RandomGenerator
 from jumanji.environments.routing.lbf.types import Food
 
 from scenarios import SCENARIOS, make_environment
-from scenarios.config import LBF_PUBLISHED, LbfConfig
+from scenarios.configs import LBF_PUBLISHED, LbfConfig
 from scenarios.jumanji_adapter import Adapted
 from scenarios.lbf import LinearForaging, UniformGenerator, board_side, observe, spread
 

@@ -8,9 +8,9 @@ import jax
 import pytest
 from worlds import Aim, neom
 
-from sable import ppo
 from sable.config import ModelConfig, PPOConfig
 from sable.models import build_policy
+from sable.training import ppo
 from scenarios import make_scenario
 from scenarios.wrappers import Batched
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sable.distributions import Categorical
-from sable.losses import clipped_policy_loss, clipped_value_loss, normalise
-from sable.networks.layers import previous_actions, timestep_encoding
+from sable.layers.blocks import previous_actions, timestep_encoding
+from sable.training.losses import clipped_policy_loss, clipped_value_loss, normalise
 
 
 def test_policy_loss_clips_only_where_the_ratio_gained() -> None:

@@ -12,19 +12,19 @@ from typing import Any, NamedTuple, cast
 import pytest
 from points import point
 
-from scaleprof.measuring import (
+from scaleprof.launch.protocol import GO, STOP, Task
+from scaleprof.probes import host, timing
+from scaleprof.worker.measuring import (
     ALONE_SECONDS,
     BURST_SECONDS,
-    Crowd,
+    CpuContention,
     percentile,
     run_programs,
     summarise,
     time_alone,
     warm_up,
 )
-from scaleprof.probes import host, timing
-from scaleprof.programs import Programs
-from scaleprof.protocol import GO, STOP, Task
+from scaleprof.worker.programs import Programs
 
 
 @pytest.mark.parametrize(
@@ -197,8 +197,8 @@ def crowded(monkeypatch: pytest.MonkeyPatch, *, others: float | None) -> None:
     monkeypatch.setattr(host, "usable_cpus", lambda: (0, 1))
     monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays) if known else None)
     monkeypatch.setattr(host, "busy_seconds", lambda cpus: next(busy) if known else None)
-    monkeypatch.setattr(Crowd, "_clock", lambda self: next(clock))
-    monkeypatch.setattr(Crowd, "_own", lambda self: next(own))
+    monkeypatch.setattr(CpuContention, "_clock", lambda self: next(clock))
+    monkeypatch.setattr(CpuContention, "_own", lambda self: next(own))
 
 
 def told_by(programs: Clocked, task: Task) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:

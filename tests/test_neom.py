@@ -10,7 +10,7 @@ from worlds import Counter, neom
 
 import scenarios
 from scenarios import SCENARIOS, make_environment
-from scenarios.config import NeomConfig
+from scenarios.configs import NeomConfig
 from scenarios.neom import Neom
 from scenarios.wrappers import Batched
 

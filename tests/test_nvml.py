@@ -13,10 +13,11 @@ import pynvml
 import pytest
 from fake_nvml import FakeCard, FakeDriver
 
-from reports.record import FIELD_NAMES
-from scaleprof.diagnosis import driver_figures
+from reports.records.record import FIELD_NAMES
+from scaleprof.cli.diagnosis import driver_figures
 from scaleprof.probes import nvml as probe
-from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, GpuPhase, GpuReading, Nvml, load_nvml, throttle_names
+from scaleprof.probes.gpu_phase import GpuPhase
+from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, GpuReading, Nvml, load_nvml, throttle_names
 
 NOT_SUPPORTED = pynvml.NVMLError_NotSupported()
 LOST = pynvml.NVMLError_GpuIsLost()

@@ -8,17 +8,10 @@ import pytest
 
 import scaleprof.probes.host
 from scaleprof.errors import UserError
-from scaleprof.launching import SweepOptions
-from scaleprof.options import (
-    DEFAULTS,
-    check_device,
-    load_preset,
-    memory_limit,
-    option_name,
-    plan_sweep,
-    preset_names,
-)
-from scaleprof.parsing import parse_axis
+from scaleprof.points.choices import check_device, memory_limit
+from scaleprof.points.options import DEFAULTS, load_preset, option_name, plan_sweep, preset_names
+from scaleprof.points.parsing import parse_axis
+from scaleprof.points.plan import SweepOptions
 from scenarios import SCENARIOS
 
 GIB = 2**30

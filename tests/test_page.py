@@ -16,7 +16,7 @@ import pytest
 from sweeps import MODELS, failed, sweep
 
 from reports import Record, Run, write_records
-from reports.page import TIMELINE_POINTS, make_page, script_json, write_page
+from reports.render.page import TIMELINE_POINTS, make_page, script_json, write_page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\u2028{{ 7*7 }}"
 
@@ -191,7 +191,7 @@ def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) 
     turned = "s\u202ea\u2067b"
     record = dataclasses.replace(failed(turned, turned, 4, 8, 0, "oom", turned), scenario=turned)
     run = run_directory(tmp_path, record, samples=f"update,{turned}\n0,1\n")
-    page = make_page([dataclasses.replace(run, name=turned, environments=({turned: turned},))])
+    page = make_page([dataclasses.replace(run, name=turned, hosts=({turned: turned},))])
     visible, script, _ = page.partition('<script type="application/json"')
     assert script
     assert not set(visible) & set("\u202e\u2067")

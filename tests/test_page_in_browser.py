@@ -14,9 +14,9 @@ from selenium.webdriver import Chrome
 from sweeps import MODELS, failed, sweep
 
 from reports import Run, write_records
-from reports.answers import format_value
-from reports.page import write_page
-from reports.ticks import tick_label
+from reports.records.columns import format_value
+from reports.render.page import write_page
+from reports.text.ticks import tick_label
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'><b>=cmd()</b>"
 SAMPLES = "update,phase,update_seconds,policy_loss,value_loss,mean_return\n" + "".join(

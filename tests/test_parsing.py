@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaleprof.errors import UserError
-from scaleprof.parsing import (
+from scaleprof.points.parsing import (
     MAX_AXIS_VALUES,
     convert_setting,
     nearest,

@@ -12,10 +12,10 @@ import pytest
 from graphs import largest_array
 from worlds import tiny_policy, tiny_ppo
 
-from sable import ppo
+from sable.training import ppo
 from scenarios import make_environment, make_scenario
 from scenarios.checks import check
-from scenarios.config import PatternMemoryConfig
+from scenarios.configs import PatternMemoryConfig
 from scenarios.pattern_memory import PatternMemory
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from worlds import MODES, ONE_MODE_EACH, VARIANTS, Aim, Counter, neom, tiny_policy, tiny_ppo
 
-from sable import ppo
 from sable.models import MODELS
-from sable.policies import EncoderDecoderPolicy
+from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
+from sable.training import ppo
 from sable.types import Evaluation, Observation, Policy, Space, Transition
 from scenarios.wrappers import Batched
 

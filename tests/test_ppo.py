@@ -12,9 +12,9 @@ import optax
 import pytest
 from worlds import MODES, ONE_MODE_EACH, Aim, Counter, neom, tiny_policy, tiny_ppo
 
-from sable import ppo
-from sable.advantages import trajectory_advantages
 from sable.config import PPOConfig
+from sable.training import ppo
+from sable.training.advantages import trajectory_advantages
 from sable.types import Action, Evaluation, Observation, Policy, TrainState, Trajectory, Transition
 from scenarios.wrappers import Batched
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from points import point
 
-from scaleprof.programs import Programs
+from scaleprof.worker.programs import Programs
 
 
 def test_no_episode_no_return() -> None:

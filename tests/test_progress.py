@@ -10,9 +10,9 @@ from points import point
 from rich.console import Console
 
 from reports import Record
-from scaleprof import progress
-from scaleprof.launching import SweepOptions
-from scaleprof.progress import Progress
+from scaleprof.points.plan import SweepOptions
+from scaleprof.sweep import progress
+from scaleprof.sweep.progress import Progress
 
 SMALL = point(agents=10, seq_len=4)
 LARGE = point(agents=100, seq_len=4)

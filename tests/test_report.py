@@ -13,13 +13,14 @@ import pytest
 from rich.console import Console
 
 from reports import Record, Run, write_records
-from reports.answers import Wanted, joined, report_sections
-from reports.laws import fullest, in_words, laws
-from reports.markdown import escape
-from reports.plot import charts
-from reports.scaling import Fit
-from reports.terminal import print_sections
-from scaleprof.cli import main
+from reports.arrange.selection import joined
+from reports.growth.fit import Fit
+from reports.growth.laws import fullest_laws, in_words, laws
+from reports.render.markdown import escape
+from reports.render.terminal import print_sections
+from reports.render.text_plot import charts
+from reports.report.sections import Wanted, report_sections
+from scaleprof.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -343,7 +344,7 @@ def test_memory_that_is_not_known_has_no_source(capsys: pytest.CaptureFixture[st
 
 def test_the_fullest_curve_of_each_mode() -> None:
     records = [*grow((16, 32), (8,)), *grow((16, 32, 64), (16,)), *grow((16, 32), (32,))]
-    chosen = fullest(laws(records, "agents"))
+    chosen = fullest_laws(laws(records, "agents"))
     assert len(chosen) == 6
     assert {law.record.seq_len for law in chosen} == {16}
 
@@ -352,13 +353,13 @@ def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
     sizes = (16, 32, 64)
     here = [point("mat", "dense", size) for size in sizes]
     card = [dataclasses.replace(record, device="A100", platform="gpu") for record in here]
-    assert [law.record.device for law in fullest(laws([*here, *card], "agents"))] == ["A100", "cpu (8 cores)"] * 2
+    assert [law.record.device for law in fullest_laws(laws([*here, *card], "agents"))] == ["A100", "cpu (8 cores)"] * 2
     text = sections([*here, *card])
     assert "mat dense, device=A100: memory" in text
     assert "mat dense, device=cpu (8 cores): memory" in text
     assert "| 6 points: 6 ok" in text
     other = [dataclasses.replace(record, scenario="lbf") for record in here]
-    assert [law.record.scenario for law in fullest(laws([*here, *other], "agents"))] == ["lbf", "neom"] * 2
+    assert [law.record.scenario for law in fullest_laws(laws([*here, *other], "agents"))] == ["lbf", "neom"] * 2
     assert "| 3 points, 6 repeats: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
 
 

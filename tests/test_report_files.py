@@ -13,7 +13,7 @@ import pytest
 from sweeps import MODELS, failed, sweep
 
 from reports import write_records
-from scaleprof.cli import main
+from scaleprof.cli.app import main
 
 
 @pytest.fixture

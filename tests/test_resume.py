@@ -19,14 +19,16 @@ import psutil
 import pytest
 
 from reports import Record, read_records
-from reports.run import record_key
-from scaleprof import environment, launching, machine
-from scaleprof.child import Outcome
-from scaleprof.cli import main
-from scaleprof.options import DEFAULTS, plan_sweep
-from scaleprof.protocol import Task
-from scaleprof.resuming import MAY_DIFFER, RETRYABLE
-from scaleprof.store import RunDirectory, load_records
+from reports.records.run import record_key
+from scaleprof.cli.app import main
+from scaleprof.launch import host_description
+from scaleprof.launch import local as launching
+from scaleprof.launch import preflight as machine
+from scaleprof.launch.process import Outcome
+from scaleprof.launch.protocol import Task
+from scaleprof.points.options import DEFAULTS, plan_sweep
+from scaleprof.runs.store import RunDirectory, load_records
+from scaleprof.sweep.resuming import MAY_DIFFER, RETRYABLE
 
 SIZES = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2"]
 GRID = ["--agents", "2,3,4", "--model", "sable:chunkwise,mat", *SIZES]
@@ -53,7 +55,7 @@ class World:
         self.tasks.clear()
         return points
 
-    def look_around(self, *args: Any, **options: Any) -> dict[str, Any]:
+    def inspect_device(self, *args: Any, **options: Any) -> dict[str, Any]:
         source = str(Path(launching.__file__).parent)
         return {"platform": self.platform, "devices": ["test"], "start_rss_bytes": 1, "source": source}
 
@@ -76,9 +78,9 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """Sweeps in this process, in an empty folder, that start none of their own."""
     world = World()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(machine, "look_around", world.look_around)
+    monkeypatch.setattr(machine, "inspect_device", world.inspect_device)
     monkeypatch.setattr(launching, "run_child", world.run_child)
-    monkeypatch.setattr(environment, "git_state", lambda folder: None)
+    monkeypatch.setattr(host_description, "git_state", lambda folder: None)
     return world
 
 
@@ -118,7 +120,7 @@ def edit_manifest(**changes: Any) -> None:
 
 def test_only_what_is_missing_is_measured(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
     kept = Path("run/records.jsonl").read_bytes()
-    first_environment = Path("run/environment.json").read_bytes()
+    first_host = Path("run/host.json").read_bytes()
     assert main(["sweep", "--resume", "run"]) == 0
     assert stopped.ran == POINTS[3:]
     assert Path("run/records.jsonl").read_bytes().startswith(kept)
@@ -134,7 +136,7 @@ def test_only_what_is_missing_is_measured(stopped: World, capsys: pytest.Capture
     said = capsys.readouterr()
     assert [line.split(":")[0] for line in said.err.splitlines()[:3]] == ["[4/6] mat", "[5/6] sable", "[6/6] mat"]
     assert "6 points: 6 ok, 0 failed" in said.out
-    assert Path("run/environment.json").read_bytes() == first_environment
+    assert Path("run/host.json").read_bytes() == first_host
 
 
 def test_every_resume_notes_where_it_ran(stopped: World) -> None:
@@ -142,7 +144,7 @@ def test_every_resume_notes_where_it_ran(stopped: World) -> None:
     assert main(["sweep", "--resume", "run"]) == 130
     stopped.endings = {}
     assert main(["sweep", "--resume", "run"]) == 0
-    found = [json.loads(Path("run", f"environment{number}.json").read_text()) for number in ("", "-2", "-3")]
+    found = [json.loads(Path("run", f"host{number}.json").read_text()) for number in ("", "-2", "-3")]
     assert [described["devices"] for described in found] == [["test"]] * 3
 
 
@@ -231,7 +233,7 @@ def test_options_that_are_not_the_runs(
     assert captured.err.count("\n") == 1
     assert stopped.ran == []
     assert Path("run/records.jsonl").read_bytes() == before
-    assert not Path("run/environment-2.json").exists()
+    assert not Path("run/host-2.json").exists()
 
 
 def test_a_retry_needs_a_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -506,10 +508,10 @@ def workers(tmp_path: Path) -> dict[str, str]:
 
         if "scaleprof.worker" in sys.orig_argv:
             answer()
-            sys.modules["scaleprof.programs"] = types.SimpleNamespace(Programs=stuck)
+            sys.modules["scaleprof.worker.programs"] = types.SimpleNamespace(Programs=stuck)
         elif "TEST_LINES" in os.environ:
             left = int(os.environ["TEST_LINES"])
-            files = tuple(f"/scaleprof/{name}.py" for name in ("child", "lock", "runner", "store", "sweeping"))
+            files = tuple(f"/{name}.py" for name in ("process", "lock", "loop", "store", "sweeping"))
 
             def line(frame, event, argument):
                 global left

@@ -38,12 +38,12 @@ def test_the_last_record_of_a_repeat_counts(tmp_path: Path) -> None:
 
 def test_environments_in_the_order_of_time(tmp_path: Path) -> None:
     write_run(tmp_path, OK)
-    assert load_run(tmp_path).environments == ()
-    for number, name in enumerate(["environment", *(f"environment-{i}" for i in range(2, 12))]):
+    assert load_run(tmp_path).hosts == ()
+    for number, name in enumerate(["environment", *(f"host-{i}" for i in range(2, 12))]):
         (tmp_path / f"{name}.json").write_text(json.dumps({"number": number}))
-    assert [found["number"] for found in load_run(tmp_path).environments] == list(range(11))
-    (tmp_path / "environment-3.json").write_text("{")
-    with pytest.raises(ValueError, match=r"environment-3.json is not a JSON object: the file was edited or damaged"):
+    assert [found["number"] for found in load_run(tmp_path).hosts] == list(range(11))
+    (tmp_path / "host-3.json").write_text("{")
+    with pytest.raises(ValueError, match=r"host-3.json is not a JSON object: the file was edited or damaged"):
         load_run(tmp_path)
 
 
@@ -61,16 +61,16 @@ def test_a_table_alone(tmp_path: Path) -> None:
     with (tmp_path / "some.csv").open("w", newline="") as stream:
         write_records([OK], stream)
     run = load_run(tmp_path / "some.csv")
-    assert (run.name, run.records, run.environments) == ("some", (OK,), ())
+    assert (run.name, run.records, run.hosts) == ("some", (OK,), ())
     assert run.samples(OK) == []
 
 
 def test_the_folder_of_a_baseline(tmp_path: Path) -> None:
     with (tmp_path / "results.csv").open("w", newline="") as stream:
         write_records([OK], stream)
-    (tmp_path / "environment.json").write_text('{"cpu": "Abacus 3"}')
+    (tmp_path / "host.json").write_text('{"cpu": "Abacus 3"}')
     run = load_run(tmp_path)
-    assert (run.name, run.records, run.environments) == (tmp_path.name, (OK,), ({"cpu": "Abacus 3"},))
+    assert (run.name, run.records, run.hosts) == (tmp_path.name, (OK,), ({"cpu": "Abacus 3"},))
     (tmp_path / "manifest.json").touch()
     with pytest.raises(ValueError, match=r"is not a run: it has no records.jsonl"):
         load_run(tmp_path)
@@ -79,9 +79,9 @@ def test_the_folder_of_a_baseline(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[" * 100_000, f'{{"agents": {"9" * 5000}}}', "3"], ids=["nested", "digits", "3"])
 def test_lines_that_no_sweep_wrote(tmp_path: Path, text: str) -> None:
     write_run(tmp_path, OK)
-    lines, environment = tmp_path / "records.jsonl", tmp_path / "environment.json"
+    lines, environment = tmp_path / "records.jsonl", tmp_path / "host.json"
     environment.write_text(text)
-    with pytest.raises(ValueError, match=r"environment.json is not a JSON object: the file was edited or damaged$"):
+    with pytest.raises(ValueError, match=r"host.json is not a JSON object: the file was edited or damaged$"):
         load_run(tmp_path)
     lines.write_text(f"{lines.read_text()}{text}\n")
     with pytest.raises(

@@ -14,7 +14,7 @@ from growing import check_growth
 from jumanji.environments.routing.robot_warehouse.env import RobotWarehouse
 
 from scenarios import make_environment, make_scenario
-from scenarios.config import RWARE_PUBLISHED, RwareConfig
+from scenarios.configs import RWARE_PUBLISHED, RwareConfig
 from scenarios.jumanji_adapter import AdaptedState
 from scenarios.rware import warehouse
 from scenarios.wrappers import EnvironmentStep

@@ -146,9 +146,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("own")
 def test_own_scenarios_are_found_by_module_and_function() -> None:
-    assert scenarios.is_own("own_world:counter")
-    assert not scenarios.is_own("neom:quick-flip")
-    assert not scenarios.is_own("neom")
+    assert scenarios.is_custom("own_world:counter")
+    assert not scenarios.is_custom("neom:quick-flip")
+    assert not scenarios.is_custom("neom")
     assert isinstance(make_environment("own_world:counter", 5, {}), Counter)
     assert isinstance(make_environment("own_world:levels", 3, {}), Adapted)
     batch = make_scenario("own_world:counter", 5, {}, 2, batching="map")

@@ -17,7 +17,7 @@ from jumanji.environments.swarms.search_and_rescue.observations import AgentAndT
 from jumanji.environments.swarms.search_and_rescue.types import State, TargetState
 
 from scenarios import make_environment, make_scenario
-from scenarios.config import SearchRescueConfig
+from scenarios.configs import SearchRescueConfig
 from scenarios.jumanji_adapter import AdaptedState
 from scenarios.search_rescue import field_side, near, over_candidates
 

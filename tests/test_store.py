@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from reports import Record, read_records, write_records
-from scaleprof import store
 from scaleprof.errors import UserError
-from scaleprof.lock import take_lock
-from scaleprof.store import SCHEMA, RunDirectory, check_free, csv_text, load_records
+from scaleprof.runs import store
+from scaleprof.runs.lock import take_lock
+from scaleprof.runs.store import SCHEMA, RunDirectory, check_free, csv_text, load_records
 
 MANIFEST = {"points": 2, "options": {"agents": "2,3"}}
 ENVIRONMENT = {"python": "3.11.7", "git": None}
@@ -52,7 +52,7 @@ def left(tmp_path: Path) -> Path:
 
 def test_a_new_run(run: RunDirectory) -> None:
     assert sorted(path.name for path in run.path.iterdir()) == [
-        "environment.json",
+        "host.json",
         "lock",
         "logs",
         "manifest.json",
@@ -62,7 +62,7 @@ def test_a_new_run(run: RunDirectory) -> None:
         "timelines",
     ]
     assert json.loads((run.path / "manifest.json").read_text()) == {"schema": SCHEMA, **MANIFEST}
-    assert json.loads((run.path / "environment.json").read_text()) == ENVIRONMENT
+    assert json.loads((run.path / "host.json").read_text()) == ENVIRONMENT
     assert load_records(run.path) == []
     assert read_records(run.path / "results.csv") == []
 
@@ -299,7 +299,7 @@ def test_lost_records_are_not_begun_anew(left: Path) -> None:
     assert read_records(left / "results.csv") == RECORDS
 
 
-@pytest.mark.parametrize("there", [["manifest.json"], ["manifest.json", "environment.json", "logs", "records.jsonl"]])
+@pytest.mark.parametrize("there", [["manifest.json"], ["manifest.json", "host.json", "logs", "records.jsonl"]])
 def test_a_run_that_died_while_it_was_made(left: Path, there: list[str]) -> None:
     """What `create` makes, it makes in this order."""
     for path in left.iterdir():
@@ -323,11 +323,11 @@ def test_a_sweep_that_died_before_there_was_a_run(tmp_path: Path) -> None:
     assert RunDirectory.open(tmp_path).records == []
 
 
-def test_environments(left: Path) -> None:
+def test_hosts(left: Path) -> None:
     run = RunDirectory.open(left)
     for number in (2, 3):
-        run.add_environment({"python": number})
-    found = [json.loads((left / f"environment{end}.json").read_text()) for end in ("", "-2", "-3")]
+        run.add_host({"python": number})
+    found = [json.loads((left / f"host{end}.json").read_text()) for end in ("", "-2", "-3")]
     assert found == [ENVIRONMENT, {"python": 2}, {"python": 3}]
 
 
@@ -354,7 +354,7 @@ def test_a_run_belongs_to_one_process(run: RunDirectory) -> None:
 HOLDER = """
 import os, signal, sys
 from pathlib import Path
-from scaleprof.store import RunDirectory
+from scaleprof.runs.store import RunDirectory
 run = RunDirectory.open(Path(sys.argv[1]))
 print("open", flush=True)
 if sys.stdin.readline():

@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from reports import FIELD_NAMES, Record, read_records
-from reports.units import format_bytes
+from reports.text.units import format_bytes
 from scaleprof import __version__
-from scaleprof.store import load_records
+from scaleprof.runs.store import load_records
 
 POINT = "scenario model mode agents seq_len envs chunk embed_dim heads blocks epochs minibatches dtype seed repeat"
 XLA = "act_temp rollout_temp learn_temp learn_argument learn_output"
@@ -112,7 +112,7 @@ def test_columns(sweep: Sweep) -> None:
 def test_what_was_measured(sweep: Sweep) -> None:
     empty_on_a_cpu = {"device_peak_bytes", "nvml_process_bytes"}
     empty_when_well = {"reason_code", "reason"}
-    resets = sweep.json("environment.json")["peak_can_be_reset"]
+    resets = sweep.json("host.json")["peak_can_be_reset"]
     for record in sweep.ok:
         empty = {name for name in COLUMNS if getattr(record, name) in (None, "")}
         assert empty == (
@@ -139,7 +139,7 @@ def test_every_figure_is_above_nothing(sweep: Sweep) -> None:
 
 
 def test_the_rise_is_above_what_the_process_holds_anyway(sweep: Sweep) -> None:
-    if not sweep.json("environment.json")["peak_can_be_reset"]:
+    if not sweep.json("host.json")["peak_can_be_reset"]:
         pytest.skip("this kernel cannot reset a process's peak")
     for record in sweep.ok:
         assert record.host_rss_start_bytes is not None
@@ -206,7 +206,7 @@ MODEL_SLUGS = ("sable-chunkwise", "mat-dense")
 
 def test_files_of_a_run(sweep: Sweep) -> None:
     assert sorted(path.name for path in sweep.path.iterdir()) == [
-        "environment.json",
+        "host.json",
         "lock",
         "logs",
         "manifest.json",
@@ -232,7 +232,7 @@ def test_manifest(sweep: Sweep) -> None:
 
 
 def test_environment(sweep: Sweep) -> None:
-    environment = sweep.json("environment.json")
+    environment = sweep.json("host.json")
     assert environment["scaleprof"] == __version__
     assert environment["command"][1:] == ["sweep", *GRID, *TINY, "--out", "run", "--csv", "-", "--strict"]
     assert environment["packages"]["jax"]
@@ -290,9 +290,9 @@ def stuck(tmp_path: Path) -> dict[str, str]:
             if point.agents == 2:
                 raise ValueError("two are not a team")
             time.sleep(600)
-        fake = types.ModuleType("scaleprof.programs")
+        fake = types.ModuleType("scaleprof.worker.programs")
         fake.Programs = programs
-        sys.modules["scaleprof.programs"] = fake
+        sys.modules["scaleprof.worker.programs"] = fake
         """
     (tmp_path / "injected").mkdir()
     (tmp_path / "injected" / "sitecustomize.py").write_text(textwrap.dedent(code))

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from reports.pivot import best_cells, make_pivot, memory_of, rate_of, varying_axes
-from reports.record import Record
-from reports.terminal import render_grid, render_summary
+from reports.arrange.pivot import best_cells, make_pivot, memory_of, rate_of, varying_axes
+from reports.records.record import Record
+from reports.render.terminal import render_grid, render_summary
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIB = 2**20

@@ -12,7 +12,7 @@ from graphs import largest_array
 
 from scenarios import make_environment, make_scenario
 from scenarios.checks import check
-from scenarios.config import TurnTakingConfig
+from scenarios.configs import TurnTakingConfig
 from scenarios.turn_taking import TurnTaking
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reports.units import format_bytes, format_factor, format_number, format_rate, format_seconds
+from reports.text.units import format_bytes, format_factor, format_number, format_rate, format_seconds
 
 MIB = 2**20
 GIB = 2**30

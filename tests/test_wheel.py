@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scaleprof import __version__
-from scaleprof.store import load_records
+from scaleprof.runs.store import load_records
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("reports", "sable", "scaleprof", "scenarios")
@@ -60,8 +60,8 @@ def test_contents(installed: Installed) -> None:
         metadata = archive.read(f"{information}/METADATA").decode()
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, information}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
-    assert "scenarios/presets/paper-neom.toml" in names
-    assert {f"reports/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
+    assert "scaleprof/presets/paper-neom.toml" in names
+    assert {f"reports/render/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert f"{information}/licenses/LICENSE" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     assert entry_points.split() == ["[console_scripts]", "scaleprof", "=", "scaleprof.cli:run"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaleprof.worker import last_line
+from scaleprof.worker.entry import last_line
 
 
 def test_last_line_of_an_exception() -> None:

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
 
-from sable.linear import Linear
+from sable.layers.linear import Linear
+from sable.layers.norms import HeadNorm
 from sable.mixers.base import TimestepState
 from sable.mixers.retention import Form, factored, head_decays, open_timestep
-from sable.norms import HeadNorm
 
 
 class GatedRetention(nnx.Module):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
-from sable.linear import Linear
+from sable.layers.linear import Linear
 
 
 class Projections(nnx.Module):

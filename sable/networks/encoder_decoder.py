@@ -21,8 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from sable.distributions import distribution_of
-from sable.mixers.base import Mixer, TimestepState
-from sable.networks.layers import (
+from sable.layers.blocks import (
     ActionEmbedding,
     Head,
     NormFactory,
@@ -30,6 +29,7 @@ from sable.networks.layers import (
     previous_actions,
     timestep_encoding,
 )
+from sable.mixers.base import Mixer, TimestepState
 from sable.types import ActionSequence, Carry, Observation, Space
 
 

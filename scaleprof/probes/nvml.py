@@ -146,15 +146,15 @@ class Nvml:
         found = [i for i, card in enumerate(self._cards) if uuid and card.uuid and card.uuid.startswith(uuid)]
         return found[0] if len(found) == 1 else None
 
-    def card(self, environment: Mapping[str, str]) -> int | None:
-        """NVML's index of the card that comes first for a process with this environment; None if that is not certain.
+    def card(self, variables: Mapping[str, str]) -> int | None:
+        """NVML's index of the card that comes first for a process with this variables; None if that is not certain.
 
         An index in CUDA_VISIBLE_DEVICES is NVML's only under CUDA_DEVICE_ORDER=PCI_BUS_ID; a UUID always says which.
         """
-        first = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
+        first = variables.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
         if not first.isdecimal():
             return self.index_of(first)
-        same_order = len(self._cards) == 1 or environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+        same_order = len(self._cards) == 1 or variables.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
         return int(first) if same_order and int(first) < len(self._cards) else None
 
     def process_bytes(self, pid: int) -> int | None:
@@ -289,88 +289,6 @@ class Nvml:
             divided = card.mig and field == "utilisation_percent"  # the one figure that NVML says a divided card lacks
             return f"{'MIG mode' if divided else 'this card'} reports no {FIELD_WORDS[field]}"
         return _said(error)
-
-
-class GpuPhase:
-    """What the readings of one point come to.
-
-    Memory is the most that any reading saw. A peak that comes and goes between two readings is not seen: the
-    allocator's peak (`device_peak_bytes`) is the source of truth, and this its check from outside.
-
-    Means, throttle reasons and energy are of the readings in the measured phase. Utilisation and power look back up to
-    a second, so a shorter phase is described with what came before it. Energy is the counter's difference between the
-    first and the last of them, which leaves out up to one interval between readings at either end; it is None where
-    either lacks the counter, or where it has not moved.
-    """
-
-    def __init__(self) -> None:
-        self._process_bytes: int | None = None
-        self._device_bytes: int | None = None
-        self._utilisation = _Mean()
-        self._power = _Mean()
-        self._clock = _Mean()
-        self._throttled: set[str] | None = None
-        self._measured = False
-        self._first_joules: float | None = None
-        self._last_joules: float | None = None
-
-    def add(self, reading: GpuReading, *, measured: bool) -> None:
-        """Take one reading into account; `measured` where it was taken in the measured phase."""
-        self._process_bytes = _most(self._process_bytes, reading.process_bytes)
-        self._device_bytes = _most(self._device_bytes, reading.device_bytes)
-        if not measured:
-            return
-        self._utilisation.add(reading.utilisation_percent)
-        self._power.add(reading.power_watts)
-        self._clock.add(reading.sm_clock_mhz)
-        if reading.throttle_reasons is not None:
-            self._throttled = (self._throttled or set()) | set(reading.throttle_reasons)
-        if not self._measured:
-            self._first_joules = reading.energy_joules
-            self._measured = True
-        self._last_joules = reading.energy_joules
-
-    def fields(self) -> dict[str, Any]:
-        """The columns of a record (units in the names).
-
-        Unknown is None, or "" for the throttle reasons, which are "none" where they were read and there was no reason.
-        """
-        return {
-            "nvml_process_bytes": self._process_bytes,
-            "nvml_device_bytes": self._device_bytes,
-            "nvml_utilisation_percent": self._utilisation.value,
-            "nvml_power_watts": self._power.value,
-            "nvml_sm_clock_mhz": self._clock.value,
-            "nvml_throttle_reasons": "" if self._throttled is None else ", ".join(sorted(self._throttled)) or "none",
-            "nvml_energy_joules": self._energy_joules(),
-        }
-
-    def _energy_joules(self) -> float | None:
-        if self._first_joules is None or self._last_joules is None:
-            return None
-        used = self._last_joules - self._first_joules
-        return used if used > 0 else None
-
-
-class _Mean:
-    """The mean of the values that were known, None if there were none."""
-
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._count = 0
-
-    def add(self, value: float | None) -> None:
-        if value is not None:
-            self._total += value
-            self._count += 1
-
-    @property
-    def value(self) -> float | None:
-        return self._total / self._count if self._count else None
-
-
-def _most(known: int | None, new: int | None) -> int | None:
-    return max((value for value in (known, new) if value is not None), default=None)
 
 
 def _ask(*calls: Callable[[], T]) -> tuple[T | None, Exception | None]:

@@ -1,0 +1,147 @@
+"""Records as curves over a growing axis: what a picture or the page draws, before anything is drawn.
+
+A *slice* is what was measured along that axis with the other one held: against agents at one sequence length, against
+sequence length at one number of agents. In it every model and mode is one curve; other axes that vary (scenario,
+environments, width, …) make curves of their own and stand in their labels.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.arrange.pivot import AxisValue, Repeats, varying_axes
+from reports.arrange.selection import run_names
+from reports.records.columns import Measure
+from reports.records.record import Record
+from reports.records.run import Run
+
+AXES = {"agents": "seq_len", "seq_len": "agents"}
+"""The axes that curves run along, each with the one that a slice holds fixed."""
+
+DRAWN = (1e-50, 1e50)
+"""The least and the largest value that a chart shows: ratios of such values are still numbers."""
+
+AXIS_TITLES = {"agents": "Number of agents", "seq_len": "Sequence length (timesteps per rollout)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One model in one mode: its points by their place on the slice's axis (agents, or timesteps)."""
+
+    label: str
+    style: int
+    """Counts the curves of all slices: equal labels of a run look the same in every chart."""
+    points: Mapping[int, Repeats]
+
+    def values(self, measure: Measure) -> dict[int, tuple[float, ...]]:
+        """What the repeats that ended well measured, where that is known and can stand on a logarithmic axis."""
+        found: dict[int, tuple[float, ...]] = {}
+        for size, point in sorted(self.points.items()):
+            read = (getattr(record, measure.field) for record in point.measured)
+            known = tuple(float(value) for value in read if value is not None and DRAWN[0] <= value <= DRAWN[1])
+            if known and size > 0:
+                found[size] = known
+        return found
+
+    def failures(self) -> dict[int, tuple[Record, ...]]:
+        """The repeats that gave no result, by place on the axis."""
+        return {size: point.failed for size, point in sorted(self.points.items()) if point.failed and size > 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """All curves along `axis` at one value of the other axis of `AXES`."""
+
+    axis: str
+    at: int
+    curves: tuple[Curve, ...]
+
+    @property
+    def title(self) -> str:
+        """What is held fixed, in words."""
+        name, plural = ("timestep", "s") if self.axis == "agents" else ("agent", "s")
+        return f"{self.at} {name}{plural if self.at != 1 else ''}"
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Every place on the axis where something was tried, ascending."""
+        return tuple(sorted({size for curve in self.curves for size in curve.points if size > 0}))
+
+
+def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
+    """The slices along `axis`, by what they hold fixed, ascending.
+
+    Against agents there is always one. Against sequence length there are those with at least two lengths. Planned
+    points are left out. Curves of several runs stay apart and name their run.
+    """
+    fixed = AXES[axis]
+    tried = [[record for record in run.records if record.status != "planned"] for run in runs]
+    names = run_names(runs)
+    beside = [name for name in varying_axes(record for records in tried for record in records) if name not in AXES]
+    styles: dict[tuple[object, ...], int] = {}
+    found: dict[int, dict[tuple[object, ...], dict[int, list[Record]]]] = {}
+    labels: dict[tuple[object, ...], str] = {}
+    for number, records in enumerate(tried):
+        for record in records:
+            values = tuple(getattr(record, name) for name in beside)
+            key = (number, record.model, record.mode, values)
+            styles.setdefault(key, len(styles))
+            labels[key] = _label(record, beside, values, names[number] if len(runs) > 1 else "")
+            curve = found.setdefault(getattr(record, fixed), {}).setdefault(key, {})
+            curve.setdefault(getattr(record, axis), []).append(record)
+    made = [
+        Slice(axis, at, tuple(_curve(labels[key], styles[key], curves[key]) for key in sorted(curves, key=styles.get)))  # type: ignore[arg-type]
+        for at, curves in sorted(found.items())
+    ]
+    return [one for one in made if axis == "agents" or len(one.sizes) > 1]
+
+
+def _curve(label: str, style: int, points: Mapping[int, Sequence[Record]]) -> Curve:
+    return Curve(label, style, {size: Repeats(tuple(records)) for size, records in sorted(points.items())})
+
+
+def _label(record: Record, beside: Sequence[str], values: Sequence[AxisValue], run: str) -> str:
+    parts = [f"{record.model}:{record.mode}" if record.mode else record.model]
+    parts += [f"{name} {value}" for name, value in zip(beside, values, strict=True) if value not in (None, "")]
+    return ", ".join([*parts, run] if run else parts)
+
+
+def fullest_slice(found: Sequence[Slice]) -> Slice:
+    """The slice with the most points that ended well, the larger one of equals: what a picture shows of several."""
+    return max(found, key=lambda one: (sum(bool(p.measured) for c in one.curves for p in c.points.values()), one.at))
+
+
+def known_measures(records: Iterable[Record], among: Sequence[Measure]) -> list[Measure]:
+    """Those of `among` that a record that ended well has a value of, in their order."""
+    ok = [record for record in records if record.status == "ok"]
+    return [measure for measure in among if any(getattr(record, measure.field) is not None for record in ok)]
+
+
+def memory_limits(records: Iterable[Record], measure: Measure) -> list[tuple[int, float]]:
+    """The limits that held, in bytes, each with the place of its line on the axis of `measure`.
+
+    A limit holds for all that a process has resident. What does not count the process itself (the rise, XLA's plan of
+    a CPU) reaches it earlier, by what the compiled process holds: the median of `host_base_bytes`. Where that is not
+    known there is no line.
+    """
+    found: dict[int, list[Record]] = {}
+    for record in records:
+        if record.memory_limit_bytes is not None:
+            found.setdefault(record.memory_limit_bytes, []).append(record)
+    lines = []
+    for limit, under in sorted(found.items()):
+        base = 0.0
+        if measure.field == "host_peak_rise_bytes" or (measure.field == "xla_peak_bytes" and not _on_device(under)):
+            bases = [record.host_base_bytes for record in under if record.host_base_bytes is not None]
+            if not bases:
+                continue
+            base = statistics.median(bases)
+        if limit > base:
+            lines.append((limit, limit - base))
+    return lines
+
+
+def _on_device(records: Iterable[Record]) -> bool:
+    return any(record.platform not in ("", "cpu") for record in records)

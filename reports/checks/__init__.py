@@ -1,0 +1,1 @@
+"""Comparing two runs: metrics, exact tests, findings, decisions."""

@@ -1,0 +1,102 @@
+"""Whether two runs were carried out alike: what sampled figures depend on, as far as their hosts say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_PREFIXES = ("XLA_", "JAX_", "MALLOC_", "OMP_")
+_NAMES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR")
+_NO_MATTER = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_PLATFORMS")
+"""Where compiled programs are kept; the platform stands in the records."""
+_PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/,;:='\"]+)*/(?=[^\s/,;:='\"]*)")
+MEMORY_KIND = "MALLOC_MMAP_THRESHOLD_"
+"""What a process that measures memory alone is given; `host_memory_quality` of its records says so too."""
+
+Host = Mapping[str, Any]
+
+
+def what_matters(host: Host) -> dict[str, Any]:
+    """The part of an host that a comparison needs, without machine paths: JSON values, None where not known."""
+    packages = host.get("packages")
+    cards = host.get("cards")
+    variables = host.get("variables")
+    affinity = host.get("affinity")
+    return {
+        "cpu": host.get("cpu"),
+        "cores": host.get("cores"),
+        "affinity": affinity if isinstance(affinity, list) else None,
+        "cards": [{"name": card.get("name")} for card in cards if isinstance(card, dict)]
+        if isinstance(cards, list)
+        else None,
+        "platform": host.get("platform"),
+        "devices": host.get("devices"),
+        "packages": {name: packages.get(name) for name in ("jax", "jaxlib")} if isinstance(packages, dict) else None,
+        "variables": {
+            kind: {name: without_paths(str(value)) for name, value in sorted(some.items()) if _counts(name)}
+            for kind, some in variables.items()
+            if isinstance(some, dict)
+        }
+        if isinstance(variables, dict)
+        else None,
+    }
+
+
+def without_paths(text: str) -> str:
+    """`text` with every path in it cut to its last name."""
+    return _PATH.sub("", text)
+
+
+def differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:
+    """What differs between two runs of what sampled figures depend on, in words; unknown differs from nothing.
+
+    A run that was resumed has several hosts: one that differs is enough.
+    """
+    found = [line for one in base for other in new for line in _differing(what_matters(one), what_matters(other))]
+    return list(dict.fromkeys(found))
+
+
+def _differing(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    for name, title in (("cpu", "CPU"), ("cores", "cores"), ("platform", "platform"), ("devices", "devices")):
+        yield from _line(title, base[name], new[name])
+    # How many cores, not which: the same machine hands out any of them.
+    yield from _line(
+        "usable cores", *(None if side["affinity"] is None else len(side["affinity"]) for side in (base, new))
+    )
+    if base["platform"] != "cpu" or new["platform"] != "cpu":
+        cards = [None if side["cards"] is None else [card["name"] for card in side["cards"]] for side in (base, new)]
+        yield from _line("GPUs", *cards)
+    for package in ("jax", "jaxlib"):
+        yield from _line(package, *((side["packages"] or {}).get(package) for side in (base, new)))
+    if base["variables"] is not None and new["variables"] is not None:
+        yield from _variables(base["variables"], new["variables"])
+
+
+def _variables(base: Mapping[str, dict[str, str]], new: Mapping[str, dict[str, str]]) -> Iterable[str]:
+    """Variables that differ: of each kind of process that both have, or else of all kinds together."""
+    kinds = [kind for kind in base if kind in new]
+    pairs = [(base[kind], new[kind]) for kind in kinds] or [(_of_all(base), _of_all(new))]
+    for ours, theirs in pairs:
+        for name in sorted({*ours, *theirs}):
+            if ours.get(name) != theirs.get(name):
+                yield f"{name}: {ours.get(name, 'not set')} in BASE, {theirs.get(name, 'not set')} in NEW"
+
+
+def _of_all(variables: Mapping[str, dict[str, str]]) -> dict[str, str]:
+    together = {name: value for some in variables.values() for name, value in some.items()}
+    together.pop(MEMORY_KIND, None)
+    return together
+
+
+def _line(title: str, base: object, new: object) -> Iterable[str]:
+    if base is not None and new is not None and base != new:
+        yield f"{title}: {_value(base)} in BASE, {_value(new)} in NEW"
+
+
+def _value(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _counts(name: str) -> bool:
+    return (name in _NAMES or name.startswith(_PREFIXES)) and not name.startswith(_NO_MATTER)

@@ -1,0 +1,124 @@
+"""What a check finds: one verdict per metric and point, and all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.checks.metrics import METRICS
+from reports.checks.policy import CheckPolicy
+from reports.records.record import Record
+
+REGRESSED, IMPROVED, UNCHANGED = "regressed", "improved", "unchanged"
+
+
+INCONCLUSIVE, NOT_COMPARABLE, NEW = "inconclusive", "not comparable", "new"
+
+
+VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
+
+
+STATUS = "status"
+"""What stands in the place of a metric's name where the outcome of a point is judged."""
+
+
+NOTHING_COMPARED = 4
+
+
+_ALMOST = 1 + 1e-9
+"""p-values are ratios of whole numbers: one that equals α may be a rounding error above it."""
+
+
+class NothingToCompareError(ValueError):
+    """Two runs without a point in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One metric of one point, or its outcome: both sides, what came of comparing them, and why."""
+
+    point: Record
+    """Any record of the point: its `POINT_FIELDS` say which it is."""
+    metric: str
+    verdict: str
+    reason: str
+    base: tuple[float, ...] = ()
+    """The figure of every repeat that has one."""
+    new: tuple[float, ...] = ()
+    source: str = ""
+    """What the figures are."""
+    ratio: float | None = None
+    """New over base: of the medians, or the median of the ratios of pairs."""
+    interval: tuple[float, float] | None = None
+    """Of the ratio, at 95 %; exact. None where there are too few repeats."""
+    units: str = ""
+    """What the test and the interval count: `5 and 5 repeats`, `80 bursts of 5 pairs`."""
+    threshold: float | None = None
+    p_value: float | None = None
+    """One-sided, in the direction of the change, of one that is no larger than `MARGIN` of the threshold."""
+    p_adjusted: float | None = None
+    """After Benjamini and Hochberg's correction; None where the test could not speak."""
+    needed: int | None = None
+    """Where inconclusive: repeats of each side that would be enough."""
+
+    @property
+    def past_threshold(self) -> bool:
+        """Whether the change is larger than is let pass."""
+        if not self.base or not self.new or self.threshold is None:
+            return False
+        # Of the figures as they are: 110 / 100 is a rounding error above 1.1.
+        return self.ratio is None or abs(self.ratio - 1) > self.threshold * _ALMOST
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All findings of a check, and what is to be known about them."""
+
+    base: str
+    new: str
+    policy: CheckPolicy
+    findings: tuple[Finding, ...]
+    matched: int
+    """Points that both sides tried."""
+    sampled: int
+    """Comparisons of sampled metrics."""
+    family: int
+    """Those of them that have enough repeats to be tested at all: m in the correction."""
+    differences: tuple[str, ...]
+    """How the two were carried out differently, of what sampled figures depend on."""
+    notes: tuple[str, ...]
+    """What is to be known of the figures."""
+    caveats: tuple[str, ...]
+    """What is to be known of the verdicts."""
+
+    def of(self, verdict: str) -> tuple[Finding, ...]:
+        """The findings with this verdict."""
+        return tuple(finding for finding in self.findings if finding.verdict == verdict)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if anything regressed; else 4 if nothing could be compared, or no sampled metric because the machines or
+        versions differ; else 0."""
+        if self.of(REGRESSED):
+            return 1
+        judged = [finding for finding in self.findings if finding.verdict not in (NOT_COMPARABLE, NEW)]
+        compared = [finding for finding in judged if (finding.base and finding.new) or finding.verdict == IMPROVED]
+        sampled = [finding for finding in compared if finding.metric in _SAMPLED]
+        refused = [finding for finding in self.of(NOT_COMPARABLE) if finding.metric in _SAMPLED]
+        if not compared or (self.differences and not self.policy.cross_machine and refused and not sampled):
+            return NOTHING_COMPARED
+        return 0
+
+
+_SAMPLED = frozenset(metric.name for metric in METRICS if not metric.deterministic)
+
+
+def percent_change(ratio: float | None) -> str:
+    """A ratio as a signed change: 1.1 is `+10.0 %`, 25 is `x25`; None, something after nothing, is `from 0`."""
+    if ratio is None:
+        return "from 0"
+    if ratio >= 10:
+        return f"x{ratio:.3g}"
+    change = (ratio - 1) * 100
+    size = abs(change)
+    digits = 0 if size >= 100 else 1 if size >= 0.05 else 3
+    return f"{change:+.{digits}f} %" if size >= 0.0005 else "0 %"

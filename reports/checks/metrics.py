@@ -1,0 +1,192 @@
+"""The metrics of a check: what each reads from a record, and which change of it is a regression."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reports.records.record import Record
+from reports.text.units import format_bytes, format_rate, format_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One way to know a metric: a figure of a record, and of each update where live pairs have samples."""
+
+    title: str
+    columns: tuple[str, ...]
+    read: Callable[[Record], float | None]
+    cpu_only: bool = False
+    least: Callable[[Record], float | None] | None = None
+    """What the figure would have been at least if nobody else had used the cores, if that is not the figure itself."""
+    sample_column: str = ""
+    """The column of a samples file with what every update took, if there is one."""
+
+    def value(self, record: Record) -> float:
+        """The figure of `record`; NaN where it is not known."""
+        value = self.read(record)
+        return math.nan if value is None else value
+
+    def is_known(self, record: Record) -> bool:
+        """Whether `record` has a figure that can be compared."""
+        return math.isfinite(self.value(record))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is judged, and by how much it may get worse."""
+
+    name: str
+    title: str
+    sources: tuple[Source, ...]
+    """The first is taken that both sides have."""
+    threshold: float
+    """The largest change, as a fraction of the base's figure, that is none."""
+    deterministic: bool
+    show: Callable[[float | None], str]
+    higher_is_better: bool = False
+    by_memory_quality: bool = False
+    """Figures with the allocator set to be repeatable and with it left alone are not of one kind."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that it may be read from."""
+        return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
+
+
+def _one(title: str, column: str, *, samples: str = "") -> Source:
+    return Source(title, (column,), lambda record: getattr(record, column), sample_column=samples)
+
+
+def _program(name: str) -> Source:
+    columns = tuple(f"xla_{name}_{part}_bytes" for part in ("argument", "output", "alias", "temp"))
+
+    def total(record: Record) -> float | None:
+        arguments, outputs, aliases, temporaries = (getattr(record, column) for column in columns)
+        if None in (arguments, outputs, aliases, temporaries):
+            return None
+        return float(arguments + outputs - aliases + temporaries)
+
+    return Source(f"XLA's static bytes of {name}", columns, total)
+
+
+def _per_cpu_second(record: Record) -> float | None:
+    if not record.update_cpu_seconds:
+        return None
+    return record.agents * record.envs * record.seq_len / record.update_cpu_seconds
+
+
+def _compile_seconds(record: Record) -> float | None:
+    parts = [getattr(record, column) for column in _COMPILE_COLUMNS]
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _wall_alone(record: Record) -> float | None:
+    """Wall time less the share of the cores that others used, where that is so much that the record is contended."""
+    if record.update_seconds is None or not record.contended or record.others_cpu_share is None:
+        return record.update_seconds
+    return record.update_seconds * max(1 - record.others_cpu_share, 0)
+
+
+_COMPILE_COLUMNS = ("compile_act_seconds", "compile_rollout_seconds", "compile_learn_seconds")
+
+
+_OF_CPU_TIME = Source(
+    "agent-steps per second of process CPU time",
+    ("update_cpu_seconds",),
+    _per_cpu_second,
+    cpu_only=True,
+    sample_column="update_cpu_seconds",
+)
+
+
+_OF_WALL_TIME = _one("agent-steps per second of wall time", "agent_steps_per_second", samples="update_seconds")
+
+
+_WALL_OF_CPU = Source(
+    "wall time of an update",
+    ("update_seconds",),
+    lambda record: record.update_seconds,
+    cpu_only=True,
+    least=_wall_alone,
+    sample_column="update_seconds",
+)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "xla_peak",
+        "XLA's static bytes of the largest program",
+        (_one("XLA's static bytes", "xla_peak_bytes"),),
+        threshold=0.01,
+        deterministic=True,
+        show=format_bytes,
+    ),
+    *(
+        Metric(
+            f"xla_{name}",
+            f"XLA's static bytes of {title}",
+            (_program(name),),
+            threshold=0.01,
+            deterministic=True,
+            show=format_bytes,
+        )
+        for name, title in (("act", "the act step"), ("rollout", "the rollout"), ("learn", "the learn step"))
+    ),
+    Metric(
+        "device_peak",
+        "peak of the device allocator",
+        (_one("peak of the device allocator", "device_peak_bytes"),),
+        threshold=0.03,
+        deterministic=False,
+        show=format_bytes,
+    ),
+    Metric(
+        "host_peak",
+        "peak resident memory of the process",
+        (_one("peak resident memory", "host_rss_peak_bytes"),),
+        threshold=0.10,
+        deterministic=False,
+        show=format_bytes,
+        by_memory_quality=True,
+    ),
+    Metric(
+        "host_rise",
+        "rise of resident memory while learning",
+        (_one("rise of resident memory", "host_peak_rise_bytes"),),
+        threshold=0.10,
+        deterministic=False,
+        show=format_bytes,
+        by_memory_quality=True,
+    ),
+    Metric(
+        "throughput",
+        "agent-steps per second: of process CPU time on a CPU, of wall time elsewhere",
+        (_OF_CPU_TIME, _OF_WALL_TIME),
+        threshold=0.10,
+        deterministic=False,
+        show=format_rate,
+        higher_is_better=True,
+    ),
+    Metric(
+        "wall_time",
+        "wall time of an update on a CPU: shows waiting and sleeping, which CPU time does not",
+        (_WALL_OF_CPU,),
+        threshold=0.25,
+        deterministic=False,
+        show=format_seconds,
+    ),
+    Metric(
+        "compile_time",
+        "compiling act, rollout and learn, where all were compiled",
+        (Source("compile time", _COMPILE_COLUMNS, _compile_seconds),),
+        threshold=0.25,
+        deterministic=False,
+        show=format_seconds,
+    ),
+)
+
+
+METRIC_NAMES = tuple(metric.name for metric in METRICS)

@@ -1,0 +1,117 @@
+"""A check in words, the same in every output format."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+from reports.arrange.pivot import varying_axes
+from reports.checks.findings import (
+    NOT_COMPARABLE,
+    REGRESSED,
+    STATUS,
+    VERDICTS,
+    Comparison,
+    Finding,
+    percent_change,
+)
+from reports.checks.metrics import METRICS
+from reports.records.record import POINT_FIELDS
+from reports.text.section import shown
+from reports.text.units import UNKNOWN
+
+_SHOW: dict[str, Callable[[float | None], str]] = {metric.name: metric.show for metric in METRICS}
+
+
+def label_point(comparison: Comparison) -> Callable[[Finding], str]:
+    """How points are named: model, mode, agents, and every other axis that varies among them."""
+    axes = [axis for axis in varying_axes([finding.point for finding in comparison.findings]) if axis in POINT_FIELDS]
+    axes = [axis for axis in axes if axis != "side"]
+
+    def label(finding: Finding) -> str:
+        point = finding.point
+        name = shown(f"{point.model} {point.mode}")
+        more = "".join(f", {axis}={shown(getattr(point, axis))}" for axis in axes)
+        return f"{name}, {point.agents} agents{more}"
+
+    return label
+
+
+def show_side(finding: Finding, values: Sequence[float]) -> str:
+    """The median of one side, in its unit."""
+    return _SHOW[finding.metric](statistics.median(values)) if values else UNKNOWN
+
+
+def show_interval(finding: Finding) -> str:
+    """The interval of the change: `-8.1 % to +2.0 %`."""
+    if finding.interval is None:
+        return UNKNOWN
+    return " to ".join(percent_change(end) for end in finding.interval)
+
+
+def show_change(finding: Finding) -> str:
+    """The change of the ratio, if the two may be compared."""
+    known = finding.base and finding.new and finding.metric != STATUS and finding.verdict != NOT_COMPARABLE
+    return percent_change(finding.ratio) if known else UNKNOWN
+
+
+def show_ratio(finding: Finding) -> str:
+    """New over base."""
+    return UNKNOWN if finding.ratio is None or not (finding.base and finding.new) else f"{finding.ratio:.3f}"
+
+
+def show_ratio_interval(finding: Finding) -> str:
+    """The interval of the ratio: `0.919 to 1.020`."""
+    return UNKNOWN if finding.interval is None else " to ".join(f"{end:.3f}" for end in finding.interval)
+
+
+def headline(comparison: Comparison) -> str:
+    """The outcome and how many findings have each verdict."""
+    counts = [f"{len(comparison.of(verdict))} {verdict}" for verdict in VERDICTS if comparison.of(verdict)]
+    points = f"{comparison.matched} matched point{'' if comparison.matched == 1 else 's'}"
+    return f"{', '.join(counts) or 'nothing to compare'} ({points})"
+
+
+def outcome(comparison: Comparison) -> str:
+    """What the exit code says, in words."""
+    if comparison.of(REGRESSED):
+        return "Regressed"
+    return "No regression" if comparison.exit_code == 0 else "Could not be compared"
+
+
+def order(findings: Sequence[Finding]) -> list[Finding]:
+    """The worst verdicts first; within one as they were found."""
+    return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
+
+
+def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
+    """What is to be known of the figures and, where they were `judged`, of the verdicts, a line each."""
+    policy = comparison.policy
+    lines = []
+    if comparison.differences:
+        lines.append(
+            (
+                "Compared although these differ: "
+                if policy.cross_machine
+                else "Not alike (--cross-machine compares anyway): "
+            )
+            + "; ".join(comparison.differences)
+        )
+    lines += comparison.notes
+    if judged:
+        lines += comparison.caveats
+        if comparison.family and not policy.threshold_only:
+            lines.append(
+                "sampled metrics: one-sided exact rank tests of a change beyond a third of the threshold, "
+                f"Benjamini-Hochberg at {policy.alpha:g} over {_family(comparison)}"
+            )
+    if any(finding.interval for finding in comparison.findings):
+        lines.append("intervals are exact, at 95 %")
+    return [shown(line[:1].upper() + line[1:]) for line in lines]
+
+
+def _family(comparison: Comparison) -> str:
+    untested = comparison.sampled - comparison.family
+    return f"{comparison.family} comparisons" + (
+        f" ({untested} more have too few repeats to be tested)" if untested else ""
+    )

@@ -1,0 +1,1 @@
+"""Sections as terminal text, Markdown, JSON, pictures and a page."""

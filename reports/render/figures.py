@@ -1,0 +1,288 @@
+"""One picture of a sweep for paper and slides: memory and throughput, log–log (matplotlib, without a window)."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import statistics
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from reports.arrange.curves import AXIS_TITLES, Curve, Slice, fullest_slice, known_measures, memory_limits, slices
+from reports.arrange.pivot import Repeats
+from reports.growth.trends import Trend, trend_of
+from reports.records.columns import MEMORY, SPEED, Measure
+from reports.records.files import write_whole
+from reports.records.record import Record
+from reports.records.run import Run
+from reports.text.section import one_line
+from reports.text.style import DASHES, FAILURES, MARKERS, colour_of
+from reports.text.ticks import tick_label, ticks
+
+DPI = 160
+_WIDTH_INCHES = 11.0
+_ROW_INCHES = 4.2
+_LINE_INCHES = 0.2
+_LONGEST_LABEL = 56
+_EDGE = 0.055
+"""Height of one row of failure markers, as a part of the panel's."""
+_LEAST_SPAN = 4.0
+"""The least ratio of the ends of a vertical axis: less would make a cliff of a per cent."""
+_MARGIN = 1.15
+_GREY = "#555555"
+_FIT_LINE: dict[str, Any] = {"linestyle": (0, (3, 3)), "linewidth": 0.9, "zorder": 2}
+_LIMIT_LINE: dict[str, Any] = {"color": "#555555", "linestyle": "-", "linewidth": 2.4, "alpha": 0.55, "zorder": 1}
+_STYLE: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "scaleprof",
+    "text.usetex": False,
+    "text.parse_math": False,
+}
+"""Text from data is no formula, an SVG's text stays text, and its ids are the same every time."""
+
+
+def write_figure(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
+    """Draw `runs` into the file `path`; its ending says what: `.png` (160 dpi) or `.svg`. Equal runs give equal files.
+
+    Raises:
+        ValueError: another ending, nothing that was measured to draw, or a file that cannot be written. What was there
+            stays.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise ValueError(f"{path}: a picture ends in .png or .svg; name the file so")
+    with matplotlib.rc_context(_defaults() | _STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure = draw(runs)
+        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=DPI, metadata=metadata)
+    try:
+        write_whole(path, drawn.getvalue())
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror}); check the path") from error
+
+
+def _defaults() -> dict[Any, Any]:
+    """Matplotlib's own style, whatever stands in a matplotlibrc; the choice of a window system is left alone."""
+    return {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+
+
+def draw(runs: Sequence[Run]) -> Figure:
+    """The picture of `runs` as a figure that belongs to no window.
+
+    Raises:
+        ValueError: no point of `runs` ended with a measurement of memory or speed.
+    """
+    records = [record for run in runs for record in run.records]
+    measures = [*known_measures(records, MEMORY)[:1], *known_measures(records, SPEED)[:1]]
+    if not measures:
+        names = ", ".join(str(run.path) for run in runs)
+        raise ValueError(f"{names}: no point was measured, so there is nothing to draw; the table says why")
+    rows = [fullest_slice(found) for axis in AXIS_TITLES if (found := slices(runs, axis))]
+    panels = [[_prepare(one, measure, records) for measure in measures] for one in rows]
+    handles = _legend(panel for row in panels for panel in row)
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(4, len(handles), int(_WIDTH_INCHES / (0.075 * longest + 0.75))))
+    lines = math.ceil(len(handles) / columns)
+    height = _ROW_INCHES * len(rows) + _LINE_INCHES * (lines + 2)
+    figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(_shortened(_described(runs), 120), fontsize=10)
+    grid = figure.subplots(len(rows), len(measures), squeeze=False)
+    for axes, panel in zip(grid.flat, (panel for row in panels for panel in row), strict=True):
+        _draw_panel(axes, panel)
+    labels = [str(handle.get_label()) for handle in handles]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.6)
+    return figure
+
+
+def _described(runs: Sequence[Run]) -> str:
+    """What was run where, on one line: runs, and the scenarios, devices and environments of their records."""
+    records = [record for run in runs for record in run.records]
+    parts = [", ".join(run.name for run in runs)]
+    for name in ("scenario", "device", "envs"):
+        values = ", ".join(dict.fromkeys(str(getattr(record, name)) for record in records if getattr(record, name)))
+        parts += [f"{name} {values}"] if values else []
+    return " · ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """One measure along one slice, with all that is drawn there."""
+
+    slice: Slice
+    measure: Measure
+    limits: tuple[tuple[int, float], ...]
+    trends: tuple[Trend | None, ...]
+
+    def range(self) -> tuple[float, float]:
+        """The ends of the vertical axis: all that was measured and the limits, and room for failures above."""
+        shown = [line for _, line in self.limits]
+        for curve in self.slice.curves:
+            shown += [value for repeats in curve.values(self.measure).values() for value in repeats]
+        low, high = (min(shown), max(shown)) if shown else (1.0, _LEAST_SPAN)
+        middle, half = math.sqrt(low * high), math.sqrt(max(high / low, _LEAST_SPAN)) * _MARGIN
+        low, high = middle / half, middle * half
+        stacked = max((len(found) for found in self.failures().values()), default=0)
+        part = min(0.5, (stacked + 0.5) * _EDGE) if stacked else 0.0
+        return low, low * (high / low) ** (1 / (1 - part))
+
+    def failures(self) -> dict[int, list[tuple[Curve, str]]]:
+        """Which curves failed at a size, and with what status."""
+        found: dict[int, list[tuple[Curve, str]]] = {}
+        for curve in self.slice.curves:
+            for size, failed in curve.failures().items():
+                found.setdefault(size, []).append((curve, Repeats(failed).outcome.status))
+        return found
+
+
+def _prepare(one: Slice, measure: Measure, records: Sequence[Record]) -> _Panel:
+    limits = memory_limits(records, measure) if measure in MEMORY else []
+    trends = [trend_of(curve, measure, one.axis, one.sizes[-1]) for curve in one.curves]
+    return _Panel(one, measure, tuple(limits), tuple(trends))
+
+
+def _draw_panel(axes: Axes, panel: _Panel) -> None:
+    one, measure = panel.slice, panel.measure
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_title(f"at {one.title}", loc="left", color=_GREY)
+    axes.set_xlabel(AXIS_TITLES[one.axis])
+    axes.set_ylabel(measure.title)
+    axes.grid(color="#E4E4E4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for _, line in panel.limits:
+        axes.axhline(line, **_LIMIT_LINE)
+    for curve, trend in zip(one.curves, panel.trends, strict=True):
+        _draw_curve(axes, curve, measure, trend)
+    low, high = panel.range()
+    axes.set_ylim(low, high)
+    margin = max(_MARGIN, (one.sizes[-1] / one.sizes[0]) ** 0.04)
+    left, right = one.sizes[0] / margin, one.sizes[-1] * margin
+    axes.set_xlim(left, right)
+    for size, failed in panel.failures().items():
+        for place, (curve, status) in enumerate(failed):
+            edge = 1 - (place + 0.6) * min(_EDGE, 0.5 / len(failed))
+            for points, marks in ((-4.5, _whose(curve.style)), (4.5, _failure(status, colour_of(curve.style)))):
+                shift = ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+                axes.plot([size], [edge], transform=axes.get_xaxis_transform() + shift, **marks)
+    _set_ticks(axes.xaxis, _apart(one.sizes, (right / left) ** 0.07), "count")
+    _set_ticks(axes.yaxis, ticks(low, high, measure.unit), measure.unit)
+
+
+def _draw_curve(axes: Axes, curve: Curve, measure: Measure, trend: Trend | None) -> None:
+    colour = colour_of(curve.style)
+    if trend is not None:
+        if trend.low:
+            axes.fill_between(trend.sizes, trend.low, trend.high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(trend.sizes, trend.values, color=colour, **_FIT_LINE)
+    values = curve.values(measure)
+    repeats = [(size, value) for size, several in values.items() if len(several) > 1 for value in several]
+    if repeats:
+        sizes, points = zip(*repeats, strict=True)
+        marker = MARKERS[curve.style % len(MARKERS)][0]
+        axes.plot(sizes, points, linestyle="none", marker=marker, markersize=3, color=colour, alpha=0.45)
+    medians = [statistics.median(several) for several in values.values()]
+    axes.plot(list(values), medians, **_line(curve.style))
+
+
+def _line(style: int) -> dict[str, Any]:
+    dashes = DASHES[style % len(DASHES)]
+    return {
+        "color": colour_of(style),
+        "linestyle": (0, tuple(dashes)) if dashes else "-",
+        "linewidth": 1.4,
+        "marker": MARKERS[style % len(MARKERS)][0],
+        "markersize": 6,
+        "markerfacecolor": "white",
+        "markeredgewidth": 1.3,
+        "zorder": 3,
+    }
+
+
+def _whose(style: int) -> dict[str, Any]:
+    """The mark of a curve beside its failure, so that it needs no colour to be told."""
+    return _line(style) | {"markersize": 5, "markeredgewidth": 1.1, "clip_on": False, "zorder": 4}
+
+
+def _failure(status: str, colour: str) -> dict[str, Any]:
+    return {
+        "linestyle": "none",
+        "marker": FAILURES[status][0],
+        "markersize": 7,
+        "color": colour,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "clip_on": False,
+        "zorder": 4,
+    }
+
+
+def _legend(panels: Iterable[_Panel]) -> list[Line2D | Patch]:
+    """A handle for every curve, then for every kind of mark that occurs."""
+    curves: dict[int, Line2D | Patch] = {}
+    marks: dict[object, Line2D | Patch] = {}
+    statuses: set[str] = set()
+    for panel in panels:
+        for curve, trend in zip(panel.slice.curves, panel.trends, strict=True):
+            label = _shortened(curve.label, _LONGEST_LABEL)
+            curves.setdefault(curve.style, Line2D([], [], label=label, **_line(curve.style)))
+            if trend is not None:
+                name = "fit (past the last point: extrapolated)"
+                marks.setdefault("fit", Line2D([], [], color=_GREY, label=name, **_FIT_LINE))
+                if trend.low:
+                    name = "95 % interval of the fit"
+                    marks.setdefault("band", Patch(color=_GREY, alpha=0.2, linewidth=0, label=name))
+        for limit, line in panel.limits:
+            name = f"memory limit {tick_label(limit, 'bytes')}"
+            name += "" if line == limit else ", less what the process holds"
+            marks.setdefault(limit, Line2D([], [], label=name, **_LIMIT_LINE))
+        statuses.update(status for failed in panel.failures().values() for _, status in failed)
+    failures = [
+        Line2D([], [], label=f"{FAILURES[status][2]} (top edge)", **_failure(status, _GREY))
+        for status in FAILURES
+        if status in statuses
+    ]
+    return [*(curves[style] for style in sorted(curves)), *marks.values(), *failures]
+
+
+def _apart(sizes: Sequence[int], ratio: float) -> list[float]:
+    """The sizes whose labels have room: each at least `ratio` times the one before, the last one always."""
+    kept = [float(sizes[-1])]
+    for size in reversed(sizes[:-1]):
+        if kept[-1] / size >= ratio:
+            kept.append(float(size))
+    return kept[::-1]
+
+
+def _set_ticks(axis: Axis, values: Sequence[float], unit: str) -> None:
+    axis.set_major_locator(FixedLocator(values))
+    axis.set_major_formatter(FixedFormatter([tick_label(value, unit) for value in values]))
+    axis.set_minor_locator(NullLocator())
+
+
+def _shortened(text: str, length: int) -> str:
+    """`text` on one line without control characters, and not longer than `length`."""
+    line = one_line(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"

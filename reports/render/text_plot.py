@@ -1,0 +1,110 @@
+"""Log–log charts of memory and throughput as text, for a terminal without colour and for a pipe."""
+
+from __future__ import annotations
+
+import math
+import string
+import textwrap
+from collections.abc import Callable, Sequence
+
+from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_field, reader, row_name
+from reports.records.record import Record
+from reports.text.units import format_bytes, format_rate
+
+MARKS = string.ascii_lowercase + string.ascii_uppercase
+HEIGHT = 18
+"""Lines of one chart."""
+_Y_TICKS = 5
+_TICK_WIDTH = 8
+_NARROWEST = 20
+_INDENT = " " * 5
+_ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
+
+
+def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), ascii_only: bool = False) -> str:
+    """Memory and agent-steps per second against agents, and against sequence length where that varies.
+
+    Every row is a letter, explained below the charts. Points that gave no figure are not drawn.
+
+    Args:
+        records: as `answers.report_sections` takes them.
+        width: of the charts and of what explains them, in characters.
+        also: fields that tell rows apart besides those of a point.
+        ascii_only: draw with `+`, `-` and `|`, for an output that knows no box characters.
+    """
+    tried = [record for record in records if record.status != "planned"]
+    parts = []
+    for across in SIZE_NAMES:
+        pivot = make_pivot(tried, across=across, also=also)
+        if len(pivot.sizes) < 2:
+            continue
+        field = memory_field(pivot)
+        speed = "agent_steps_per_second"
+        for name, read, show in (
+            ("Peak memory", reader(field), format_bytes),
+            ("Agent-steps per second", reader(speed), format_rate),
+        ):
+            chart = _chart(pivot, f"{name}, by {SIZE_NAMES[across]} (log-log)", read, show, width)
+            if chart:
+                parts.append(chart)
+        legend = [_explained(_mark(index), row_name(pivot, row), width) for index, row in enumerate(pivot.rows)]
+        parts.append("\n".join(legend))
+    text = "\n\n".join(parts) if parts else "Nothing to plot: a chart needs two sizes."
+    return text.translate(_ASCII) if ascii_only else text
+
+
+def _chart(
+    pivot: Pivot,
+    title: str,
+    read: Callable[[Repeats], Reading | None],
+    show: Callable[[float], str],
+    width: int,
+) -> str:
+    import plotext
+
+    curves = []
+    for row in pivot.rows:
+        found = [(size, reading.value) for size, point in sorted(row.points.items()) if (reading := read(point))]
+        curves.append([(size, value) for size, value in found if 0 < value < math.inf and size > 0])
+    values = [value for curve in curves for _, value in curve]
+    if not values:
+        return ""
+    plotext.clear_figure()
+    plotext.limit_size(False, False)
+    plotext.plot_size(width, HEIGHT)
+    plotext.theme("clear")
+    plotext.title(title)
+    # Logarithms are taken here: plotext's own log scale does not go with limits.
+    low, high = min(values), max(values)
+    if high / low < 1.5:
+        low, high = low / 1.5, high * 1.5
+    ticks = [low * (high / low) ** (step / (_Y_TICKS - 1)) for step in range(_Y_TICKS)]
+    plotext.ylim(math.log(low), math.log(high))
+    plotext.yticks([math.log(tick) for tick in ticks], [show(tick) for tick in ticks])
+    sizes = _spaced(pivot.sizes, max(width // _TICK_WIDTH, 2))
+    plotext.xlim(math.log(pivot.sizes[0]), math.log(pivot.sizes[-1]))
+    plotext.xticks([math.log(size) for size in sizes], [str(size) for size in sizes])
+    for index, curve in enumerate(curves):
+        if curve:
+            places = [[math.log(number) for number in numbers] for numbers in zip(*curve, strict=True)]
+            plotext.scatter(*places, marker=_mark(index))
+    lines = plotext.uncolorize(plotext.build()).splitlines()
+    plotext.clear_figure()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _explained(mark: str, name: str, width: int) -> str:
+    """What a mark stands for, in lines no longer than `width`."""
+    lines = textwrap.wrap(name, max(width, _NARROWEST) - len(_INDENT), break_on_hyphens=False)
+    return f"  {mark}  " + f"\n{_INDENT}".join(lines)
+
+
+def _mark(index: int) -> str:
+    return MARKS[index % len(MARKS)]
+
+
+def _spaced(sizes: Sequence[int], most: int) -> list[int]:
+    """At most `most` of `sizes`, evenly picked, the first and the last among them."""
+    if len(sizes) <= most:
+        return list(sizes)
+    return [sizes[round(step * (len(sizes) - 1) / (most - 1))] for step in range(most)]

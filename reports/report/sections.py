@@ -1,0 +1,265 @@
+"""What `scaleprof report` says: how memory and throughput grow, in tables and in words, and where each mode stopped.
+
+Answers come first, details on demand. All of it is sections; who draws them does not matter here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.arrange.pivot import (
+    SIZE_NAMES,
+    Pivot,
+    Reading,
+    Repeats,
+    Row,
+    _known,
+    among,
+    axis_name,
+    make_pivot,
+    memory_field,
+    reader,
+    row_name,
+    same_work,
+)
+from reports.arrange.selection import reference_row, sort
+from reports.growth.laws import fullest_laws, in_words, laws
+from reports.records.columns import DETAILS, TABLE_MEMORY, format_value
+from reports.records.record import Record
+from reports.report.summary import (
+    counts_section,
+    diverged_section,
+    environment_share_section,
+    failures_section,
+    matches_section,
+    measure_section,
+    need_of,
+    rate_section,
+)
+from reports.text.section import Cell, Section, TableColumn, label, shown
+from reports.text.units import UNKNOWN, format_bytes, format_factor, format_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a report shows besides the answers."""
+
+    reference: str = ""
+    """`model` or `model:mode` that factors refer to; empty: the first row."""
+    full: bool = False
+    """Every fit instead of the fullest of each mode, every failure, and a table of all repeats."""
+    columns: tuple[str, ...] = ()
+    """The columns of that table; where there are any, it is shown."""
+    sort: str = ""
+    """The column by which it is sorted, with `-` in front where descending; where there is one, it is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a row ended: its largest size that ran, and the smallest that did not."""
+
+    model: str
+    """Model and mode in words."""
+    name: str
+    """The same with the row's value of every axis that varies."""
+    across: str
+    largest: int | None
+    """The largest size with a result; None where there is none."""
+    record: Record | None
+    """How the smallest size without a result ended; None where all have one."""
+
+
+def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
+    """The whole report on `records` (of `joined`).
+
+    Raises:
+        ValueError: the reference was not measured, or there is no such column.
+    """
+    measured = [record for record in records if record.status != "planned"]
+    if not measured:
+        return [Section("", ("No point was tried yet.",))]
+    pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]
+    pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
+    reference = reference_row(measured, wanted.reference)
+    sections: list[Section | None] = [_memory_table(pivot, reference) for pivot in pivots]
+    sections += [_rate_table(pivot, reference) for pivot in pivots]
+    sections += _growth(measured, also, full=wanted.full)
+    sections.append(_reaches_section(reaches(pivots[0])))
+    failures = failures_section(pivots[0])
+    if wanted.full:
+        sections.append(failures)
+    elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
+        count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
+        words = (
+            "1 point, or some of its repeats, was" if count == 1 else f"{count} points, or some of their repeats, were"
+        )
+        sections.append(Section("", (f"{words} not measured: --full says why.",)))
+    sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
+    if wanted.full or wanted.columns or wanted.sort:
+        ordered = sort(measured, wanted.sort) if wanted.sort else measured
+        sections.append(_details(ordered, also, wanted.columns))
+    sections.append(counts_section(records, also))
+    return [section for section in sections if section is not None]
+
+
+def reaches(pivot: Pivot) -> list[Reach]:
+    """Where every row of `pivot` ended."""
+    found = []
+    for row in pivot.rows:
+        ran = [size for size, point in row.points.items() if point.measured]
+        failed = sorted(size for size, point in row.points.items() if point.failed and not point.measured)
+        first = row.points[failed[0]].outcome if failed else None
+        found.append(
+            Reach(
+                f"{shown(row.model)} {shown(row.mode)}",
+                row_name(pivot, row),
+                pivot.across,
+                max(ran, default=None),
+                first,
+            )
+        )
+    return found
+
+
+def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
+    field = memory_field(pivot)
+    read = reader(field)
+    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}: {TABLE_MEMORY[field]} (* = lowest{among(pivot)}"
+    details = _Details(pivot, reference, field, read, format_bytes)
+    return measure_section(
+        pivot,
+        f"{heading}{details.explanation})",
+        read,
+        lambda reading: format_bytes(reading.value),
+        lower_is_better=True,
+        say_need=True,
+        details=details,
+    )
+
+
+def _rate_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
+    field = "agent_steps_per_second"
+    details = _Details(pivot, reference, field, reader(field), format_rate)
+    return rate_section(pivot, more=details.explanation, details=details)
+
+
+class _Details:
+    """Below a figure: how many times the reference's it is, and between which values its repeats lie."""
+
+    def __init__(
+        self,
+        pivot: Pivot,
+        reference: tuple[str, str],
+        field: str,
+        read: Callable[[Repeats], Reading | None],
+        format_value: Callable[[float], str],
+    ) -> None:
+        self._pivot, self._reference = pivot, reference
+        self._field, self._read, self._format = field, read, format_value
+        self._work = same_work(pivot)
+        cells = [(row, size, point) for row in pivot.rows for size, point in row.points.items() if read(point)]
+        said = [line for cell in cells for line in self(*cell)]
+        several = any(self._range(point) for _, _, point in cells)
+        name = shown(" ".join(reference))
+        self.explanation = f"; x = times {name}" if any(line.endswith("x") for line in said) else ""
+        self.explanation += "; median of repeats, below it their lowest and highest" if several else ""
+
+    def __call__(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
+        return tuple(line for line in (self._factor(row, size, point), self._range(point)) if line)
+
+    def _factor(self, row: Row, size: int, point: Repeats) -> str:
+        if (row.model, row.mode) == self._reference:
+            return ""
+        base = self._base(row)
+        other = base.points.get(size) if base is not None else None
+        mine, theirs = self._read(point), self._read(other) if other is not None else None
+        return format_factor(mine.value / theirs.value) if mine and theirs and theirs.value else ""
+
+    def _base(self, row: Row) -> Row | None:
+        """The reference's row of equal work; of several the one most alike, none where two are equally so."""
+
+        def alike(other: Row) -> int:
+            return sum(mine == its for mine, its in zip(row.values, other.values, strict=True))
+
+        axes = self._pivot.axes
+        found = [
+            other
+            for other in self._pivot.rows
+            if (other.model, other.mode) == self._reference
+            and all(
+                mine == its
+                for axis, mine, its in zip(axes, row.values, other.values, strict=True)
+                if axis in self._work
+            )
+        ]
+        most = max(map(alike, found), default=0)
+        best = [other for other in found if alike(other) == most]
+        return best[0] if len(best) == 1 else None
+
+    def _range(self, point: Repeats) -> str:
+        known = _known(point, self._field)
+        low, high = (self._format(value) for value in (min(known), max(known)))
+        if low == high:
+            return ""
+        # One unit for both where it is the same: 305-320 MiB.
+        number, _, unit = low.partition(" ")
+        return f"{number}-{high}" if unit and high.endswith(f" {unit}") else f"{low}-{high}"
+
+
+def _growth(records: Sequence[Record], also: Sequence[str], *, full: bool) -> list[Section | None]:
+    sections: list[Section | None] = []
+    for along, name in SIZE_NAMES.items():
+        found = laws(records, along, also=also)
+        chosen = found if full else fullest_laws(found)
+        lines = [f"  {law.name}: {in_words(law)}" for law in chosen]
+        if lines:
+            more = "" if len(chosen) == len(found) else f" (the fullest curves of {len(found)}; --full shows all)"
+            sections.append(Section(f"How cost grows with the {name}{more}:", tuple(lines)))
+    return sections
+
+
+def _reaches_section(found: Sequence[Reach]) -> Section:
+    """A line for every row that stopped, and one for every model and mode of which all rows ran to their end."""
+    lines = {}
+    for stop in found:
+        rows = [other for other in found if other.model == stop.model]
+        if all(other.record is None for other in rows):
+            lines[stop.model] = _reach_words(max(rows, key=lambda other: other.largest or 0))
+        elif stop.record is not None:
+            lines[stop.name] = _reach_words(stop)
+    return Section("Where each mode stopped:", tuple(f"  {name}: {words}" for name, words in lines.items()))
+
+
+def _reach_words(stop: Reach) -> str:
+    unit = "agents" if stop.across == "agents" else "timesteps"
+    if stop.record is None:
+        return f"ran at every size, up to {stop.largest} {unit}"
+    largest = "nothing ran" if stop.largest is None else f"the largest that ran: {stop.largest}"
+    size = getattr(stop.record, stop.across)
+    need, limit = need_of(stop.record), stop.record.memory_limit_bytes
+    why = shown(stop.record.reason or stop.record.reason_code)
+    if need is not None:
+        why = f"needs {format_bytes(need)}" + ("" if limit is None else f" of {format_bytes(limit)}")
+    return f"{stop.record.status} at {size} {unit} ({largest})" + ("" if why == UNKNOWN else f": {why}")
+
+
+def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[str]) -> Section:
+    """Every repeat, one row each."""
+    several = any(record.repeat for record in records)
+    naming = ("model", "mode", "agents", *(("repeat",) if several else ()))
+    known = [name for name in DETAILS if any(getattr(record, name) not in (None, "") for record in records)]
+    names = columns or [name for name in known if name != "repeat"]
+    labels = [*also, *(name for name in naming if name not in names)]
+    return Section(
+        "Every repeat:",
+        labels=tuple(label(axis_name(name), [getattr(record, name) for record in records]) for name in labels),
+        columns=tuple(
+            TableColumn(
+                axis_name(name),
+                tuple(Cell(format_value(name, getattr(record, name))) for record in records),
+                right=not all(isinstance(getattr(record, name), str) for record in records),
+            )
+            for name in names
+        ),
+    )

@@ -1,0 +1,212 @@
+"""A sweep in short: peak memory, agent-steps per second, matched widths, what failed and what was measured at all."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from reports.arrange.pivot import (
+    SIZE_NAMES,
+    Pivot,
+    Reading,
+    Repeats,
+    Row,
+    among,
+    axis_name,
+    best_cells,
+    make_pivot,
+    memory_of,
+    rate_of,
+    row_labels,
+)
+from reports.records.record import STATUSES, Record
+from reports.text.section import Cell, Section, TableColumn, shown
+from reports.text.units import UNKNOWN, format_bytes, format_rate
+
+ENVIRONMENT_SHARE = 0.3
+"""From this share of an update on, a sweep measures the environment."""
+
+_NOT_KNOWN = "n/a"
+_DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
+"""Axes on which the width of a matched model depends."""
+
+Details = Callable[[Row, int, Repeats], tuple[str, ...]]
+"""What else is said about the figure of a point: its row, its size, itself."""
+
+
+def summary_sections(records: Sequence[Record]) -> list[Section]:
+    """Memory and throughput by agents, then matched widths, what failed, and counts; what there is nothing of, not."""
+    pivot = make_pivot(records)
+    sections = [
+        memory_section(pivot),
+        rate_section(pivot),
+        matches_section(pivot, records),
+        failures_section(pivot),
+        environment_share_section(records),
+        diverged_section(records),
+        counts_section(records),
+    ]
+    return [section for section in sections if section is not None]
+
+
+def memory_section(pivot: Pivot) -> Section:
+    """Peak memory: that of the device's allocator, else all that the process had resident."""
+    sources = {reading.source for row in pivot.rows for point in row.points.values() if (reading := memory_of(point))}
+    mixed = len(sources) > 1
+    if mixed:
+        named, best = ": device allocator; h = host resident memory", "lowest of its source"
+    else:
+        names = {"device": ": device allocator", "host": ": host resident memory"}
+        named, best = "".join(names[source] for source in sources), "lowest"
+
+    def show(reading: Reading) -> str:
+        return f"{'h ' if mixed and reading.source == 'host' else ''}{format_bytes(reading.value)}"
+
+    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}{named} (* = {best}{among(pivot)})"
+    return measure_section(pivot, heading, memory_of, show, lower_is_better=True, say_need=True)
+
+
+def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
+    """Agent-steps per second; `more` says in the heading what `details` are."""
+    heading = f"Agent-steps per second, by {SIZE_NAMES[pivot.across]} (* = highest{among(pivot)}{more})"
+    return measure_section(
+        pivot, heading, rate_of, lambda reading: format_rate(reading.value), lower_is_better=False, details=details
+    )
+
+
+def measure_section(
+    pivot: Pivot,
+    heading: str,
+    read: Callable[[Repeats], Reading | None],
+    show: Callable[[Reading], str],
+    *,
+    lower_is_better: bool,
+    say_need: bool = False,
+    details: Details | None = None,
+) -> Section:
+    """A table of one measure: rows of the pivot down, sizes across, the best of each column marked.
+
+    With `say_need`, the cell of a point that was predicted not to fit says what it would have needed.
+    """
+    best = best_cells(pivot, read, lower_is_better=lower_is_better)
+    columns = []
+    for size in pivot.sizes:
+        cells = []
+        for index, row in enumerate(pivot.rows):
+            point = row.points.get(size)
+            reading = None if point is None else read(point)
+            if point is None:
+                cells.append(Cell(UNKNOWN))
+            elif reading is None:
+                cells.append(Cell(_without_reading(point, say_need=say_need)))
+            else:
+                more = () if details is None else details(row, size, point)
+                cells.append(Cell(show(reading), (index, size) in best, more))
+        columns.append(TableColumn(str(size), tuple(cells)))
+    return Section(heading, labels=row_labels(pivot), columns=tuple(columns))
+
+
+def need_of(record: Record) -> int | None:
+    """The bytes that a point needed which was predicted not to fit."""
+    return record.xla_peak_bytes if (record.status, record.reason_code) == ("oom", "predicted") else None
+
+
+def _without_reading(point: Repeats, *, say_need: bool) -> str:
+    """The cell of a point that has no figure: why, in one word, and what a predicted oom would have needed."""
+    outcome = point.outcome
+    if outcome.status == "ok":
+        return _NOT_KNOWN
+    need = need_of(outcome)
+    return outcome.status if need is None or not say_need else f"oom: needs {format_bytes(need)}"
+
+
+def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:
+    """One line for each width that was chosen to give a model as many parameters as Sable."""
+    axes = [axis for axis in pivot.axes if axis in _DECIDE_WIDTH]
+    lines = [
+        f"  {shown(record.model)}{''.join(f', {axis}={shown(getattr(record, axis))}' for axis in axes)}: "
+        f"embed_dim {record.matched_embed_dim} ({_count(record.parameters)} parameters, "
+        f"sable has {_count(record.reference_parameters)})"
+        for record in records
+        if record.matched_embed_dim is not None
+    ]
+    return Section("Matched to sable's number of parameters:", tuple(dict.fromkeys(lines))) if lines else None
+
+
+def failures_section(pivot: Pivot) -> Section | None:
+    """One line for each way in which a point gave no figure, with how many of its repeats it concerns if not all."""
+    lines = []
+    for row in pivot.rows:
+        axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
+        for size, point in sorted(row.points.items()):
+            reasons = Counter((record.status, record.reason or record.reason_code) for record in point.failed)
+            for (status, reason), count in reasons.items():
+                total = len(point.records)
+                share = "" if count == total else f" ({count} of {total} repeats)"
+                name = f"{shown(row.model)} {shown(row.mode)}, {pivot.across}={size}{''.join(axes)}"
+                lines.append(f"  {name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
+    return Section("Not measured:", tuple(lines)) if lines else None
+
+
+def environment_share_section(records: Sequence[Record]) -> Section | None:
+    """Where the environments take so much of an update that the sweep measures them and not the models."""
+    lines = []
+    for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
+        shares = {
+            record.agents: record.env_seconds / record.update_seconds
+            for record in records
+            if (record.model, record.mode) == (model, mode) and record.env_seconds and record.update_seconds
+        }
+        large = [f"{share:.0%} at {agents}" for agents, share in sorted(shares.items()) if share > ENVIRONMENT_SHARE]
+        if large:
+            lines.append(f"  {shown(model)} {shown(mode)}: {', '.join(large)} agents")
+    heading = f"Environments that take over {ENVIRONMENT_SHARE:.0%} of an update (it is them that is measured there):"
+    return Section(heading, tuple(lines)) if lines else None
+
+
+def diverged_section(records: Sequence[Record]) -> Section | None:
+    """Where a loss is no number any more: what was measured is measured, but nothing was learned."""
+    lines = []
+    for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
+        sizes = {
+            record.agents
+            for record in records
+            if (record.model, record.mode) == (model, mode)
+            and any(loss is not None and not math.isfinite(loss) for loss in (record.policy_loss, record.value_loss))
+        }
+        if sizes:
+            lines.append(f"  {shown(model)} {shown(mode)}: at {', '.join(map(str, sorted(sizes)))} agents")
+    return Section("Losses that are no numbers, so that nothing was learned:", tuple(lines)) if lines else None
+
+
+def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:
+    """Scenario, device and how many records ended how; points are counted as the tables tell them apart.
+
+    Args:
+        records: planned ones among them.
+        also: fields that tell points apart besides their own and the device.
+    """
+    scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
+    devices = dict.fromkeys(shown(record.device) for record in records if record.device)
+    statuses = Counter(record.status for record in records)
+    failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "planned")}
+    counts = f"{statuses['ok']} ok, {sum(failed.values())} failed"
+    if failed:
+        counts += f" ({', '.join(f'{count} {name}' for name, count in failed.items())})"
+    if statuses["planned"]:
+        counts += f", {statuses['planned']} planned"
+    points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
+    total = point_count(points, len(records))
+    scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
+    return Section("", (f"Scenario: {scenario} | Device: {device} | {total}: {counts}",))
+
+
+def point_count(points: int, repeats: int) -> str:
+    """How many points, and how many repeats where those are more."""
+    text = f"{points} point{'' if points == 1 else 's'}"
+    return text if points == repeats else f"{text}, {repeats} repeats"
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"

@@ -1,0 +1,1 @@
+"""Units, ticks, style and sections: how anything is written for people."""

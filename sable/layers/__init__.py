@@ -1,0 +1,1 @@
+"""Layers without a mixer: products, norms, feed-forward blocks."""

@@ -1,0 +1,87 @@
+"""What the policies over a Flax NNX network share: its parameters, its memory, and learning from it in segments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, PRNGKeyArray
+
+from sable.policies.segments import Segmentation, in_segments
+from sable.types import ActionSequence, Carry, Evaluation, Observation, Params
+
+
+@runtime_checkable
+class WithMemory(Protocol):
+    """A network that says what it remembers."""
+
+    def init_carry(self, envs: int) -> Carry:
+        """The memory of B environments before their first timestep."""
+        ...
+
+
+Network = TypeVar("Network", bound=WithMemory)
+Memory = TypeVar("Memory")
+
+
+class NetworkPolicy(ABC, Generic[Network, Memory]):
+    """The part of `sable.types.Policy` that is the same for all networks."""
+
+    def __init__(self, build: Callable[[nnx.Rngs], Network], *, segmentation: Segmentation) -> None:
+        self._build = build
+        self._segmentation = segmentation
+        self._shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+        self._graph, _ = nnx.split(self._shapes)
+
+    def init(self, key: PRNGKeyArray) -> Params:
+        """Fresh parameters."""
+        return nnx.state(self._build(nnx.Rngs(key)))
+
+    def init_carry(self, envs: int) -> Memory:
+        """The empty memory of B environments."""
+        carry: Memory = self._shapes.init_carry(envs)
+        return carry
+
+    def evaluate(
+        self,
+        params: Params,
+        observation: Observation,
+        actions: ActionSequence,
+        resets: Bool[Array, "B T"],
+        carry: Memory,
+    ) -> Evaluation:
+        """Apply the network to whole sequences, all timesteps of a segment at once, one segment after the other."""
+        network = self.network(params)
+
+        def segment(carry: Memory, sequence: tuple[Observation, ActionSequence, Array]) -> tuple[Memory, Evaluation]:
+            return self._evaluate_segment(network, *sequence, carry)
+
+        length = self.segment_timesteps(*observation.features.shape[:3])
+        return in_segments(segment, (observation, actions, resets), carry, length)
+
+    def segment_timesteps(self, envs: int, timesteps: int, agents: int) -> int:
+        """Timesteps of which `evaluate` keeps the activations at once, for sequences of that size."""
+        return self._segmentation.timesteps(envs, timesteps, agents)
+
+    def network(self, params: Params) -> Network:
+        """The network with these parameters in it."""
+        return nnx.merge(self._graph, params)
+
+    @abstractmethod
+    def _evaluate_segment(
+        self,
+        network: Network,
+        observation: Observation,
+        actions: ActionSequence,
+        resets: Bool[Array, "B T"],
+        carry: Memory,
+    ) -> tuple[Memory, Evaluation]:
+        """The memory after a segment, and what the network says of the actions in it."""
+
+
+def as_sequence(observation: Observation) -> Observation:
+    """One timestep as a sequence of length 1."""
+    return Observation(*(jnp.expand_dims(x, 1) for x in observation))

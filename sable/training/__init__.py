@@ -1,0 +1,1 @@
+"""The trainer: rollouts, advantages, losses and PPO."""

@@ -1,0 +1,62 @@
+"""`scaleprof list`: the models and the scenarios."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaleprof.errors import UserError
+
+if TYPE_CHECKING:
+    from scenarios import ScenarioEntry
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("list", short_help="List models or scenarios.")(list_)
+
+
+def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="What to list.")]) -> int:
+    """List the models with their modes, or the scenarios with their tasks."""
+    from sable.models import MODELS
+    from scaleprof.points.parsing import nearest
+    from scenarios import SCENARIOS
+
+    if what not in ("models", "scenarios"):
+        raise UserError(f"list: there is no list of '{what}': {nearest(what, ('models', 'scenarios'))}")
+    if what == "models":
+        for model in MODELS.values():
+            _echo_entry(
+                f"{model.name}: {model.summary}",
+                f"modes: {', '.join(model.modes) or 'none'}",
+                f"parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}",
+                *model.complexity,
+            )
+    else:
+        for scenario in SCENARIOS.values():
+            _echo_entry(
+                f"{scenario.name}: {scenario.summary}",
+                f"tasks: {', '.join(_task(scenario, task) for task in scenario.tasks)}",
+                f"agents: {scenario.min_agents} to {scenario.max_agents}, sensible up to "
+                f"{scenario.sensible_agents or scenario.max_agents}",
+                f"scaling rule: {scenario.scaling_rule}",
+                f"observation: {scenario.observation}",
+                f"actions: {scenario.actions}",
+            )
+    return 0
+
+
+def _task(scenario: ScenarioEntry, task: str) -> str:
+    """A task with its number of agents, if it has its own."""
+    agents = dict(scenario.fixed_agents).get(task)
+    return task if agents is None else f"{task} ({agents} agents)"
+
+
+def _echo_entry(head: str, *details: str) -> None:
+    """An entry of a list, its details set in, lines wrapped to the terminal (80 columns where there is none)."""
+    width = max(shutil.get_terminal_size().columns, 20)
+    for line in (head, *(f"    {detail}" for detail in details)):
+        typer.echo("\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 8, break_on_hyphens=False)))

@@ -1,0 +1,141 @@
+"""The sweep command, from a checked plan to files, a summary and an exit code."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from reports.render.terminal import render_grid, render_summary
+from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
+from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.launcher import Machine
+from scaleprof.launch.preflight import differences, preflight
+from scaleprof.points.plan import SweepPlan
+from scaleprof.points.point import Point
+from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
+from scaleprof.sweep.loop import SweepInterruptedError, sweep
+from scaleprof.sweep.progress import Progress
+from scaleprof.sweep.resuming import RETRYABLE, check_platform, left_of, plan_again
+
+SOME_FAILED = 3
+
+
+def show_grid(plan: SweepPlan) -> int:
+    """`--dry-run`: print the points and write nothing."""
+    render_grid([point.record() for point in plan.points], Console(highlight=False))
+    return 0
+
+
+def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
+    """Measure every point of the plan in a new folder, `default_folder` if `out` is None; returns the exit code."""
+    folder = out if out is not None else default_folder(plan.scenario)
+    check_free(folder)
+    check_csv(csv)
+    machine, described = preflight(plan)
+    with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
+        return carry_out(plan, list(enumerate(plan.points)), run_directory, machine, csv=csv, strict=strict)
+
+
+def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
+    """Measure what is missing of the run in `folder`, and what ended as `retry` says; returns the exit code."""
+    check_csv(csv)
+    with closing(RunDirectory.open(folder)) as run_directory:
+        work = left_of(plan, folder, run_directory.records, retry)
+        machine = None
+        if work:
+            machine, described = preflight(plan)
+            check_platform(folder, run_directory.records, described["platform"])
+            changed = differences(run_directory.host(), described)
+            if changed:
+                typer.echo(f"scaleprof: since the run began, this has changed: {', '.join(changed)}", err=True)
+            run_directory.add_host(described)
+        return carry_out(plan, work, run_directory, machine, csv=csv, strict=strict)
+
+
+def show_rest(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
+    """`--resume --dry-run`: print the points that are left and write nothing."""
+    records = records_so_far(folder)
+    render_grid([point.record() for _, point in left_of(plan, folder, records, retry)], Console(highlight=False))
+    return 0
+
+
+def measure_again(folder: Path, option: str) -> Path | int:
+    """Measure every point of the run in `folder` once more, in a new folder, which is returned.
+
+    Or the exit code, where that was interrupted. All that is printed goes to stderr. Raises `UserError`, under the name
+    of `option`, where there is no run or it cannot be measured here.
+    """
+    plan = plan_again(folder, option)
+    new = default_folder(plan.scenario)
+    machine, described = preflight(plan)
+    with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
+        work = list(enumerate(plan.points))
+        code = carry_out(plan, work, run_directory, machine, csv=None, strict=False, aside=True)
+    return code or new
+
+
+def carry_out(
+    plan: SweepPlan,
+    work: Sequence[tuple[int, Point]],
+    run_directory: RunDirectory,
+    machine: Machine | None,
+    *,
+    csv: str | None,
+    strict: bool,
+    aside: bool = False,
+) -> int:
+    """Measure the points in `work` and show what came of the whole run; returns the exit code.
+
+    Progress goes to stderr, the summary to stdout (to stderr where stdout carries the CSV, or something else: `aside`).
+    """
+    folder = run_directory.path
+    progress = Console(stderr=True, highlight=False)
+    interrupted = False
+    stopped_by: UserError | None = None
+    try:
+        done = len(plan.points) - len(work)
+        if work and machine is not None:
+            with Progress([point for _, point in work], plan.options, progress, done=done) as observer:
+                sweep(work, plan.options, run_directory, machine, observer)
+        else:
+            failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
+            hint = f" Try those again that failed: --retry {','.join(failed)}" if failed else ""
+            progress.print(f"Nothing is left to do: all {done} points have ended.{hint}", soft_wrap=True)
+    except SweepInterruptedError:
+        interrupted = True
+    except UserError as error:  # the disk took no more: show what there is before saying so
+        stopped_by = error
+    records = run_directory.records
+    with tolerate_broken_pipe():
+        render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
+    if stopped_by is None:
+        progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
+    write_csv(csv, csv_text(records))
+    if stopped_by is not None:
+        raise stopped_by
+    if interrupted:
+        progress.print(
+            f"Interrupted after {len(plan.points) - len(left_of(plan, folder, records, ()))} of {len(plan.points)} "
+            "points; to go on: "
+            f"scaleprof sweep --resume {shlex.quote(str(folder))}",
+            soft_wrap=True,
+            markup=False,
+        )
+        return INTERRUPTED
+    some_failed = any(record.status != "ok" for record in records)
+    return SOME_FAILED if strict and some_failed else 0
+
+
+def default_folder(scenario: str) -> Path:
+    """`runs/<time>-<scenario>`, free of characters that file systems or shells mind; numbered where it is taken."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
+    first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(path for path in (Path("runs") / name for name in names) if not path.exists())

@@ -1,0 +1,1 @@
+"""From a point to the processes that measure it."""

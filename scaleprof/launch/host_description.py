@@ -1,0 +1,112 @@
+"""Machine, versions and git state of a run, recorded once. Runs in the parent: device facts come from a child."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from scaleprof import __version__
+from scaleprof.probes import host
+from scaleprof.probes.nvml import hash_of
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
+VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR", "TF_XLA_FLAGS")
+PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "XLA_")
+"""Variables that a figure may depend on, whoever set them."""
+
+
+def describe(
+    command: list[str],
+    child_variables: Mapping[str, Mapping[str, str]],
+    devices: dict[str, Any],
+    cards: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Everything that a figure of this run may depend on, as plain JSON values; unknown is None.
+
+    `child_variables` holds the environment of each kind of child, `devices` what a first child found, `cards` what the
+    driver says of the GPUs.
+    """
+    return {
+        "scaleprof": __version__,
+        "command": command,
+        "python": platform.python_version(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "os": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "affinity": list(host.usable_cpus()),
+        "governor": governor(),
+        "memory_bytes": host.total_memory_bytes(),
+        "allocator": platform.libc_ver(),
+        "cards": cards,
+        "variables": {kind: relevant(variables) for kind, variables in child_variables.items()},
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": git_state(Path(devices["source"])) if "source" in devices else None,
+        **devices,
+    }
+
+
+def relevant(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables that figures may depend on; a card's UUID, which is a serial number, as its hash."""
+    chosen = {
+        name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)
+    }
+    return {
+        name: ",".join(hash_of(part) if part.startswith(("GPU-", "MIG-")) else part for part in value.split(","))
+        for name, value in chosen.items()
+    }
+
+
+def governor() -> str | None:
+    """How the kernel chooses the clock of the first core; None where it does not say (most virtual machines)."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, None if it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str | None:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether tracked files differ from it; None outside a git checkout."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    if commit is None or git("ls-files", "--error-unmatch", str(folder / "__init__.py")) is None:
+        return None
+    return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+
+
+def command_line() -> list[str]:
+    """How this process was called, the program's path reduced to its name."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

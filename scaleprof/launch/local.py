@@ -1,0 +1,187 @@
+"""From a point to the one or two processes that measure it: with what variables and task, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reports.records.record import Record
+from reports.text.units import format_bytes
+from scaleprof.errors import UserError
+from scaleprof.launch.launcher import Machine
+from scaleprof.launch.process import EventHandler, Outcome, run_child
+from scaleprof.launch.protocol import Task
+from scaleprof.launch.stopping import Stop
+from scaleprof.points.plan import MEMORY, SPEED, TOGETHER, SweepOptions
+from scaleprof.points.point import Point
+from scaleprof.probes import watch
+from scaleprof.probes.nvml import Nvml
+from scaleprof.runs.store import RunDirectory
+
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""What makes glibc give every large array back, so that resident memory repeats; a step takes up to 1.6 times as
+long."""
+MEMORY_FIELDS = ("host_", "device_", "nvml_process_bytes", "nvml_device_bytes")
+"""What the names of fields begin with that come from the process that measures memory, where there are two."""
+
+
+def child_variables(device: str | None, nvml: Nvml | None = None) -> dict[str, str]:
+    """The variables of every child: the parent's, with the chosen device and nothing that would falsify a figure.
+
+    The persistent compilation cache is off unless later repeats may read it, because compile time is measured. On a GPU
+    the allocator does not take the whole card at the start, so that what the driver shows means something. A card is
+    chosen by its UUID where the driver tells it, because CUDA and the driver may count cards differently.
+    """
+    variables = dict(os.environ)
+    variables.pop("XLA_PYTHON_CLIENT_MEM_FRACTION", None)  # the older name of XLA_CLIENT_MEM_FRACTION
+    variables["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    variables["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if device is not None:
+        kind, _, index = device.partition(":")
+        variables["JAX_PLATFORMS"] = {"cpu": "cpu", "gpu": "cuda"}[kind]
+        if index:
+            variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+            variables["CUDA_VISIBLE_DEVICES"] = (nvml.uuid_of(int(index)) if nvml is not None else None) or index
+    return variables
+
+
+def memory_fraction(limit_bytes: int, card_bytes: int | None) -> dict[str, str]:
+    """The variable that keeps jax's allocator on a GPU within a limit; none where the card is not larger."""
+    if card_bytes is None or limit_bytes >= card_bytes:
+        return {}
+    if limit_bytes < card_bytes / 1000:
+        raise UserError(
+            f"--memory-limit: {format_bytes(limit_bytes)} is less than a thousandth of the card's memory: give more"
+        )
+    return {"XLA_CLIENT_MEM_FRACTION": f"{limit_bytes / card_bytes:.4f}"}
+
+
+def measure_point(
+    point: Point,
+    name: str,
+    options: SweepOptions,
+    machine: Machine,
+    run: RunDirectory,
+    on_event: EventHandler,
+    stop: Stop,
+) -> Outcome:
+    """Measure one repeat of a point in a process for all, or in one for memory and then one for speed.
+
+    Where the first of two shows that the point cannot run, the second is not started, and its status is `skipped`.
+    Compiled programs are only kept for the process that measures speed: the other one measures the memory of compiling.
+    """
+    outcomes = {}
+    began, worked, batching = time.monotonic(), 0.0, batching_of(point, run.records)
+    for kind in options.measure:
+        cached = compile_cache(run.path, point) if options.reuse_compiled and kind != MEMORY else {}
+        log = run.log_path(name if len(options.measure) == 1 else f"{name}-{kind}")
+        outcome = run_child(
+            make_task(point, kind, options, batching=batching),
+            {**variables_of(machine.variables, kind), **cached},
+            log,
+            timeout_seconds=options.timeout_seconds,
+            nvml=machine.nvml,
+            on_event=on_event,
+            stop=stop,
+        )
+        outcome.facts["host_memory_quality"] = quality(machine.variables, kind)
+        outcomes[kind] = outcome
+        batching = batching or outcome.facts.get("batched_by", "")
+        worked += outcome.facts.get("worked_seconds", 0.0)
+        if outcome.status in ("oom", "error", "interrupted"):
+            break
+    outcome = merged(options.measure, outcomes)
+    seconds = time.monotonic() - began
+    outcome.facts["point_seconds"] = seconds
+    if outcome.status == "ok":
+        outcome.facts["overhead_seconds"] = seconds - worked
+    return outcome
+
+
+def batching_of(point: Point, records: Iterable[Record]) -> str:
+    """What points of the same environments found to be the faster batching, empty before any did."""
+    same = ("scenario", "agents", "envs", "settings", "reset")
+    wanted = point.record()
+    found = (
+        record.batched_by
+        for record in records
+        if record.batching == point.batching and all(getattr(record, n) == getattr(wanted, n) for n in same)
+    )
+    return next((batching for batching in found if batching), "")
+
+
+def compile_cache(run: Path, point: Point) -> dict[str, str]:
+    """The variables of jax's persistent compilation cache for the repeats of one point, in a folder of their own.
+
+    Other points may compile the same programs, and are to be timed doing so.
+    """
+    digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": str((run / "compiled" / digest).absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
+def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0, batching: str = "") -> Task:
+    """What the child of this kind is asked to do."""
+    return Task(
+        point=point,
+        measure=kind,
+        min_updates=options.min_updates,
+        min_seconds=options.min_seconds,
+        warmup_updates=options.warmup_updates,
+        memory_limit_bytes=options.memory_limit_bytes,
+        pin=options.pin,
+        batching=batching,
+        burst=burst,
+    )
+
+
+def variables_of(shared: Mapping[str, str], kind: str) -> dict[str, str]:
+    """The variables of the child of this kind."""
+    return {**shared, **(ALLOCATOR if kind == MEMORY else {})}
+
+
+def quality(variables: Mapping[str, str], kind: str) -> str:
+    """Whether resident memory repeats: it does where the allocator's moving threshold was fixed."""
+    return "repeatable" if kind == MEMORY or any(name in variables for name in ALLOCATOR) else "noisy"
+
+
+def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:
+    """One outcome of a point's processes: memory from one, all else from the other, the first failure as the end."""
+    last = next((outcome for outcome in outcomes.values() if outcome.status != "ok"), list(outcomes.values())[-1])
+    facts: dict[str, Any] = {}
+    timeline: list[watch.Sample] = []
+    for kind, outcome in outcomes.items():
+        facts |= {name: value for name, value in outcome.facts.items() if belongs(name, kind)}
+        began = timeline[-1].seconds if timeline else 0.0
+        process = f"{kind}: " if len(kinds) > 1 else ""
+        timeline += [watch.Sample(began + at, process + phase, size) for at, phase, size in outcome.timeline]
+    last.timeline = timeline
+    last.facts = facts | {
+        "measure": ",".join(kinds),
+        "memory_status": status_of((MEMORY, TOGETHER), kinds, outcomes),
+        "speed_status": status_of((SPEED, TOGETHER), kinds, outcomes),
+    }
+    return last
+
+
+def belongs(name: str, kind: str) -> bool:
+    """Whether a fact of the child of this kind goes into the record: times not of memory, memory not of speed."""
+    if kind == MEMORY:
+        return not name.endswith("_seconds")
+    return kind == TOGETHER or not name.startswith(MEMORY_FIELDS)
+
+
+def status_of(kinds: tuple[str, ...], asked: tuple[str, ...], outcomes: Mapping[str, Outcome]) -> str:
+    """How the first of `kinds` that was asked for ended: `skipped` if not started, empty if none was asked for."""
+    kind = next((kind for kind in kinds if kind in asked), None)
+    if kind is None:
+        return ""
+    return outcomes[kind].status if kind in outcomes else "skipped"

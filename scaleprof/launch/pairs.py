@@ -1,0 +1,117 @@
+"""Two versions of the code measured as live pairs: two processes of one point that take turns in short bursts.
+
+Whatever the machine does meanwhile happens to both alike, so that their ratio is steadier than either time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import scaleprof
+from scaleprof.errors import UserError
+from scaleprof.launch.launcher import Machine, Version
+from scaleprof.launch.local import batching_of, make_task, merged, quality
+from scaleprof.launch.process import WORKER, Child, EventHandler, Outcome
+from scaleprof.launch.stopping import Stop
+from scaleprof.points.plan import TOGETHER, SweepOptions
+from scaleprof.points.point import Point
+from scaleprof.runs.store import RunDirectory
+
+ROOT = Path(scaleprof.__file__).resolve().parent.parent
+"""Where this code's packages lie."""
+BURST_UPDATES = 4
+OF_BOTH = (
+    "parent_cpu_share",
+    "nvml_utilisation_percent",
+    "nvml_power_watts",
+    "nvml_sm_clock_mhz",
+    "nvml_throttle_reasons",
+    "nvml_energy_joules",
+)
+"""Fields that cannot be told apart by side, because both take turns in the same time."""
+MIN_BURSTS = 16
+"""Bursts of each side, at least; sides alternate in the order A B B A."""
+
+
+def find_version(text: str) -> Version:
+    """Read `--against`: a Python interpreter that has another scaleprof installed, or a checkout of one.
+
+    Raises `UserError` where it is neither.
+    """
+    path = Path(text)
+    if path.is_dir():
+        if not (path / "scaleprof").is_dir():
+            raise UserError(f"--against: {text} is not a checkout of scaleprof: it has no package scaleprof")
+        return Version(variables=(("PYTHONPATH", python_path(first=path.absolute())),))
+    if not path.is_file() or not os.access(path, os.X_OK):
+        raise UserError(f"--against: {text} is not there: give a Python interpreter or the folder of a checkout")
+    # What leads this process to its own code would lead the other interpreter there too.
+    return Version(command=(str(path.absolute()), *WORKER[1:]), variables=(("PYTHONPATH", python_path()),))
+
+
+def python_path(first: Path | None = None) -> str:
+    """The user's PYTHONPATH without this code's own root, with another one in front."""
+    kept = [
+        part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and Path(part).resolve() != ROOT
+    ]
+    return os.pathsep.join([*([] if first is None else [str(first)]), *kept])
+
+
+def measure_pair(
+    point: Point,
+    name: str,
+    options: SweepOptions,
+    machine: Machine,
+    run: RunDirectory,
+    on_event: EventHandler,
+    stop: Stop,
+) -> list[Outcome]:
+    """Measure one repeat of a point in one process per version; returns their outcomes in the order of the versions.
+
+    Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
+    `MIN_BURSTS`. Where one fails the others go on.
+    """
+    batching = batching_of(point, run.records)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        children = []
+        for side, version in zip(options.sides, machine.versions, strict=True):
+            variables = {**machine.variables, **dict(version.variables)}
+            log = run.log_path(f"{name}-{side}")
+            task = make_task(point, TOGETHER, options, burst=BURST_UPDATES, batching=batching)
+            child = Child(task, variables, log, options.timeout_seconds, machine.nvml, on_event, stop, version.command)
+            children.append(stack.enter_context(child))
+            child.follow("ready")
+            batching = batching or child.outcome.facts.get("batched_by", "")
+        turn = 0
+        while alive := [child for child in children if not child.outcome.status]:
+            if all(has_enough(child.outcome, options) for child in alive):
+                break
+            for child in alive if turn % 2 == 0 else reversed(alive):
+                child.go()
+                child.follow("ready")
+            turn += 1
+        for child in alive:
+            child.finish()
+            child.follow()
+    outcomes = []
+    for child in children:
+        outcome = merged((TOGETHER,), {TOGETHER: child.outcome})
+        outcome.facts = {field: value for field, value in outcome.facts.items() if field not in OF_BOTH}
+        outcome.facts["host_memory_quality"] = quality(machine.variables, TOGETHER)
+        outcome.facts["point_seconds"] = time.monotonic() - began
+        outcomes.append(outcome)
+    return outcomes
+
+
+def has_enough(outcome: Outcome, options: SweepOptions) -> bool:
+    """Whether a side had as many turns and measured as many updates, for as long, as a point needs."""
+    samples = [sample for sample in outcome.samples if sample["phase"] == "measure"]
+    return (
+        len({sample["burst"] for sample in samples}) >= MIN_BURSTS
+        and len(samples) >= options.min_updates
+        and sum(sample["update_seconds"] for sample in samples) >= options.min_seconds
+    )

@@ -1,0 +1,77 @@
+"""Models and scenarios of somebody's own, named as "module:function": are both there?"""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import os
+import pkgutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from scaleprof.errors import UserError
+from scaleprof.points.parsing import nearest
+
+
+def check_module(name: str, option: str, known: Iterable[str]) -> None:
+    """Raise `UserError` where the module of `name`, "module:function", or the function in it is surely not there.
+
+    Nothing is imported: what a module binds is read from its source, and the benefit of the doubt is given.
+
+    `option` is the command-line option that gave the name, `known` what else could have been meant.
+    """
+    kind = option.removeprefix("--")
+    module, _, function = name.partition(":")
+    first, *rest = module.split(".")
+    if not (first and all(rest)):
+        raise UserError(f"{option}: '{name}' names no module: write module:function, such as mypackage.module:factory")
+    # Of the first part any importer may know (an editable installation has its own); the rest is in the package's path.
+    specs = (finder.find_spec(first, [os.getcwd(), *sys.path]) for finder in sys.meta_path)
+    spec = next((spec for spec in specs if spec is not None), None)
+    if spec is None:
+        raise UserError(f"{option}: there is no {kind} and no module '{first}': {nearest(first, known)}")
+    parent = first
+    for part in rest:
+        if spec.submodule_search_locations is None:
+            raise UserError(
+                f"{option}: there is no module '{module}': '{parent}' is no package, write {parent}:function"
+            )
+        within = list(spec.submodule_search_locations)
+        spec = importlib.machinery.PathFinder.find_spec(part, within)
+        if spec is None:
+            inside = [found.name for found in pkgutil.iter_modules(within)]
+            raise UserError(f"{option}: there is no module '{part}' in '{parent}': {nearest(part, inside)}")
+        parent += f".{part}"
+    if not function.isidentifier():
+        raise UserError(f"{option}: '{name}' names no function: write {module}:function")
+    tree = _source(spec)
+    if tree is not None and not _may_bind(tree, function):
+        functions = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+        hint = f": {nearest(function, functions)}" if functions else ", nor any other"
+        raise UserError(f"{option}: module '{module}' has no function '{function}'{hint}")
+
+
+def _source(spec: importlib.machinery.ModuleSpec) -> ast.Module | None:
+    """A module's source; None where it has none that can be read."""
+    try:
+        return ast.parse(Path(spec.origin or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def _may_bind(tree: ast.Module, name: str) -> bool:
+    """Whether a module may have `name`: its source binds it anywhere, or could bind any name at all."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(bound) | ast.AsyncFunctionDef(bound) | ast.ClassDef(bound):
+                names = {bound}
+            case ast.Import(aliases) | ast.ImportFrom(names=aliases):
+                names = {alias.asname or alias.name.partition(".")[0] for alias in aliases}
+            case ast.Name(bound):
+                names = {bound}
+            case _:
+                continue
+        if names & {name, "*", "__getattr__", "globals", "exec", "setattr"}:
+            return True
+    return False

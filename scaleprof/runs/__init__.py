@@ -1,0 +1,1 @@
+"""A run's folder, baselines, and reading both."""

@@ -1,0 +1,1 @@
+"""The loop over points, resuming, progress and the time left."""

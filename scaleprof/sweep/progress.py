@@ -1,0 +1,117 @@
+"""The live display of a sweep on stderr: a picture on a terminal, one line per finished point elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from reports.records.record import Record
+from reports.text.units import format_bytes, format_rate, format_seconds
+from scaleprof.points.plan import SweepOptions
+from scaleprof.points.point import Point
+from scaleprof.sweep.time_left import Estimate
+
+REFRESHES_PER_SECOND = 2
+SHOWN_RESULTS = 8
+
+
+class Progress:
+    """Implements `scaleprof.sweep.loop.Observer`; a context manager around the sweep.
+
+    `points` are those to be measured now, in order; `done` others of the same grid have ended before.
+    """
+
+    def __init__(self, points: Sequence[Point], options: SweepOptions, console: Console, *, done: int = 0) -> None:
+        self._points = points
+        self._done = done
+        self._console = console
+        self._started = self._point_started = time.monotonic()
+        self._phase = "start"
+        self._updates = 0
+        self._results: list[Record] = []
+        self._estimate = Estimate(points, options)
+        self._live = Live(
+            console=console,
+            get_renderable=self._picture,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+            redirect_stdout=False,
+        )
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def point_begins(self, index: int, point: Point) -> None:
+        """Show the point as running."""
+        self._phase, self._updates = "start", 0
+        self._point_started = time.monotonic()
+
+    def event(self, event: dict[str, Any]) -> None:
+        """Follow the running point's phase and updates."""
+        if event["event"] == "phase":
+            self._phase, self._updates = event["name"], 0
+        elif event["event"] == "samples":
+            self._updates += len(event["samples"])
+
+    def point_ended(self, index: int, record: Record) -> None:
+        """Add the point to the results so far."""
+        seconds = time.monotonic() - self._point_started
+        point = self._points[len(self._results)]
+        self._results.append(record)
+        self._estimate.add(point, record, seconds)
+        if not self._console.is_terminal:
+            done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
+            line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"
+            self._console.print(Text(line), soft_wrap=True)
+
+    def _picture(self) -> RenderableType:
+        now = time.monotonic()
+        running = min(len(self._results), len(self._points) - 1)
+        point = self._points[running]
+        done, total = self._done + len(self._results), self._done + len(self._points)
+        left = self._estimate.remaining_seconds(running, now - self._point_started)
+        times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
+        updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
+        line = Text.assemble(
+            (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
+        )
+        return Group(self._recent(), bar, line)
+
+    def _recent(self) -> RenderableType:
+        table = Table.grid(padding=(0, 2))
+        for record, point in list(zip(self._results, self._points, strict=False))[-SHOWN_RESULTS:]:
+            table.add_row(Text(point.label), Text(_outcome(record), no_wrap=True, overflow="ellipsis"))
+        return table
+
+
+def _outcome(record: Record) -> str:
+    """One line on how a point ended."""
+    if record.status != "ok":
+        return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
+    memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
+    return (
+        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(memory)}, "
+        f"update {format_seconds(record.update_seconds)}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    """3:07, or 1:02:03 from an hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,104 @@
+"""How long the rest of a sweep takes, from the points that have ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from reports.records.record import Record
+from scaleprof.launch.protocol import LONG_SECONDS
+from scaleprof.points.plan import SweepOptions
+from scaleprof.points.point import Point
+
+GROWTH = 1.1
+GROWTH_OF_MODE = {"chunkwise": 1.2, "parallel": 1.6, "dense": 1.6, "blockwise": 1.5, "fused": 1.5}
+"""How the time of an update is taken to grow with its tokens before two sizes of a model are known; smaller than in
+the limit, because small sizes spend their time elsewhere."""
+PARALLEL = "parallel"
+"""The mode whose memory is the square of its tokens, so that it can be foreseen where it ends."""
+STEEPEST = 2.5
+
+
+class Estimate:
+    """Seconds to the end of a sweep over `points`.
+
+    A point takes what the nearest point of the same model and mode took beside its updates (compiling, mostly), and as
+    many updates as the options ask for. The time of an update grows as a power of its tokens, fitted once two sizes
+    are known. A model of which nothing is known takes what the others took; what is larger than a point that ran out of
+    memory takes nothing.
+    """
+
+    def __init__(self, points: Sequence[Point], options: SweepOptions) -> None:
+        self._points = points
+        self._options = options
+        self._ended: list[tuple[Point, Record, float]] = []
+
+    def add(self, point: Point, record: Record, seconds: float) -> None:
+        """Note how a point ended and what it took."""
+        if record.status != "skipped":
+            self._ended.append((point, record, seconds))
+
+    def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
+        """Seconds from now to the end, when point `running` has run for `elapsed_seconds`; None before any ended."""
+        if not self._ended:
+            return None
+        now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
+        return now + sum(self._expected(point) for point in self._points[running + 1 :])
+
+    def _expected(self, point: Point) -> float:
+        alike = [(p, r, s) for p, r, s in self._ended if p.variant == point.variant]
+        if any(record.status == "oom" and _tokens(p) < _tokens(point) for p, record, _ in alike):
+            return 0.0 if not self._options.keep_going else self._options.timeout_seconds / 10
+        measured = [(p, r, s) for p, r, s in alike if r.update_seconds is not None]
+        if not measured:
+            return self._unknown(point, alike)
+        nearest, record, seconds = min(measured, key=lambda ended: abs(math.log(_tokens(ended[0]) / _tokens(point))))
+        assert record.update_seconds is not None
+        fixed = max(seconds - self._updating(record.update_seconds), 0.0)
+        if record.compile_cache == "written" and point.repeat > nearest.repeat:
+            fixed = max(fixed - _compiling(record), 0.0)
+        update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** _growth(
+            point.mode, [(p, r) for p, r, _ in measured]
+        )
+        if point.mode == PARALLEL and self._outgrows(point, nearest, record):
+            update = 0.0
+        return min(fixed + (self._updating(update) if update else 0.0), self._options.timeout_seconds)
+
+    def _outgrows(self, point: Point, nearest: Point, record: Record) -> bool:
+        """Whether a point whose memory is the square of its tokens will be found not to fit once it is compiled."""
+        grown = (record.xla_learn_temp_bytes or 0) * (_tokens(point) / _tokens(nearest)) ** 2
+        return grown > self._options.memory_limit_bytes
+
+    def _unknown(self, point: Point, alike: Sequence[tuple[Point, Record, float]]) -> float:
+        """What points of the same size took, of whatever model; all points, where there are none."""
+        if alike:  # it failed wherever it was tried
+            return alike[-1][2]
+        same_size = [seconds for p, _, seconds in self._ended if _tokens(p) == _tokens(point)]
+        taken = same_size or [seconds for _, _, seconds in self._ended]
+        return sum(taken) / len(taken)
+
+    def _updating(self, update_seconds: float) -> float:
+        """What warming up and measuring take when an update takes this long."""
+        options = self._options
+        warmup = 1 if update_seconds >= LONG_SECONDS else options.warmup_updates
+        measured = max(options.min_updates, math.ceil(options.min_seconds / update_seconds))
+        return (warmup + measured) * update_seconds
+
+
+def _growth(mode: str, measured: Sequence[tuple[Point, Record]]) -> float:
+    """The power of tokens by which an update's time grows between the two largest sizes."""
+    sizes = {_tokens(point): record.update_seconds for point, record in measured if record.update_seconds}
+    if len(sizes) < 2:
+        return GROWTH_OF_MODE.get(mode, GROWTH)
+    (smaller, short), (larger, long) = sorted(sizes.items())[-2:]
+    fitted = math.log(long / short) / math.log(larger / smaller)
+    return min(max(fitted, GROWTH_OF_MODE.get(mode, 0.0)), STEEPEST)
+
+
+def _compiling(record: Record) -> float:
+    times = (record.compile_act_seconds, record.compile_rollout_seconds, record.compile_learn_seconds)
+    return sum(seconds for seconds in times if seconds is not None)
+
+
+def _tokens(point: Point) -> int:
+    return point.agents * point.seq_len * point.envs * point.epochs

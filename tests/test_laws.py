@@ -1,0 +1,374 @@
+"""Fits of made-up curves whose law is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from reports.growth.fit import Fit, Refusal, Slopes, fit_curve
+
+SIZES = (4, 8, 16, 32, 64, 128)
+MIB = 2.0**20
+
+
+def made(
+    offset: float,
+    scale: float,
+    exponent: float,
+    sizes: tuple[int, ...] = SIZES,
+    *,
+    repeats: int = 1,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> dict[int, list[float]]:
+    random = np.random.default_rng(seed)
+    return {
+        size: ((offset + scale * size**exponent) * np.exp(noise * random.standard_normal(repeats))).tolist()
+        for size in sizes
+    }
+
+
+def fitted(values: dict[int, list[float]]) -> Fit:
+    fit = fit_curve(values)
+    assert isinstance(fit, Fit), fit
+    return fit
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 0.5, 1.0, 1.3, 2.0, 3.0])
+@pytest.mark.parametrize("offset", [0.0, 40.0])
+def test_a_law_without_noise_is_found_again(offset: float, exponent: float) -> None:
+    scale = 2.0 if exponent > 0 else 200.0
+    fit = fitted(made(offset * MIB, scale * MIB, exponent))
+    assert fit.exponent == pytest.approx(exponent, abs=2e-3)
+    assert fit.scale == pytest.approx(scale * MIB, rel=2e-2)
+    assert fit.offset == pytest.approx(offset * MIB, rel=2e-2, abs=0.05 * MIB)
+    assert fit.at(256) == pytest.approx((offset + scale * 256**exponent) * MIB, rel=5e-3)
+    assert fit.sizes == SIZES
+    assert fit.error < 1e-3
+    assert (fit.low, fit.high, fit.band([4])) == (None, None, None)
+
+
+@pytest.mark.parametrize("exponent", [-3.0, 4.0])
+def test_the_exponents_at_the_ends_are_found(exponent: float) -> None:
+    assert fitted(made(0.0, 5.0, exponent)).exponent == pytest.approx(exponent, abs=2e-3)
+    beyond = math.copysign(abs(exponent) + 0.05, exponent)
+    refused = Refusal("no a + b·N^p with p from -3 to 4 comes near the values")
+    assert fit_curve(made(0.0, 5.0, beyond)) == refused
+
+
+def test_noise_moves_the_exponent_little() -> None:
+    fit = fitted(made(50.0, 3.0, 1.5, repeats=5, noise=0.03))
+    assert fit.exponent == pytest.approx(1.5, abs=0.15)
+    assert 0.02 < fit.error < 0.04
+
+
+def test_the_interval_holds_the_true_exponent_as_often_as_it_says() -> None:
+    held = 0
+    for seed in range(40):
+        fit = fitted(made(20.0, 1.0, 1.2, (8, 32, 128, 512, 2048), repeats=5, noise=0.05, seed=seed))
+        assert fit.low is not None
+        assert fit.high is not None
+        held += fit.low <= 1.2 <= fit.high
+    # 38 of 40 are expected; 33 or fewer have a chance of 0.3 % then.
+    assert held > 33
+
+
+def test_the_band_lies_around_the_fit_and_widens_beyond_the_sizes() -> None:
+    fit = fitted(made(20.0, 1.0, 1.2, repeats=6, noise=0.05))
+    band = fit.band([4, 32, 4096])
+    assert band is not None
+    widths = [high / low for low, high in zip(*band, strict=True)]
+    assert all(low < fit.at(size) < high for size, low, high in zip((4, 32, 4096), *band, strict=True))
+    assert widths[2] > widths[1] > 1
+
+
+@pytest.mark.parametrize(("repeats", "known"), [(4, False), (5, True)])
+def test_intervals_need_five_repeats_of_every_size(repeats: int, known: bool) -> None:
+    values = made(1.0, 1.0, 1.0, repeats=6, noise=0.02)
+    values[16] = values[16][:repeats]
+    fit = fitted(values)
+    assert (fit.low is not None, fit.band([8]) is not None) == (known, known)
+
+
+def test_equal_repeats_have_an_interval_without_width() -> None:
+    fit = fitted(made(10.0, 2.0, 1.0, repeats=5))
+    assert (fit.low, fit.high) == pytest.approx((1.0, 1.0), abs=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize(("exponent", "form"), [(1.0, "linear"), (2.0, "quadratic")])
+@pytest.mark.parametrize(("repeats", "noise"), [(1, 0.0), (3, 0.03)])
+def test_linear_is_told_from_quadratic(offset: float, exponent: float, form: str, repeats: int, noise: float) -> None:
+    assert fitted(made(offset, 3.0, exponent, repeats=repeats, noise=noise)).form == form
+
+
+def test_a_term_that_grows_as_the_square_makes_a_curve_quadratic() -> None:
+    values = {size: [100.0 + 10.0 * size + 1.0 * size**2] for size in (4, 8, 16, 32, 64, 128, 256)}
+    assert fitted(values).form == "quadratic"
+
+
+def test_a_form_needs_five_sizes_and_an_exponent_near_it() -> None:
+    assert fitted(made(0.0, 1.0, 2.0, SIZES[:4])).form == ""
+    assert fitted(made(0.0, 1.0, 2.0, SIZES[:5])).form == "quadratic"
+    assert fitted(made(0.0, 1.0, 0.3)).form == ""
+    assert fitted(made(0.0, 1.0, 1.5)).form == ""
+    assert fitted(made(0.0, 1.0, 1.2, repeats=3, noise=0.02)).form == "linear"
+    assert fitted(made(0.0, 9.0, -1.0)).form == ""
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.2])
+@pytest.mark.parametrize("repeats", [2, 5])
+def test_what_does_not_grow_is_a_constant(noise: float, repeats: int) -> None:
+    fit = fitted(made(0.0, 70.0, 0.0, repeats=repeats, noise=noise))
+    assert (fit.offset, fit.exponent, fit.form) == (0.0, 0.0, "")
+    assert fit.at(10**6) == pytest.approx(70.0, rel=0.2)
+    assert fit.size_where(1e9) is None
+    if repeats >= 5:
+        assert fit.low is not None
+        assert fit.high is not None
+        assert -0.3 < fit.low <= fit.high < 0.3
+
+
+@pytest.mark.parametrize("sizes", [SIZES[:4], SIZES])
+@pytest.mark.parametrize("offset", [0.0, 10.0])
+def test_what_grows_is_no_constant_without_repeats(sizes: tuple[int, ...], offset: float) -> None:
+    fit = fitted(made(offset, 2.0, 1.0, sizes, noise=0.05, seed=1))
+    assert fit.exponent == pytest.approx(1.0, abs=0.3)
+
+
+def test_what_grows_tenfold_is_no_constant_because_sizes_are_few() -> None:
+    fit = fit_curve({16: [13.0], 64: [16.3], 256: [22.7], 4096: [142.4]})
+    assert isinstance(fit, Fit)
+    assert 0.7 < fit.exponent < 1.2
+    assert fit.error < 0.1
+
+
+def test_the_size_where_a_value_is_reached() -> None:
+    fit = fitted(made(100.0, 2.0, 2.0))
+    assert fit.size_where(100.0 + 2.0 * 1000**2) == pytest.approx(1000, rel=1e-2)
+    assert fit.size_where(50.0) is None
+    falling = fitted(made(0.0, 1000.0, -1.0))
+    assert falling.size_where(1.0) == pytest.approx(1000, rel=1e-2)
+    assert Fit(0.0, 1.0, 1e-3, None, None, "", SIZES).size_where(1e300) is None
+
+
+def test_units_and_sizes_do_not_matter() -> None:
+    small, large = (fitted(made(5 * unit, 2 * unit, 1.4)) for unit in (1e-9, 1e15))
+    assert small.exponent == pytest.approx(large.exponent, abs=1e-6)
+    assert small.scale * 1e24 == pytest.approx(large.scale, rel=1e-6)
+
+
+def test_the_same_values_give_the_same_fit_in_any_order() -> None:
+    values = made(5.0, 1.0, 1.0, repeats=5, noise=0.1)
+    assert fit_curve(values) == fit_curve(dict(reversed(values.items())))
+
+
+def test_few_sizes_have_slopes_between_neighbours() -> None:
+    fit = fit_curve({16: [4.0, 9.0, 5.0], 4: [1.0], 8: [3.0], 64: []})
+    assert isinstance(fit, Slopes)
+    assert fit.sizes == (4, 8, 16)
+    assert fit.slopes == pytest.approx((math.log2(3), math.log2(5 / 3)))
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "no size was measured: 2 or more are needed"),
+        ({4: [1.0]}, "one size only: 2 or more are needed"),
+        ({4: [1.0], 8: []}, "one size only: 2 or more are needed"),
+        ({4: [1.0], 8: [2.0, 0.0]}, "0 at size 8: only values above 0 can be fitted"),
+        ({4: [1.0], 8: [math.inf]}, "inf at size 8: only values above 0 can be fitted"),
+        ({4: [1e-320], 8: [0.01], 16: [0.02], 32: [0.04]}, "the values 1e-320 and 0.04 lie too far apart"),
+        ({4: [1e-320, 0.01], 8: [0.01]}, "the values 1e-320 and 0.01 lie too far apart"),
+        ({4: [1.0], 8: [2.0], 16: [3.0], 10**90: [4.0]}, "the sizes 4 and 1e+90 lie too far apart"),
+        ({0: [1.0], 8: [1.0]}, "0 at size 0: only values above 0 can be fitted"),
+        (made(0.0, 1.0, 6.0), "no a + b·N^p with p from -3 to 4 comes near the values"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_with_the_reason(values: dict[int, list[float]], reason: str) -> None:
+    assert fit_curve(values) == Refusal(reason)
+
+
+def test_any_values_above_zero_give_an_answer() -> None:
+    for values in itertools.product((1.0, 2.0, 100.0), repeat=4):
+        fit = fit_curve({size: [value] for size, value in zip(SIZES, values, strict=False)})
+        if isinstance(fit, Fit):
+            assert all(map(math.isfinite, (fit.offset, fit.scale, fit.exponent, fit.error)))
+            assert fit.offset >= 0
+            assert fit.scale > 0
+        else:
+            assert isinstance(fit, (Slopes, Refusal))
+
+
+@pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300])
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_tiny_and_huge_values_give_an_answer_without_a_warning(unit: float, repeats: int) -> None:
+    values = {size: [size * unit * (1 + 0.01 * repeat) for repeat in range(repeats)] for size in SIZES}
+    fit = fit_curve(values)
+    assert isinstance(fit, Refusal) or (isinstance(fit, Fit) and math.isfinite(fit.at(256)))
+
+
+XLA_PLANS: dict[str, tuple[dict[int, int], str, int | None]] = {
+    "sable factored": (
+        {2: 1996468, 4: 1998248, 8: 2001808, 16: 2560544, 32: 3820992, 64: 6306304, 128: 11305792, 256: 21276736},
+        "linear",
+        16,
+    ),
+    "sable recurrent": (
+        {2: 1997412, 4: 1999192, 8: 2208320, 16: 3118736, 32: 4949104, 64: 8616688, 128: 15967024, 256: 30648368},
+        "linear",
+        8,
+    ),
+    "ippo": (
+        {2: 52400, 4: 57764, 8: 84236, 16: 136668, 32: 242300, 64: 450556, 128: 870012, 256: 1700604, 512: 3370236},
+        "linear",
+        4,
+    ),
+    "sable parallel": (
+        {2: 1996452, 4: 1998424, 8: 2002752, 16: 2619600, 32: 4384880, 64: 9151600, 128: 25478896, 256: 83663984},
+        "quadratic",
+        16,
+    ),
+    "mat dense": (
+        {2: 1563656, 4: 1565436, 8: 1568996, 16: 1924532, 32: 3086420, 64: 6000788, 128: 14441236, 256: 57356052},
+        "",
+        None,
+    ),
+    "mat dense, narrow": (
+        {192: 21160084, 256: 49214868, 384: 108438164, 512: 190762900, 768: 424716692, 1024: 751076244},
+        "quadratic",
+        256,
+    ),
+    "mat blockwise": (
+        {2: 1563744, 4: 1565524, 8: 1569084, 16: 1918476, 32: 2975916, 64: 5386476, 128: 9464060, 256: 17966588},
+        "",
+        None,
+    ),
+    "mat dense, learning in groups of environments from 512 agents on": (
+        {16: 4828684, 128: 70633812, 512: 412927316, 1024: 397579604},
+        "",
+        None,
+    ),
+}
+"""Bytes of XLA's plan as sweeps of scenario neom recorded them, the form that is known, and from where on it holds."""
+
+
+@pytest.mark.parametrize("name", XLA_PLANS)
+def test_a_real_plan_is_called_what_it_is(name: str) -> None:
+    plan, form, first = XLA_PLANS[name]
+    every = fit_curve({size: [value] for size, value in plan.items()}, exact=True)
+    if first is None:
+        assert isinstance(every, Slopes)
+        assert every.reason.startswith("no single a + b·N^p: the nearest is")
+        assert every.sizes == tuple(plan)
+    else:
+        assert isinstance(every, Fit)
+        assert (every.form, every.sizes[0]) == (form, first)
+        assert every.error < 0.01
+    for count in range(4, len(plan)):
+        # Of the smaller sizes alone nothing wrong is said either, nor beyond them.
+        fit = fit_curve({size: [plan[size]] for size in list(plan)[:count]}, exact=True)
+        if isinstance(fit, Fit):
+            assert fit.form in ("", form)
+            assert fit.exponent == 0 or 1 / 1.5 < fit.at(max(plan)) / plan[max(plan)] < 1.5
+
+
+KINKED: dict[str, tuple[Callable[[int], float], str]] = {
+    # Name: the law of one size, and what it is called.
+    "linear": (lambda n: 1000 * n, "linear"),
+    "linear beside a constant": (lambda n: 300_000 + 1000 * n, "linear"),
+    "quadratic": (lambda n: 50 * n**2, "quadratic"),
+    "quadratic beside a constant": (lambda n: 300_000 + 50 * n**2, "quadratic"),
+    "both": (lambda n: 300_000 + 2000 * n + 50 * n**2, "quadratic"),
+    "a plateau, then linear": (lambda n: max(100_000 + n, 1500 * n + 80_000), "linear"),
+    "a plateau, then a steep line": (lambda n: max(1_000_000 + n, 20_000 * n), "linear"),
+    "a plateau, then quadratic": (lambda n: max(100_000 + n, 20 * n**2 + 90_000), "quadratic"),
+}
+
+
+@pytest.mark.parametrize("count", range(4, 10))
+@pytest.mark.parametrize("ratio", [2, 3])
+@pytest.mark.parametrize("name", KINKED)
+def test_laws_without_noise_and_with_a_kink_are_called_what_they_are(name: str, ratio: int, count: int) -> None:
+    law, form = KINKED[name]
+    sizes = [4 * ratio**step for step in range(count)]
+    fit = fit_curve({size: [law(size)] for size in sizes}, exact=True)
+    if isinstance(fit, Fit):
+        assert fit.form == (form if len(fit.sizes) >= 5 else "")
+        assert fit.exponent == 0 or fit.at(30 * sizes[-1]) == pytest.approx(law(30 * sizes[-1]), rel=0.1)
+    else:
+        assert isinstance(fit, Slopes)
+        assert "plateau" in name
+    if count == 9 or "plateau" not in name:
+        assert isinstance(fit, Fit)
+
+
+@pytest.mark.parametrize("count", [5, 7, 9])
+@pytest.mark.parametrize("name", KINKED)
+def test_noise_makes_no_line_a_square(name: str, count: int) -> None:
+    law, form = KINKED[name]
+    wrong = "quadratic" if form == "linear" else "linear"
+    sizes = [4 * 2**step for step in range(count)]
+    found = [
+        fit_curve({size: [law(size) * math.exp(0.03 * draw)] for size, draw in zip(sizes, draws, strict=True)})
+        for draws in np.random.default_rng(0).standard_normal((20, count))
+    ]
+    fits = [fit for fit in found if isinstance(fit, Fit) and fit.exponent]
+    if name != "both":
+        assert sum(fit.form == wrong for fit in fits) <= 1
+    # A line through a plateau and a kink would be far above the law.
+    assert sum(fit.at(30 * sizes[-1]) > 4 * law(30 * sizes[-1]) for fit in fits) <= 4
+
+
+def test_a_kink_leaves_the_sizes_before_it_out() -> None:
+    values = {size: [max(2.0 + 1e-4 * size, 1.0 + 0.075 * size)] for size in (2, 4, 8, 16, 32, 64, 128, 256)}
+    fit = fit_curve(values, exact=True)
+    assert isinstance(fit, Fit)
+    assert (fit.form, fit.sizes) == ("linear", (16, 32, 64, 128, 256))
+    assert fit.offset == pytest.approx(1.0, rel=0.01)
+    assert fit.scale == pytest.approx(0.075, rel=0.01)
+    few = fit_curve({size: values[size] for size in (2, 4, 8, 16, 32)}, exact=True)
+    assert isinstance(few, Slopes)
+    assert few.sizes == (2, 4, 8, 16, 32)
+
+
+def test_repeats_that_agree_show_that_there_is_no_noise() -> None:
+    plan = XLA_PLANS["sable factored"][0]
+    values = {size: [plan[size]] * 2 for size in (2, 4, 8, 16, 32)}
+    assert isinstance(fit_curve(values), Slopes)
+    assert fit_curve(values) == fit_curve(values, exact=True)
+
+
+def test_figures_without_noise_are_constant_within_five_per_cent_only() -> None:
+    values = {4: [100.0], 8: [100.0], 16: [130.0], 32: [100.0], 64: [100.0]}
+    assert fitted(values).exponent == 0
+    assert isinstance(fit_curve(values, exact=True), Slopes)
+    level = fit_curve({size: [100.0 + step] for step, size in enumerate(SIZES[:4])}, exact=True)
+    assert isinstance(level, Fit)
+    assert level.exponent == 0
+
+
+def test_a_part_that_grows_linearly_stands_beside_one_that_grows_as_the_square() -> None:
+    fit = fit_curve({size: [1e6 + 2e4 * size + 300.0 * size**2] for size in SIZES}, exact=True)
+    assert isinstance(fit, Fit)
+    assert (fit.offset, fit.linear_scale, fit.scale) == pytest.approx((1e6, 2e4, 300.0), rel=1e-3)
+    assert (fit.exponent, fit.form, fit.draws) == (2.0, "quadratic", ())
+    assert fit.at(1000) == pytest.approx(1e6 + 2e7 + 3e8)
+    assert fit.slope_at(1000) == pytest.approx(2e4 + 6e5)
+    assert fit.size_where(fit.at(1000)) == pytest.approx(1000)
+    power = fit_curve({size: [1e6 + 2e4 * size**1.5] for size in SIZES}, exact=True)
+    assert isinstance(power, Fit)
+    assert power.exponent == pytest.approx(1.5, abs=1e-3)
+    assert (power.linear_scale, power.form) == (0.0, "")
+
+
+def test_importing_it_loads_no_numpy() -> None:
+    code = "import sys, reports.growth.fit; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
