@@ -25,7 +25,7 @@ from reports import (
     record_to_mapping,
     write_records,
 )
-from reports.records.mapping import COLUMNS
+from reports.records.columns import COLUMNS
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
@@ -34,7 +34,8 @@ OF_KIND: dict[type, st.SearchStrategy[Any]] = {int: st.integers(-(10**30), 10**3
 
 def _records() -> st.SearchStrategy[Record]:
     fields = {
-        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind] for column in COLUMNS
+        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind]
+        for column in COLUMNS.values()
     }
     fields["schema_version"] = st.just(SCHEMA_VERSION)
     fields["status"] = st.sampled_from(STATUSES)

@@ -295,7 +295,7 @@ def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
     some = [dataclasses.replace(r, xla_peak_bytes=None) if r.agents == 16 else r for r in records]
     (law, *_) = laws(some, "agents")
     assert law.field == "host_peak_rise_bytes"
-    assert "memory (the rise of resident memory) grows" in in_words(law)
+    assert "memory (rise of resident memory while it ran) grows" in in_words(law)
     bound = [dataclasses.replace(record, xla_bound="lower") for record in records]
     assert "memory (XLA's plan, a lower bound) grows" in in_words(laws(bound, "agents")[0])
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from reports.arrange.pivot import AxisValue, Repeats, varying_axes
 from reports.arrange.selection import run_names
-from reports.records.columns import Measure
+from reports.records.columns import Column
 from reports.records.record import Record
 from reports.records.run import Run
 
@@ -35,11 +35,11 @@ class Curve:
     """Counts the curves of all slices: equal labels of a run look the same in every chart."""
     points: Mapping[int, Repeats]
 
-    def values(self, measure: Measure) -> dict[int, tuple[float, ...]]:
+    def values(self, measure: Column) -> dict[int, tuple[float, ...]]:
         """What the repeats that ended well measured, where that is known and can stand on a logarithmic axis."""
         found: dict[int, tuple[float, ...]] = {}
         for size, point in sorted(self.points.items()):
-            read = (getattr(record, measure.field) for record in point.measured)
+            read = (getattr(record, measure.name) for record in point.measured)
             known = tuple(float(value) for value in read if value is not None and DRAWN[0] <= value <= DRAWN[1])
             if known and size > 0:
                 found[size] = known
@@ -113,13 +113,13 @@ def fullest_slice(found: Sequence[Slice]) -> Slice:
     return max(found, key=lambda one: (sum(bool(p.measured) for c in one.curves for p in c.points.values()), one.at))
 
 
-def known_measures(records: Iterable[Record], among: Sequence[Measure]) -> list[Measure]:
+def known_measures(records: Iterable[Record], among: Sequence[Column]) -> list[Column]:
     """Those of `among` that a record that ended well has a value of, in their order."""
     ok = [record for record in records if record.status == "ok"]
-    return [measure for measure in among if any(getattr(record, measure.field) is not None for record in ok)]
+    return [measure for measure in among if any(getattr(record, measure.name) is not None for record in ok)]
 
 
-def memory_limits(records: Iterable[Record], measure: Measure) -> list[tuple[int, float]]:
+def memory_limits(records: Iterable[Record], measure: Column) -> list[tuple[int, float]]:
     """The limits that held, in bytes, each with the place of its line on the axis of `measure`.
 
     A limit holds for all that a process has resident. What does not count the process itself (the rise, XLA's plan of
@@ -133,7 +133,7 @@ def memory_limits(records: Iterable[Record], measure: Measure) -> list[tuple[int
     lines = []
     for limit, under in sorted(found.items()):
         base = 0.0
-        if measure.field == "host_peak_rise_bytes" or (measure.field == "xla_peak_bytes" and not _on_device(under)):
+        if measure.name == "host_peak_rise_bytes" or (measure.name == "xla_peak_bytes" and not _on_device(under)):
             bases = [record.host_base_bytes for record in under if record.host_base_bytes is not None]
             if not bases:
                 continue

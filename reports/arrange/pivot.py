@@ -9,15 +9,15 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.records.columns import TABLE_MEMORY
+from reports.records.columns import COLUMNS, MEMORY
 from reports.records.record import POINT_FIELDS, STATUSES, Record
 from reports.text.section import TableColumn, label, shown
 
 ROW_AXES = (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device")
 """Fields that tell rows apart besides model and mode, where they vary. Results of several devices are never mixed."""
 
-SAME_WORK = ("scenario", "seq_len", "envs", "epochs", "minibatches", "device")
-"""Rows that agree in these fields did the same work on the same machine: only among them is one the best."""
+SAME_WORK = tuple(column.name for column in COLUMNS.values() if column.same_work)
+"""Rows that agree in these fields did the same work on the same device: only among them is one the best."""
 
 AxisValue = int | str | None
 
@@ -115,7 +115,7 @@ def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Seq
 
 def same_work(pivot: Pivot) -> tuple[str, ...]:
     """Those axes of `pivot` in which rows must agree for one of them to be the best, or a multiple of another."""
-    return tuple(axis for axis in pivot.axes if axis in SAME_WORK or axis == "agents")
+    return tuple(axis for axis in pivot.axes if axis in SAME_WORK)
 
 
 def _varies(records: Sequence[Record], axis: str) -> bool:
@@ -212,9 +212,10 @@ def among(pivot: Pivot) -> str:
 
 
 def memory_field(pivot: Pivot) -> str:
-    """The first field of `TABLE_MEMORY` that is known of any point."""
+    """The first measure of `MEMORY` that is known of any point."""
     measured = [record for row in pivot.rows for point in row.points.values() for record in point.measured]
-    known = (name for name in TABLE_MEMORY if any(getattr(record, name) is not None for record in measured))
+    names = (column.name for column in MEMORY)
+    known = (name for name in names if any(getattr(record, name) is not None for record in measured))
     return next(known, "host_rss_peak_bytes")
 
 

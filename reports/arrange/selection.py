@@ -6,12 +6,10 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from reports.records.mapping import COLUMNS, Value
-from reports.records.record import FIELD_NAMES, Record
+from reports.records.columns import COLUMNS, Value
+from reports.records.record import Record
 from reports.records.run import Run
 from reports.text.section import shown
-
-_COLUMN_OF = {column.name: column for column in COLUMNS}
 
 
 def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
@@ -71,17 +69,15 @@ def known_column(name: str) -> str:
     Raises:
         ValueError: it has none; names the nearest.
     """
-    if name in _COLUMN_OF:
+    if name in COLUMNS:
         return name
-    near = difflib.get_close_matches(name, FIELD_NAMES, n=3, cutoff=0.5) or [
-        f for f in FIELD_NAMES if name and name in f
-    ]
+    near = difflib.get_close_matches(name, COLUMNS, n=3, cutoff=0.5) or [f for f in COLUMNS if name and name in f]
     hint = f"did you mean {' or '.join(near[:3])}?" if near else "the first line of a run's results.csv lists them"
     raise ValueError(f"there is no column '{name}': {hint}")
 
 
 def _value(name: str, text: str) -> Value:
-    kind = _COLUMN_OF[name].kind
+    kind = COLUMNS[name].kind
     if kind is str:
         return text
     if not text:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from reports.arrange.pivot import AxisValue, Row, make_pivot, row_name
 from reports.growth.fit import CONSTANT_WITHIN, Fit, Refusal, Slopes, fit_curve
-from reports.records.columns import MEMORY_FIELDS
-from reports.records.record import EXACT_FIELDS, Record
+from reports.records.columns import COLUMNS
+from reports.records.record import Record
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_rate, format_seconds
 
@@ -22,6 +22,8 @@ QUANTITIES = ("memory", "time")
 ALONG = {"agents": ("agent", "agents"), "seq_len": ("timestep", "timesteps")}
 """The axes, each with what is counted along it."""
 TIME_FIELD = "update_seconds"
+MEMORY_FIELDS = ("device_peak_bytes", "xla_peak_bytes", "host_peak_rise_bytes")
+"""What memory is read from: the one known at most sizes, of equals the first."""
 LARGE_MEMORY_BYTES = 80 * 10**9
 """The memory for which the size that reaches it is extrapolated: 80 GB, a large accelerator's."""
 
@@ -112,8 +114,9 @@ def fullest_laws(found: Sequence[Law]) -> list[Law]:
 
 def in_words(law: Law) -> str:
     """One line: what was read, how it grows, and what follows."""
-    source = MEMORY_FIELDS.get(law.field, "")
-    what = TIME_WORDS if law.quantity == "time" else f"memory ({source}{_bound(law)})" if source else "memory"
+    what = TIME_WORDS
+    if law.quantity == "memory":
+        what = f"memory ({COLUMNS[law.field].short}{_bound(law)})" if law.field else "memory"
     return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_pieces(law), *_missing(law)])
 
 
@@ -133,7 +136,7 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    fit = fit_curve(values, exact=field in EXACT_FIELDS)
+    fit = fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
     pieces = {
         size: (record.learn_groups, record.segment_timesteps if record.segment_timesteps != record.seq_len else None)
         for size, point in sorted(row.points.items())

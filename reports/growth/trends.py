@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from reports.arrange.curves import Curve
 from reports.growth.fit import Fit, fit_curve
-from reports.records.columns import Measure
-from reports.records.record import EXACT_FIELDS
+from reports.records.columns import COLUMNS, Column
 
 _STEPS = 40
 """Places along a line: enough that it looks smooth on logarithmic axes."""
-_UPDATE = Measure("update_seconds", "", "seconds")
+_UPDATE = COLUMNS["update_seconds"]
 _STEPS_OF_AN_UPDATE = {"agent_steps_per_second": ("agents", "seq_len"), "env_steps_per_second": ("seq_len",)}
 """The axes along which the steps of an update grow in proportion."""
 
@@ -31,14 +30,14 @@ class Trend:
     words: str
 
 
-def trend_of(curve: Curve, measure: Measure, axis: str, to: float) -> Trend | None:
+def trend_of(curve: Curve, measure: Column, axis: str, to: float) -> Trend | None:
     """The fit of `curve` from its first fitted size to `to` along `axis`, or None where there is no fit.
 
     A rate is not fitted itself: it is the steps of an update ÷ the fitted time of an update.
     """
     rate = measure.unit == "rate"
     values = curve.values(_UPDATE if rate else measure)
-    fit = fit_curve(values, exact=not rate and measure.field in EXACT_FIELDS)
+    fit = fit_curve(values, exact=not rate and measure.exact)
     if not isinstance(fit, Fit):
         return None
     first, last = fit.sizes[0], fit.sizes[-1]
@@ -49,7 +48,7 @@ def trend_of(curve: Curve, measure: Measure, axis: str, to: float) -> Trend | No
         rates = curve.values(measure)
         if first not in rates:
             return None
-        grows = axis in _STEPS_OF_AN_UPDATE[measure.field]
+        grows = axis in _STEPS_OF_AN_UPDATE[measure.name]
         unit = rates[first][0] * values[first][0] / (first if grows else 1)
         steps = [unit * (size if grows else 1) for size in sizes]
         line, low, high = (_quotients(steps, seconds) for seconds in (line, high, low))

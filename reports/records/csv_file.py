@@ -19,14 +19,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from reports.records.mapping import COLUMNS, Column, Value, record_from_mapping, record_to_mapping
+from reports.records.columns import COLUMNS, Column, Value
+from reports.records.mapping import record_from_mapping, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _GUARDED = ("'", *_FORMULA_STARTS)
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,40}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?inf|nan")
-_COLUMN_OF = {column.name: column for column in COLUMNS}
 
 
 def write_records(records: Iterable[Record], stream: TextIO) -> None:
@@ -114,7 +114,7 @@ def _check_header(header: list[str], row: int, name: str) -> None:
         )
     seen: set[str] = set()
     for column in header:
-        if column in seen and column in _COLUMN_OF:
+        if column in seen and column in COLUMNS:
             raise ValueError(f"{name}, row {row}, column '{column}': stands there twice; remove one of the two")
         seen.add(column)
 
@@ -127,7 +127,7 @@ def _record(cells: list[str], header: list[str], where: str) -> Record:
         )
     by_name = dict(zip(header, cells, strict=True))
     _refuse_newer(by_name["schema_version"], where)
-    values = {name: _value(_COLUMN_OF[name], text, where) for name, text in by_name.items() if name in _COLUMN_OF}
+    values = {name: _value(COLUMNS[name], text, where) for name, text in by_name.items() if name in COLUMNS}
     return record_from_mapping(values, source=where)
 
 

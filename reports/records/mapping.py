@@ -7,39 +7,11 @@ what its fields mean cannot be known here.
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from reports.records.columns import COLUMNS, Column, Value
 from reports.records.record import SCHEMA_VERSION, Record
-
-Value = int | float | str | None
-"""What one field of a record can hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One field of `Record`: its name, the type of its values, and whether None (not known) is one of them."""
-
-    name: str
-    kind: type[int] | type[float] | type[str]
-    optional: bool
-
-
-def _columns() -> tuple[Column, ...]:
-    """The fields of `Record` in order, read from its annotations."""
-    columns = []
-    for name, hint in typing.get_type_hints(Record).items():
-        optional = isinstance(hint, types.UnionType)
-        kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
-        if kind not in (int, float, str):
-            raise TypeError(f"Record.{name} is a {kind}; a record holds int, float or str")
-        columns.append(Column(name, kind, optional))
-    return tuple(columns)
-
-
-COLUMNS: tuple[Column, ...] = _columns()
 
 _TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "a text"}
@@ -53,7 +25,7 @@ def record_to_mapping(record: Record) -> dict[str, Value]:
     Numbers of array libraries become Python's own, so that the mapping can be written as JSON.
     """
     mapping: dict[str, Value] = {}
-    for column in COLUMNS:
+    for column in COLUMNS.values():
         value = getattr(record, column.name)
         mapping[column.name] = None if value is None else column.kind(value)
     return mapping
@@ -73,7 +45,7 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
     """
     version = _schema_version(mapping, source)
     values: dict[str, typing.Any] = {}
-    for column in COLUMNS:
+    for column in COLUMNS.values():
         if column.name in mapping:
             values[column.name] = _checked(column, mapping[column.name], source)
         elif version == SCHEMA_VERSION:
