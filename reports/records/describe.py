@@ -28,7 +28,7 @@ Unit = Literal[
 """What a value is measured in. A `rate` is per second, a `flag` is 0 or 1, a `number` has no unit."""
 
 Source = Literal[
-    "configuration", "sweep", "JAX", "XLA", "traced program", "allocator", "driver", "kernel", "clock", "training"
+    "configuration", "sweep", "worker", "XLA", "traced program", "allocator", "driver", "kernel", "clock", "training"
 ]
 """Where a value comes from; `SOURCES` says how exact that is."""
 
@@ -39,7 +39,7 @@ SOURCES: Mapping[Source, str] = MappingProxyType(
     {
         "configuration": "what was asked for on the command line",
         "sweep": "what the sweep itself notes about the run and how the point ended",
-        "JAX": "what JAX reports of the device and the model; exact",
+        "worker": "what the worker reports about the device, the model and its programs; the same in every repeat",
         "XLA": "XLA's static analysis of the compiled program; exact, the same in every repeat",
         "traced program": "counted in the traced program through all its loops; the same in every repeat",
         "allocator": "the device allocator's high-water mark; it cannot be reset",
@@ -49,7 +49,7 @@ SOURCES: Mapping[Source, str] = MappingProxyType(
         "training": "the training run itself; depends on the seed and on the number of updates",
     }
 )
-EXACT: frozenset[Source] = frozenset({"configuration", "JAX", "XLA", "traced program"})
+EXACT: frozenset[Source] = frozenset({"configuration", "worker", "XLA", "traced program"})
 """Sources without noise: repeats agree, whatever else the host does."""
 
 KEY = "column"
@@ -96,7 +96,7 @@ def noted(title: str, description: str, *, default: int | str = "", source: Sour
 
 
 def reported(
-    title: str, description: str, *, default: int | str | None = None, source: Source = "JAX", **more: Any
+    title: str, description: str, *, default: int | str | None = None, source: Source = "worker", **more: Any
 ) -> Any:
     """What both processes find alike: text where the default is one, else a count."""
     return described(default, "text" if default == "" else "count", title, description, source, "any process", **more)
@@ -112,7 +112,7 @@ def planned_bytes(program: str, part: str) -> Any:
     }
     title = f"XLA's plan of {program}: {part}"
     return described(
-        None, "bytes", title, f"Bytes that the {program} program needs for {what[part]}.", "XLA", "any process"
+        None, "bytes", title, f"Bytes that the {program} program takes for {what[part]}.", "XLA", "any process"
     )
 
 

@@ -30,7 +30,7 @@ class Record:
     timestamp: str = noted("Timestamp", "When the record was written (UTC, ISO 8601).")
     scenario: str = axis("", "Scenario", "The environment that agents act in.", same_work=True)
     model: str = axis("", "Model", "The model, such as `sable` or `mat`, or `module:function` of a custom one.")
-    mode: str = axis("", "Mode", "How the model computes the same function; empty for a model with one way.")
+    mode: str = axis("", "Mode", "How the model computes its function; empty for a model with only one way.")
     agents: int = axis(0, "Agents", "Number of agents N.", same_work=True)
     seq_len: int = axis(0, "Sequence length", "Timesteps T per rollout.", same_work=True)
     envs: int = axis(0, "Environments", "Number of parallel environments B.", same_work=True)
@@ -44,7 +44,7 @@ class Record:
     match: str = axis(
         "", "Matched by", "`params` if the width was chosen to match Sable's parameter count, else empty."
     )
-    batching: str = axis("", "Batching", "How environments were to be stepped: `vmap`, `map` or `auto`.")
+    batching: str = axis("", "Batching", "How environments were asked to be stepped: `vmap`, `map` or `auto`.")
     reset: str = axis("", "Reset", "Where a new episode starts from: `pool` or `exact`.")
     settings: str = axis("", "Settings", "Further options given with `--set`, as `name=value` separated by `;`.")
     seed: int = axis(0, "Seed", "Base of the random numbers; the repeat is mixed in.")
@@ -109,7 +109,7 @@ class Record:
         short="XLA's plan",
     )
     xla_bound: str = reported(
-        "Bound",
+        "Bound of XLA's plan",
         "`exact`, or `lower` if a program calls operations whose scratch XLA does not see.",
         default="",
         source="XLA",
@@ -162,7 +162,7 @@ class Record:
         "Resident peak, compiling", "Most resident memory while tracing and compiling.", "kernel"
     )
     host_base_bytes: int | None = memory(
-        "Resident memory, compiled", "Resident memory when all is compiled and nothing has run.", "kernel"
+        "Resident memory, compiled", "Resident memory after compiling, before anything runs.", "kernel"
     )
     host_rss_peak_bytes: int | None = memory(
         "Peak memory, resident",
@@ -196,15 +196,17 @@ class Record:
         "`off`; `written` by this repeat; `read` from an earlier one, and then compile times are empty; `mixed`.",
         default="",
     )
-    first_update_seconds: float | None = speed("First update", "The first update, which touches all memory first.")
+    first_update_seconds: float | None = speed(
+        "First update", "The first update, which is the first to touch all memory."
+    )
     act_seconds: float | None = speed("Act time", "The policy alone for one environment step.")
     env_seconds: float | None = speed(
         "Environment time", "The environments alone for the steps of a rollout, under random legal actions."
     )
     reset_seconds: float | None = speed("Reset time", "One reset while the pool of starts is made, outside of updates.")
-    rollout_seconds: float | None = speed("Time of a rollout", "Median rollout of the measured updates.")
-    learn_seconds: float | None = speed("Time of learning from it", "Median learning step of the measured updates.")
-    update_seconds: float | None = speed("Time of an update", "Median of the measured updates: rollout and learning.")
+    rollout_seconds: float | None = speed("Rollout time", "Median rollout of the measured updates.")
+    learn_seconds: float | None = speed("Learning time", "Median learning step of the measured updates.")
+    update_seconds: float | None = speed("Update time", "Median of the measured updates: rollout and learning.")
     update_min_seconds: float | None = speed("Shortest update", "Shortest of the measured updates.")
     update_p25_seconds: float | None = speed("Update, 25th percentile", "25th percentile of the measured updates.")
     update_p90_seconds: float | None = speed("Update, 90th percentile", "90th percentile of the measured updates.")
@@ -212,7 +214,7 @@ class Record:
         "Variation of updates", "Standard deviation / mean of the measured updates.", unit="fraction"
     )
     update_cpu_seconds: float | None = speed(
-        "Processor time of an update", "Median CPU time of the measured updates, summed over threads."
+        "CPU time of an update", "Median CPU time of the measured updates, summed over threads."
     )
     env_steps_per_second: float | None = speed("Environment steps per second", "B · T / `update_seconds`.", unit="rate")
     agent_steps_per_second: float | None = speed("Agent-steps per second", "B · T · N / `update_seconds`.", unit="rate")
@@ -247,7 +249,7 @@ class Record:
         per_side=False,
     )
     point_seconds: float | None = described(
-        None, "seconds", "Time of the point", "From start to end, all processes of the point.", "clock", "parent"
+        None, "seconds", "Point time", "From start to end, all processes of the point.", "clock", "parent"
     )
     overhead_seconds: float | None = described(
         None,
