@@ -58,16 +58,16 @@ class Column:
         return formatter(self.unit)(value)
 
 
-def formatter(unit: Unit) -> Callable[[float], str]:
-    """What writes a number of `unit` as text."""
+def formatter(unit: Unit) -> Callable[[float | None], str]:
+    """What writes a number of `unit` as text, and None as `-`."""
     return _FORMATTERS.get(unit, _plain)
 
 
-def _plain(value: float) -> str:
+def _plain(value: float | None) -> str:
     return str(value) if isinstance(value, int) else format_number(value)
 
 
-_FORMATTERS: Mapping[Unit, Callable[[float], str]] = {
+_FORMATTERS: Mapping[Unit, Callable[[float | None], str]] = {
     "bytes": format_bytes,
     "rate": format_rate,
     "seconds": format_seconds,
