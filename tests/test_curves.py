@@ -115,7 +115,7 @@ def test_the_line_of_a_plan_with_a_kink_begins_beyond_it() -> None:
     trend = trend_of(one.curves[0], plan, "agents", 256)
     assert trend is not None
     assert (trend.sizes[0], trend.sizes[-1]) == (16, 256)
-    assert trend.words == "as agents^1.00, linear, from 16 on"
+    assert trend.words == "as agents^1.00, linear, fitted from 16"
     (few,) = slices([run(*records[:5])], "agents")
     assert trend_of(few.curves[0], plan, "agents", 32) is None
 

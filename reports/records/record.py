@@ -319,7 +319,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"status '{self.status}' is none of {', '.join(STATUSES)}")
+            raise ValueError(f"status '{self.status}' is not one of {', '.join(STATUSES)}")
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Record))
