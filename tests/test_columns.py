@@ -12,7 +12,7 @@ import pytest
 from reports import FIELD_NAMES, POINT_FIELDS, Record
 from reports.arrange.pivot import ROW_AXES, SAME_WORK
 from reports.records.columns import COLUMNS, DETAILS, MEMORY, SPEED, Column, column, format_value, formatter
-from reports.records.columns_document import document
+from reports.records.columns_document import GROUPS, document
 from reports.records.describe import KEY, SOURCES, described
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +123,8 @@ def test_measures_of_charts() -> None:
 def test_the_document_is_current() -> None:
     """`python -m reports.records.columns_document > docs/columns.md` brings it up to date."""
     assert (ROOT / "docs" / "columns.md").read_text() == document()
+    headings = [line for line in document().splitlines() if line.startswith("## ")]
+    assert headings == [f"## {name}" for name in (*GROUPS.values(), "Sources")]
     rows = [line for line in document().splitlines() if line.startswith(("| `", "| **`"))]
     assert [row.split("`")[1] for row in rows] == list(COLUMNS)
     assert all(row.count(" | ") == 5 for row in rows)

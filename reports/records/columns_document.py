@@ -9,7 +9,7 @@ from reports.records.columns import COLUMNS, Column
 from reports.records.describe import SOURCES
 from reports.records.record import SCHEMA_VERSION
 
-_GROUPS = {
+GROUPS = {
     "schema_version": "Run and point",
     "status": "Outcome",
     "platform": "Device and model",
@@ -30,6 +30,9 @@ and has these columns (schema {SCHEMA_VERSION}). An unknown value is an empty ce
 one process measures everything. `any`: both report it, and speed comes last. `parent` is the sweep itself.
 
 **Bold** columns identify a point: records that agree in all of them are repeats of one point.
+
+A live pair cannot attribute these to a side, so they are empty there:
+{", ".join(f"`{column.name}`" for column in COLUMNS.values() if not column.per_side)}.
 """
 
 
@@ -41,10 +44,10 @@ def document() -> str:
 def _lines() -> Iterator[str]:
     yield _INTRODUCTION
     for column in COLUMNS.values():
-        if column.name in _GROUPS:
+        if column.name in GROUPS:
             if column.name != next(iter(COLUMNS)):
                 yield ""
-            yield f"## {_GROUPS[column.name]}\n"
+            yield f"## {GROUPS[column.name]}\n"
             yield "| column | title | unit | what it is | source | process |"
             yield "|---|---|---|---|---|---|"
         yield _row(column)
