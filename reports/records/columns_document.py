@@ -22,7 +22,7 @@ _UNITS = {"text": "", "rate": "per second", "flag": "0 or 1", "flops": "FLOP"}
 _INTRODUCTION = f"""\
 # Columns of a results file
 
-Each row of `results.csv`, each line of `records.jsonl` and each row of `report --format json` is one repeat of a point
+Each row of `results.csv`, each line of `records.jsonl` and each row of `report --json` is one repeat of a point
 and has these columns (schema {SCHEMA_VERSION}). An unknown value is an empty cell (`null` in JSON), never 0.
 [measuring.md](measuring.md) explains how values are measured.
 
