@@ -387,7 +387,7 @@ def test_a_plan_with_a_kink_is_said_from_the_kink_on() -> None:
     few = in_words(laws(planned_bytes(dict(list(plan.items())[:5])), "agents")[0])
     assert few == (
         "memory (XLA's plan) does not change from 2 to 8, then has local slopes of 0.36 from 8 to 16, "
-        "0.58 from 16 to 32 (no single a + b·N^p fits: the best has an RMS error of 2.7%)"
+        "0.58 from 16 to 32 (no single a + b·N^p fits: best RMS error 2.7%)"
     )
     one = in_words(laws(planned_bytes({1: 2 * MIB, **{size: size * MIB for size in (4, 8, 16, 32)}}), "agents")[0])
     assert "fitted from 4 agents (2.00 MiB at 1)" in one

@@ -108,7 +108,7 @@ def _fit(measured: Mapping[int, Sequence[float]], *, exact: bool) -> Fit | Slope
             return left.fit()
     if not exact:
         return _slopes(measured, "a plateau followed by growth fits equally well")
-    best = f": the best has an RMS error of {100 * all_sizes.error:.2g}%" if all_sizes.is_near else ""
+    best = f": best RMS error {100 * all_sizes.error:.2g}%" if all_sizes.is_near else ""
     return _slopes(measured, f"no single a + b·N^p fits{best}")
 
 
