@@ -1,4 +1,4 @@
-"""The columns of a record: everything that is known of a field, and its values as text."""
+"""The columns of a record: the description of every field, and its values as text."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class Column:
     source: Source
     writer: Writer
     short: str
-    """The title where the quantity is already named, as in `Peak memory: device allocator`."""
+    """The title after a heading that names the quantity, as in `Peak memory: device allocator`."""
     identity: bool
     """Whether it is part of what identifies a point."""
     same_work: bool
-    """Whether costs can only be compared among records that agree in it."""
+    """Whether records must agree in it for their costs to be comparable."""
     per_side: bool
-    """False where the value is of the whole host or card, so that a live pair cannot attribute it to a side."""
+    """False for values of the whole host or card, which a live pair cannot attribute to a side."""
 
     @property
     def exact(self) -> bool:
-        """Whether repeats agree, whatever else the host does."""
+        """Whether all repeats agree."""
         return self.source in EXACT
 
     @property
     def is_text(self) -> bool:
-        """Whether its values are texts."""
+        """Whether its values are text."""
         return self.kind is str
 
     def format(self, value: Value) -> str:
@@ -59,7 +59,7 @@ class Column:
 
 
 def formatter(unit: Unit) -> Callable[[float | None], str]:
-    """What writes a number of `unit` as text, and None as `-`."""
+    """The function that formats a number of `unit`, and None as `-`."""
     return _FORMATTERS.get(unit, _plain)
 
 

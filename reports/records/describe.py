@@ -33,7 +33,7 @@ Source = Literal[
 """Where a value comes from; `SOURCES` says how exact that is."""
 
 Writer = Literal["parent", "memory process", "speed process", "any process"]
-"""Whose value a record keeps where one process measures memory and another one speed."""
+"""Which process a column is read from when one measures memory and another speed; the parent is the sweep."""
 
 SOURCES: Mapping[Source, str] = MappingProxyType(
     {
@@ -50,7 +50,7 @@ SOURCES: Mapping[Source, str] = MappingProxyType(
     }
 )
 EXACT: frozenset[Source] = frozenset({"configuration", "worker", "XLA", "traced program"})
-"""Sources without noise: repeats agree, whatever else the host does."""
+"""Sources without noise: all repeats agree."""
 
 KEY = "column"
 
@@ -90,7 +90,7 @@ def axis(default: int | str | None, title: str, description: str, *, same_work: 
 
 
 def noted(title: str, description: str, *, default: int | str = "", source: Source = "sweep") -> Any:
-    """What the sweep notes itself."""
+    """A value that the sweep sets itself."""
     unit: Unit = "text" if isinstance(default, str) else "count"
     return described(default, unit, title, description, source, "parent")
 
@@ -98,12 +98,12 @@ def noted(title: str, description: str, *, default: int | str = "", source: Sour
 def reported(
     title: str, description: str, *, default: int | str | None = None, source: Source = "worker", **more: Any
 ) -> Any:
-    """What both processes find alike: text where the default is one, else a count."""
+    """A value that every process reports: text if the default is text, else a count."""
     return described(default, "text" if default == "" else "count", title, description, source, "any process", **more)
 
 
 def planned_bytes(program: str, part: str) -> Any:
-    """One part of XLA's memory plan of a program."""
+    """One part of XLA's memory plan for a program."""
     what = {
         "argument": "its inputs",
         "output": "its outputs",
@@ -117,12 +117,12 @@ def planned_bytes(program: str, part: str) -> Any:
 
 
 def memory(title: str, description: str, source: Source, *, short: str = "") -> Any:
-    """Bytes that the process measuring memory used."""
+    """Bytes used by the process that measures memory."""
     return described(None, "bytes", title, description, source, "memory process", short=short)
 
 
 def speed(title: str, description: str, *, unit: Unit = "seconds", source: Source = "clock", **more: Any) -> Any:
-    """What the process measuring speed found; seconds of wall time unless `unit` says otherwise."""
+    """A value from the process that measures speed; by default seconds of wall time."""
     return described(None, unit, title, description, source, "speed process", **more)
 
 

@@ -1,7 +1,7 @@
-"""From the facts that a worker reports to the columns of a record: each column names the process it is read from.
+"""Routes the facts that workers report into the columns of a record.
 
-A fact is either a column of `Record` or listed in `scaleprof.launch.protocol`. Any other is logged, once a name, and
-left out.
+Each column names the process that it is read from. A fact is a column or is listed in `OTHER_FACTS`; any other is
+logged once and dropped.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ WRITERS: Mapping[str, frozenset[Writer]] = {
     SPEED: frozenset({"speed process", "any process"}),
     TOGETHER: frozenset({"memory process", "speed process", "any process"}),
 }
-"""The columns that each kind of process fills."""
+"""The writers that each kind of process acts as."""
 
 _log = logging.getLogger(__name__)
 
 
 def columns_of(facts: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The columns that a process of this kind fills: no times from the one for memory, no memory from the other."""
+    """The facts that a process of this kind may fill columns with: no times from `memory`, no memory from `speed`."""
     found = {}
     for name, value in facts.items():
         if not is_column(name):
@@ -41,7 +41,7 @@ def columns_of(facts: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def is_column(name: str) -> bool:
-    """Whether a fact is a column; logs one that is neither that nor listed in the protocol."""
+    """Whether a fact is a column. Logs a fact that is neither a column nor in `OTHER_FACTS`."""
     if name not in COLUMNS and name not in OTHER_FACTS:
         _report(name, "which is not a column of a record")
     return name in COLUMNS
