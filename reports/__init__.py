@@ -1,7 +1,7 @@
-"""What people look at: the record schema and everything that shows or stores records.
+"""Results: their schema, storage, analysis and rendering.
 
 This package never runs a model and imports neither jax nor the other packages of this project. Importing it is cheap:
-what needs a drawing library (`reports.render.terminal`) is imported by name where it is used.
+modules that need a drawing library, such as `reports.render.terminal`, are imported where they are used.
 """
 
 from reports.records.csv_file import read_records, write_records

@@ -25,7 +25,7 @@ from reports import (
     record_to_mapping,
     write_records,
 )
-from reports.records.mapping import COLUMNS
+from reports.records.columns import COLUMNS
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
@@ -34,7 +34,8 @@ OF_KIND: dict[type, st.SearchStrategy[Any]] = {int: st.integers(-(10**30), 10**3
 
 def _records() -> st.SearchStrategy[Record]:
     fields = {
-        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind] for column in COLUMNS
+        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind]
+        for column in COLUMNS.values()
     }
     fields["schema_version"] = st.just(SCHEMA_VERSION)
     fields["status"] = st.sampled_from(STATUSES)
@@ -147,8 +148,7 @@ FAULTS = {
     "empty file": ("", "the input: the file is empty; a results file starts with a row of column names"),
     "foreign file": (
         "a,b\n1,2\n",
-        "the input, row 1: no column 'schema_version', so this is not a scaleprof results file; "
-        "check which file was given",
+        "the input, row 1: no column 'schema_version', so this is not a scaleprof results file; check the path",
     ),
     "semicolons": (
         "schema_version;agents\n1;2\n",
@@ -156,50 +156,50 @@ FAULTS = {
     ),
     "column twice": (
         _changed_header(_repeat_agents),
-        "the input, row 1, column 'agents': stands there twice; remove one of the two",
+        "the input, row 1, column 'agents': appears twice; remove one of them",
     ),
     "column missing": (
         _changed_header(_drop_agents),
-        f"the input, row 2: 'agents' is missing; every field of schema {SCHEMA_VERSION} must be there, "
-        "so use the file as the sweep wrote it",
+        f"the input, row 2: 'agents' is missing; schema {SCHEMA_VERSION} needs every field, "
+        "so use the file that the sweep wrote",
     ),
     "newer schema": (
         _with_cell("schema_version", str(SCHEMA_VERSION + 1)).replace("planned", "3"),
-        f"the input, row 2: 'schema_version' is {SCHEMA_VERSION + 1}, this scaleprof reads up to {SCHEMA_VERSION}; "
-        "update scaleprof to read it",
+        f"the input, row 2: 'schema_version' is {SCHEMA_VERSION + 1}, but this scaleprof reads up to {SCHEMA_VERSION}; "
+        "update scaleprof",
     ),
     "schema zero": (
         _with_cell("schema_version", "0"),
-        "the input, row 2: 'schema_version' is 0; it must be a whole number from 1 on",
+        "the input, row 2: 'schema_version' is 0, expected a whole number of at least 1; correct it",
     ),
     "text for a whole number": (
         _with_cell("agents", "many"),
-        "the input, row 2, column 'agents': 'many'; a whole number belongs here, so correct the cell",
+        "the input, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
     ),
     "fraction for a whole number": (
         _with_cell("agents", "16.0"),
-        "the input, row 2, column 'agents': '16.0'; a whole number belongs here, so correct the cell",
+        "the input, row 2, column 'agents': expected a whole number, found '16.0'; correct the cell",
     ),
     "nothing for a whole number": (
         _with_cell("agents", ""),
-        "the input, row 2, column 'agents': empty; a whole number belongs here, so correct the cell",
+        "the input, row 2, column 'agents': expected a whole number, found an empty cell; correct the cell",
     ),
     "text for a number": (
         _with_cell("update_seconds", "1_0"),
-        "the input, row 2, column 'update_seconds': '1_0'; a number or an empty cell belongs here, so correct the cell",
+        "the input, row 2, column 'update_seconds': expected a number or an empty cell, found '1_0'; correct the cell",
     ),
     "no agents": (
         _with_cell("agents", "0"),
-        "the input, row 2: 'agents' is 0; a whole number from 1 on belongs here, so correct the value",
+        "the input, row 2: 'agents' is 0, expected a whole number of at least 1; correct the value",
     ),
     "unknown status": (
         _with_cell("status", "fine"),
-        f"the input, row 2: status 'fine' is none of {', '.join(STATUSES)}; correct the value or remove this record",
+        f"the input, row 2: status 'fine' is not one of {', '.join(STATUSES)}; correct the value or remove this record",
     ),
     "row cut off": (
         _text_of(RECORD) + "1,run,2026\n",
-        f"the input, row 3: has 3 cells where the header has {len(FIELD_NAMES)}; "
-        "the row is cut off or was edited, so delete or correct it",
+        f"the input, row 3: 3 cells, but the header has {len(FIELD_NAMES)}; "
+        "the row was cut off or edited, so correct or delete it",
     ),
     "open quote": (
         _text_of(RECORD) + '1,"run',
@@ -232,22 +232,22 @@ def test_text_that_is_not_utf8_is_named_in_files_and_streams(tmp_path: Path) -> 
 
 
 WRONG_VALUES: list[tuple[str, object, str]] = [
-    ("agents", "16", "line 3: 'agents' is '16'; a whole number belongs here, so correct the value"),
-    ("agents", 16.0, "line 3: 'agents' is 16.0; a whole number belongs here, so correct the value"),
-    ("agents", True, "line 3: 'agents' is True; a whole number belongs here, so correct the value"),
-    ("agents", None, "line 3: 'agents' is None; a whole number belongs here, so correct the value"),
-    ("agents", 0, "line 3: 'agents' is 0; a whole number from 1 on belongs here, so correct the value"),
-    ("seq_len", -8, "line 3: 'seq_len' is -8; a whole number from 1 on belongs here, so correct the value"),
-    ("envs", 0, "line 3: 'envs' is 0; a whole number from 1 on belongs here, so correct the value"),
-    ("model", 3, "line 3: 'model' is 3; a text belongs here, so correct the value"),
+    ("agents", "16", "line 3: 'agents' is '16', expected a whole number; correct the value"),
+    ("agents", 16.0, "line 3: 'agents' is 16.0, expected a whole number; correct the value"),
+    ("agents", True, "line 3: 'agents' is True, expected a whole number; correct the value"),
+    ("agents", None, "line 3: 'agents' is None, expected a whole number; correct the value"),
+    ("agents", 0, "line 3: 'agents' is 0, expected a whole number of at least 1; correct the value"),
+    ("seq_len", -8, "line 3: 'seq_len' is -8, expected a whole number of at least 1; correct the value"),
+    ("envs", 0, "line 3: 'envs' is 0, expected a whole number of at least 1; correct the value"),
+    ("model", 3, "line 3: 'model' is 3, expected text; correct the value"),
     (
         "act_seconds",
         "fast",
-        "line 3: 'act_seconds' is 'fast'; a number (or null if it is not known) belongs here, so correct the value",
+        "line 3: 'act_seconds' is 'fast', expected a number or null; correct the value",
     ),
-    ("agents", 10**400, "line 3: 'agents' is a number of 401 digits; correct the value"),
-    ("act_seconds", -(10**400), "line 3: 'act_seconds' is a number of 401 digits; correct the value"),
-    ("schema_version", "1", "line 3: 'schema_version' is '1'; it must be a whole number from 1 on"),
+    ("agents", 10**400, "line 3: 'agents' has 401 digits; correct the value"),
+    ("act_seconds", -(10**400), "line 3: 'act_seconds' has 401 digits; correct the value"),
+    ("schema_version", "1", "line 3: 'schema_version' is '1', expected a whole number of at least 1; correct it"),
 ]
 
 
@@ -267,7 +267,7 @@ def test_half_a_surrogate_pair_becomes_a_mark() -> None:
 
 
 def test_a_mapping_without_schema_is_no_record() -> None:
-    with pytest.raises(ValueError, match="no 'schema_version', so this is no"):
+    with pytest.raises(ValueError, match="no 'schema_version', so this is not a"):
         record_from_mapping({"agents": 1})
 
 

@@ -9,15 +9,15 @@ import pytest
 
 from reports.arrange.curves import fullest_slice, known_measures, memory_limits, slices
 from reports.growth.trends import trend_of
-from reports.records.columns import MEMORY, SPEED, Measure
+from reports.records.columns import COLUMNS, MEMORY, SPEED
 from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.text.style import COLOURS, FAILURES, MARKERS
 from reports.text.ticks import tick_label, ticks
 
 MIB = 2**20
-RISE = next(measure for measure in MEMORY if measure.field == "host_peak_rise_bytes")
-RESIDENT = next(measure for measure in MEMORY if measure.field == "host_rss_peak_bytes")
+RISE = next(measure for measure in MEMORY if measure.name == "host_peak_rise_bytes")
+RESIDENT = next(measure for measure in MEMORY if measure.name == "host_rss_peak_bytes")
 RATE = SPEED[0]
 
 
@@ -77,7 +77,7 @@ def test_a_limit_is_where_the_process_would_meet_it() -> None:
     assert memory_limits([record("mat", 4, **fields)], RESIDENT) == [(100 * MIB, 100 * MIB)]
     assert memory_limits([record("mat", 4, **fields)], RISE) == [(100 * MIB, 70 * MIB)]
     assert memory_limits([record("mat", 4, memory_limit_bytes=100 * MIB)], RISE) == []
-    plan = Measure("xla_peak_bytes", "", "bytes")
+    plan = COLUMNS["xla_peak_bytes"]
     assert memory_limits([record("mat", 4, platform="cpu", **fields)], plan) == [(100 * MIB, 70 * MIB)]
     assert memory_limits([record("mat", 4, platform="gpu", **fields)], plan) == [(100 * MIB, 100 * MIB)]
 
@@ -108,20 +108,20 @@ def test_a_fit_goes_on_where_nothing_was_measured() -> None:
 
 
 def test_the_line_of_a_plan_with_a_kink_begins_beyond_it() -> None:
-    plan = Measure("xla_peak_bytes", "", "bytes")
+    plan = COLUMNS["xla_peak_bytes"]
     sizes = (2, 4, 8, 16, 32, 64, 128, 256)
     records = [record("mat", size, xla_peak_bytes=max(1_000_000 + size, 75_000 * size)) for size in sizes]
     (one,) = slices([run(*records)], "agents")
     trend = trend_of(one.curves[0], plan, "agents", 256)
     assert trend is not None
     assert (trend.sizes[0], trend.sizes[-1]) == (16, 256)
-    assert trend.words == "as agents^1.00, linear, from 16 on"
+    assert trend.words == "as agents^1.00, linear, fitted from 16"
     (few,) = slices([run(*records[:5])], "agents")
     assert trend_of(few.curves[0], plan, "agents", 32) is None
 
 
 def test_the_line_of_a_plan_of_two_parts_names_both() -> None:
-    plan = Measure("xla_peak_bytes", "", "bytes")
+    plan = COLUMNS["xla_peak_bytes"]
     records = [record("mat", n, xla_peak_bytes=10**7 + 40_000 * n + 300 * n**2) for n in (16, 32, 64, 128, 256)]
     (one,) = slices([run(*records)], "agents")
     trend = trend_of(one.curves[0], plan, "agents", 512)

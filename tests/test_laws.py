@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from reports.growth.fit import Fit, Refusal, Slopes, fit_curve
+from reports.growth.fit import fit_curve
+from reports.growth.results import Fit, Refusal, Slopes
 
 SIZES = (4, 8, 16, 32, 64, 128)
 MIB = 2.0**20
@@ -58,7 +59,7 @@ def test_a_law_without_noise_is_found_again(offset: float, exponent: float) -> N
 def test_the_exponents_at_the_ends_are_found(exponent: float) -> None:
     assert fitted(made(0.0, 5.0, exponent)).exponent == pytest.approx(exponent, abs=2e-3)
     beyond = math.copysign(abs(exponent) + 0.05, exponent)
-    refused = Refusal("no a + b·N^p with p from -3 to 4 comes near the values")
+    refused = Refusal("no a + b·N^p with p from -3 to 4 fits the values")
     assert fit_curve(made(0.0, 5.0, beyond)) == refused
 
 
@@ -179,16 +180,16 @@ def test_few_sizes_have_slopes_between_neighbours() -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({}, "no size was measured: 2 or more are needed"),
-        ({4: [1.0]}, "one size only: 2 or more are needed"),
-        ({4: [1.0], 8: []}, "one size only: 2 or more are needed"),
-        ({4: [1.0], 8: [2.0, 0.0]}, "0 at size 8: only values above 0 can be fitted"),
-        ({4: [1.0], 8: [math.inf]}, "inf at size 8: only values above 0 can be fitted"),
-        ({4: [1e-320], 8: [0.01], 16: [0.02], 32: [0.04]}, "the values 1e-320 and 0.04 lie too far apart"),
-        ({4: [1e-320, 0.01], 8: [0.01]}, "the values 1e-320 and 0.01 lie too far apart"),
-        ({4: [1.0], 8: [2.0], 16: [3.0], 10**90: [4.0]}, "the sizes 4 and 1e+90 lie too far apart"),
-        ({0: [1.0], 8: [1.0]}, "0 at size 0: only values above 0 can be fitted"),
-        (made(0.0, 1.0, 6.0), "no a + b·N^p with p from -3 to 4 comes near the values"),
+        ({}, "no size measured, at least 2 needed"),
+        ({4: [1.0]}, "only one size measured, at least 2 needed"),
+        ({4: [1.0], 8: []}, "only one size measured, at least 2 needed"),
+        ({4: [1.0], 8: [2.0, 0.0]}, "values must be positive and finite, not 0 (at size 8)"),
+        ({4: [1.0], 8: [math.inf]}, "values must be positive and finite, not inf (at size 8)"),
+        ({4: [1e-320], 8: [0.01], 16: [0.02], 32: [0.04]}, "the values 1e-320 and 0.04 are too far apart"),
+        ({4: [1e-320, 0.01], 8: [0.01]}, "the values 1e-320 and 0.01 are too far apart"),
+        ({4: [1.0], 8: [2.0], 16: [3.0], 10**90: [4.0]}, "the sizes 4 and 1e+90 are too far apart"),
+        ({0: [1.0], 8: [1.0]}, "sizes must be positive, not 0"),
+        (made(0.0, 1.0, 6.0), "no a + b·N^p with p from -3 to 4 fits the values"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_with_the_reason(values: dict[int, list[float]], reason: str) -> None:
@@ -265,7 +266,7 @@ def test_a_real_plan_is_called_what_it_is(name: str) -> None:
     every = fit_curve({size: [value] for size, value in plan.items()}, exact=True)
     if first is None:
         assert isinstance(every, Slopes)
-        assert every.reason.startswith("no single a + b·N^p: the nearest is")
+        assert every.reason.startswith("no single a + b·N^p fits: best RMS error")
         assert every.sizes == tuple(plan)
     else:
         assert isinstance(every, Fit)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from rich.console import Console
 
 from reports import Record, Run, write_records
 from reports.arrange.selection import joined
-from reports.growth.fit import Fit
 from reports.growth.laws import fullest_laws, in_words, laws
+from reports.growth.results import Fit
 from reports.render.markdown import escape
 from reports.render.terminal import print_sections
 from reports.render.text_plot import charts
@@ -224,17 +225,17 @@ BAD = {
     "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
     "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
     "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
-    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, this scaleprof reads up to 3; update scaleprof to read it",
-    "text.csv": "text.csv, row 2, column 'agents': 'many'; a whole number belongs here, so correct the cell",
-    "run.csv --where modle=sable": "--where: there is no column 'modle': did you mean mode or model?",
-    "run.csv --where model": "--where: 'model' is no condition: write column=value, such as model=sable or",
-    "run.csv --where model=sabel": "--where: no record has model=sabel: there is sable, mat",
-    "run.csv --where agents=few": "--where: agents=few: column 'agents' holds numbers: give a whole number instead",
-    "run.csv --columns agents,xyz": "--columns: there is no column 'xyz': the first line of a run's results.csv",
-    "run.csv --sort -": "--sort: there is no column ''",
-    "run.csv --sort -update_second": "--sort: there is no column 'update_second': did you mean update_seconds",
-    "run.csv --reference ippo": "--reference: 'ippo' was not measured: there is sable:chunkwise, sable:recurrent",
-    "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: there is sable:chunkwise, sable:recurrent",
+    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to 3; update scaleprof",
+    "text.csv": "text.csv, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
+    "run.csv --where modle=sable": "--where: unknown column 'modle': did you mean mode or model?",
+    "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable or",
+    "run.csv --where model=sabel": "--where: no record has model=sabel: found sable, mat",
+    "run.csv --where agents=few": "--where: agents=few: column 'agents' needs a whole number, not 'few'",
+    "run.csv --columns agents,xyz": "--columns: unknown column 'xyz': the first line of results.csv lists all",
+    "run.csv --sort -": "--sort: unknown column ''",
+    "run.csv --sort -update_second": "--sort: unknown column 'update_second': did you mean update_seconds",
+    "run.csv --reference ippo": "--reference: 'ippo' was not measured: choose from sable:chunkwise, sable:recurrent",
+    "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: choose from sable:chunkwise, sable:recurrent",
     "run.csv --json --markdown": "--plot, --markdown, --json: these are three kinds of output: give one of them",
 }
 
@@ -295,9 +296,9 @@ def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
     some = [dataclasses.replace(r, xla_peak_bytes=None) if r.agents == 16 else r for r in records]
     (law, *_) = laws(some, "agents")
     assert law.field == "host_peak_rise_bytes"
-    assert "memory (the rise of resident memory) grows" in in_words(law)
+    assert "memory (rise of resident memory while it ran) grows" in in_words(law)
     bound = [dataclasses.replace(record, xla_bound="lower") for record in records]
-    assert "memory (XLA's plan, a lower bound) grows" in in_words(laws(bound, "agents")[0])
+    assert "memory (XLA's plan, lower bound) grows" in in_words(laws(bound, "agents")[0])
 
 
 def test_what_follows_from_a_fit() -> None:
@@ -310,7 +311,7 @@ def test_what_follows_from_a_fit() -> None:
     assert law.reaches == pytest.approx((80e9 / MIB - 40) / 0.8, rel=0.02)
     words = in_words(law)
     assert "grows as agents^1.00, linear; 205 KiB per agent and environment" in words
-    assert "extrapolated from 16-256: reaches 80 GB at about 95" in words
+    assert re.search(r"reaches 80 GB at about 95\d+ agents \(extrapolated from 16-256\)", words)
 
 
 def test_pieces_that_differ_by_size_are_said() -> None:
@@ -321,23 +322,26 @@ def test_pieces_that_differ_by_size_are_said() -> None:
         for size, (groups, length) in pieces.items()
     ]
     memory, time = (in_words(law) for law in laws(cut, "agents"))
-    assert "learned in 1, 1, 2, 2 groups of environments and segments of all, all, all, 4 timesteps" in memory
-    assert "learned in" not in time
-    assert "learned in" not in in_words(laws(cut[:2], "agents")[0])
+    assert "gradient groups: 1, 1, 2, 2; segment length: 16, 16, 16, 4" in memory
+    for words in (time, in_words(laws(cut[:2], "agents")[0])):
+        assert "gradient groups" not in words
+        assert "segment length" not in words
 
 
 def test_a_refused_fit_says_what_is_missing() -> None:
     words = [in_words(law) for law in laws(grow((16, 1024)), "agents") if law.record.model == "mat"]
-    assert words[0] == ("memory (XLA's plan) has no fit: one size only: 2 or more are needed; not counted: 1024 (oom)")
+    assert words[0] == (
+        "memory (XLA's plan) is not fitted: only one size measured, at least 2 needed; no result: 1024 (oom)"
+    )
 
 
 def test_memory_that_is_not_known_has_no_source(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     failed = [point("mat", "dense", size, status="error", xla_peak_bytes=None) for size in (16, 32)]
     nothing: dict[str, Any] = {"host_peak_rise_bytes": None, "update_seconds": None}
     (memory, time) = laws([dataclasses.replace(record, **nothing) for record in failed], "agents")
-    tail = "has no fit: no size was measured: 2 or more are needed; not counted: 16 (error), 32 (error)"
+    tail = "is not fitted: no size measured, at least 2 needed; no result: 16 (error), 32 (error)"
     assert in_words(memory) == f"memory {tail}"
-    assert in_words(time) == f"time of an update {tail}"
+    assert in_words(time) == f"update time {tail}"
     content = json.loads(reported(capsys, written(folder / "run.csv", failed), "--json"))
     assert [fit["field"] for fit in content["fits"]] == [None, None]
 
@@ -377,25 +381,28 @@ def test_a_plan_with_a_kink_is_said_from_the_kink_on() -> None:
     plan = {2: 1996468, 4: 1998248, 8: 2001808, 16: 2560544, 32: 3820992, 64: 6306304, 128: 11305792, 256: 21276736}
     words = in_words(laws(planned_bytes(plan), "agents")[0])
     assert words == (
-        "memory (XLA's plan) grows as agents^1.00, linear, from 16 agents on (1.90 MiB to 1.91 MiB at 2 to 8); "
-        "19.0 KiB per agent and environment; off by 0.1%"
+        "memory (XLA's plan) grows as agents^1.00, linear, fitted from 16 agents (1.90 MiB to 1.91 MiB at 2 to 8); "
+        "19.0 KiB per agent and environment; RMS error 0.1%"
     )
     few = in_words(laws(planned_bytes(dict(list(plan.items())[:5])), "agents")[0])
     assert few == (
         "memory (XLA's plan) does not change from 2 to 8, then has local slopes of 0.36 from 8 to 16, "
-        "0.58 from 16 to 32 (no single a + b·N^p: the nearest is 2.7% off)"
+        "0.58 from 16 to 32 (no single a + b·N^p fits: best RMS error 2.7%)"
     )
     one = in_words(laws(planned_bytes({1: 2 * MIB, **{size: size * MIB for size in (4, 8, 16, 32)}}), "agents")[0])
-    assert "from 4 agents on (2.00 MiB at 1)" in one
+    assert "fitted from 4 agents (2.00 MiB at 1)" in one
 
 
 def test_a_plan_of_two_parts_names_both(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = planned_bytes({size: 10**7 + 40_000 * size + 300 * size**2 for size in (16, 32, 64, 128, 256)})
     (law, *_) = laws(records, "agents")
     words = in_words(law)
-    assert "grows as agents and agents^2, quadratic; 47.3 KiB per further agent and environment at 256; off by" in words
+    assert (
+        "grows as agents and agents^2, quadratic; 47.3 KiB per additional agent and environment at 256; RMS error"
+        in words
+    )
     # 80e9 = 1e7 + 4e4·N + 300·N²
-    assert "off by under 0.1%; extrapolated from 16-256: reaches 80 GB at about 16300 agents" in words
+    assert "RMS error under 0.1%; reaches 80 GB at about 16300 agents (extrapolated from 16-256)" in words
     (fit, *_) = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))["fits"]
     assert (fit["exponent"], fit["form"]) == (2, "quadratic")
     assert fit["linear_scale"] == pytest.approx(40_000, rel=0.01)
@@ -411,7 +418,7 @@ def test_a_fit_that_is_far_off_is_not_extrapolated() -> None:
         (law, *_) = laws(records, "agents")
         assert isinstance(law.fit, Fit)
         assert ("reaches 80 GB" in in_words(law)) is said
-        assert "off by" in in_words(law)
+        assert "RMS error" in in_words(law)
 
 
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"

@@ -1,1 +1,1 @@
-"""Records as tables and curves."""
+"""Arranges records as tables and curves."""

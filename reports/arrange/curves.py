@@ -1,8 +1,8 @@
-"""Records as curves over a growing axis: what a picture or the page draws, before anything is drawn.
+"""Arranges records as curves along an axis, for figures and the page.
 
-A *slice* is what was measured along that axis with the other one held: against agents at one sequence length, against
-sequence length at one number of agents. In it every model and mode is one curve; other axes that vary (scenario,
-environments, width, …) make curves of their own and stand in their labels.
+A *slice* holds the other axis fixed: along agents at one sequence length, or along sequence length at one number of
+agents. Every model and mode is one curve of it. Other axes that vary (scenario, environments, width, …) give separate
+curves, named in their labels.
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ from dataclasses import dataclass
 
 from reports.arrange.pivot import AxisValue, Repeats, varying_axes
 from reports.arrange.selection import run_names
-from reports.records.columns import Measure
+from reports.records.columns import Column
 from reports.records.record import Record
 from reports.records.run import Run
 
 AXES = {"agents": "seq_len", "seq_len": "agents"}
-"""The axes that curves run along, each with the one that a slice holds fixed."""
+"""The axes of curves, each with the one that a slice holds fixed."""
 
 DRAWN = (1e-50, 1e50)
-"""The least and the largest value that a chart shows: ratios of such values are still numbers."""
+"""The range of values that a chart shows; their ratios do not overflow."""
 
 AXIS_TITLES = {"agents": "Number of agents", "seq_len": "Sequence length (timesteps per rollout)"}
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One model in one mode: its points by their place on the slice's axis (agents, or timesteps)."""
+    """One model in one mode: its points by size along the slice's axis (agents or timesteps)."""
 
     label: str
     style: int
-    """Counts the curves of all slices: equal labels of a run look the same in every chart."""
+    """Index of the curve's look, the same in every chart of the run."""
     points: Mapping[int, Repeats]
 
-    def values(self, measure: Measure) -> dict[int, tuple[float, ...]]:
-        """What the repeats that ended well measured, where that is known and can stand on a logarithmic axis."""
+    def values(self, measure: Column) -> dict[int, tuple[float, ...]]:
+        """The known values of successful repeats by size, limited to what a logarithmic axis can show."""
         found: dict[int, tuple[float, ...]] = {}
         for size, point in sorted(self.points.items()):
-            read = (getattr(record, measure.field) for record in point.measured)
+            read = (getattr(record, measure.name) for record in point.measured)
             known = tuple(float(value) for value in read if value is not None and DRAWN[0] <= value <= DRAWN[1])
             if known and size > 0:
                 found[size] = known
         return found
 
     def failures(self) -> dict[int, tuple[Record, ...]]:
-        """The repeats that gave no result, by place on the axis."""
+        """The repeats without a result, by size."""
         return {size: point.failed for size, point in sorted(self.points.items()) if point.failed and size > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """All curves along `axis` at one value of the other axis of `AXES`."""
+    """All curves along `axis` at one value `at` of the other axis."""
 
     axis: str
     at: int
@@ -60,21 +60,21 @@ class Slice:
 
     @property
     def title(self) -> str:
-        """What is held fixed, in words."""
+        """The fixed value in words."""
         name, plural = ("timestep", "s") if self.axis == "agents" else ("agent", "s")
         return f"{self.at} {name}{plural if self.at != 1 else ''}"
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Every place on the axis where something was tried, ascending."""
+        """All sizes on the axis, ascending."""
         return tuple(sorted({size for curve in self.curves for size in curve.points if size > 0}))
 
 
 def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
-    """The slices along `axis`, by what they hold fixed, ascending.
+    """The slices along `axis`, ordered by the value that they hold fixed.
 
-    Against agents there is always one. Against sequence length there are those with at least two lengths. Planned
-    points are left out. Curves of several runs stay apart and name their run.
+    Slices along sequence length need at least two lengths. Planned points are left out. With several runs, each has its
+    own curves, labelled with its name.
     """
     fixed = AXES[axis]
     tried = [[record for record in run.records if record.status != "planned"] for run in runs]
@@ -109,22 +109,21 @@ def _label(record: Record, beside: Sequence[str], values: Sequence[AxisValue], r
 
 
 def fullest_slice(found: Sequence[Slice]) -> Slice:
-    """The slice with the most points that ended well, the larger one of equals: what a picture shows of several."""
+    """The slice with the most successful points; ties go to the larger one. Figures show only this one."""
     return max(found, key=lambda one: (sum(bool(p.measured) for c in one.curves for p in c.points.values()), one.at))
 
 
-def known_measures(records: Iterable[Record], among: Sequence[Measure]) -> list[Measure]:
-    """Those of `among` that a record that ended well has a value of, in their order."""
+def known_measures(records: Iterable[Record], among: Sequence[Column]) -> list[Column]:
+    """Those of `among` that any successful record has a value of, in order."""
     ok = [record for record in records if record.status == "ok"]
-    return [measure for measure in among if any(getattr(record, measure.field) is not None for record in ok)]
+    return [measure for measure in among if any(getattr(record, measure.name) is not None for record in ok)]
 
 
-def memory_limits(records: Iterable[Record], measure: Measure) -> list[tuple[int, float]]:
-    """The limits that held, in bytes, each with the place of its line on the axis of `measure`.
+def memory_limits(records: Iterable[Record], measure: Column) -> list[tuple[int, float]]:
+    """The memory limits in bytes, each with the position of its line on the axis of `measure`.
 
-    A limit holds for all that a process has resident. What does not count the process itself (the rise, XLA's plan of
-    a CPU) reaches it earlier, by what the compiled process holds: the median of `host_base_bytes`. Where that is not
-    known there is no line.
+    A limit applies to all resident memory. Measures that exclude the process itself (the rise, and XLA's plan on a CPU)
+    reach it earlier, by the median of `host_base_bytes`. If that is unknown, there is no line.
     """
     found: dict[int, list[Record]] = {}
     for record in records:
@@ -133,7 +132,7 @@ def memory_limits(records: Iterable[Record], measure: Measure) -> list[tuple[int
     lines = []
     for limit, under in sorted(found.items()):
         base = 0.0
-        if measure.field == "host_peak_rise_bytes" or (measure.field == "xla_peak_bytes" and not _on_device(under)):
+        if measure.name == "host_peak_rise_bytes" or (measure.name == "xla_peak_bytes" and not _on_device(under)):
             bases = [record.host_base_bytes for record in under if record.host_base_bytes is not None]
             if not bases:
                 continue

@@ -1,6 +1,6 @@
-"""Records as a two-way picture: models and modes down, a size (often agents) across, repeats of a point in one cell.
+"""Arranges records in a pivot table: models and modes down, a size (usually agents) across, one point per cell.
 
-Pure data, no drawing: whatever shows a sweep (terminal, page, figure) starts here.
+Pure data without drawing; the terminal, the page and the figures all start from it.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.records.columns import TABLE_MEMORY
+from reports.records.columns import COLUMNS, MEMORY
 from reports.records.record import POINT_FIELDS, STATUSES, Record
 from reports.text.section import TableColumn, label, shown
 
 ROW_AXES = (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device")
-"""Fields that tell rows apart besides model and mode, where they vary. Results of several devices are never mixed."""
+"""Fields that separate rows in addition to model and mode, if they vary. Devices are never mixed."""
 
-SAME_WORK = ("scenario", "seq_len", "envs", "epochs", "minibatches", "device")
-"""Rows that agree in these fields did the same work on the same machine: only among them is one the best."""
+SAME_WORK = tuple(column.name for column in COLUMNS.values() if column.same_work)
+"""Rows that agree in these fields did the same work on the same device; only such rows are compared."""
 
 AxisValue = int | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a point measured: the median over its repeats, and where the figure comes from (`device`, `host`, or '')."""
+    """A measurement of a point: the median over its repeats, and its source (`device`, `host` or empty)."""
 
     value: float
     source: str = ""
@@ -38,23 +38,23 @@ class Repeats:
 
     @property
     def measured(self) -> tuple[Record, ...]:
-        """The repeats that ended well."""
+        """The repeats with status `ok`."""
         return tuple(record for record in self.records if record.status == "ok")
 
     @property
     def failed(self) -> tuple[Record, ...]:
-        """The repeats that were tried or skipped and gave no result."""
+        """The repeats that were run or skipped without a result."""
         return tuple(record for record in self.records if record.status not in ("ok", "planned"))
 
     @property
     def outcome(self) -> Record:
-        """The repeat that tells how the point ended: the first one by the order of `STATUSES`."""
+        """The repeat that represents how the point ended: the first in the order of `STATUSES`."""
         return min(self.records, key=lambda record: (STATUSES.index(record.status), record.repeat))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model in one mode with one value per varying axis (in the order of `Pivot.axes`); points by size."""
+    """One model in one mode with one value per varying axis (in the order of `Pivot.axes`), and its points by size."""
 
     model: str
     mode: str
@@ -64,22 +64,22 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Pivot:
-    """All rows, the sizes across them (ascending), and the axes that vary."""
+    """All rows, the sizes across (ascending), and the axes that vary."""
 
     sizes: tuple[int, ...]
     axes: tuple[str, ...]
     rows: tuple[Row, ...]
     across: str = "agents"
-    """The field of a record that is the size: `agents` or `seq_len`."""
+    """The field that is the size: `agents` or `seq_len`."""
 
 
 def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = ()) -> Pivot:
-    """Arranges `records`: models, then modes, in the order in which they first appear; axis values ascending.
+    """Arrange `records`: models and modes in the order of first appearance, axis values ascending.
 
     Args:
-        records: what to arrange.
-        across: the size that the points of a row differ in, `agents` or `seq_len`.
-        also: fields that tell rows apart besides `ROW_AXES`, where they vary.
+        records: the records to arrange.
+        across: the size that runs across, `agents` or `seq_len`.
+        also: fields that separate rows in addition to `ROW_AXES`, if they vary.
     """
     axes = varying_axes(records, across=across, also=also)
     grouped: dict[tuple[str, str, tuple[AxisValue, ...]], dict[int, list[Record]]] = {}
@@ -101,12 +101,12 @@ def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Seque
 
 
 def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Sequence[str] = ()) -> tuple[str, ...]:
-    """The `ROW_AXES`, and of the fields in `also` those, with more than one value in `records`.
+    """The fields in `also` and `ROW_AXES` with more than one value in `records`.
 
-    The size that is `across` is none of them; where that is not `agents`, `agents` is.
+    `across` is excluded; if it is not `agents`, `agents` is included.
 
-    A model without an axis (None, as `chunk` of a mode that has no chunks) does not make it vary, unless the same model
-    and mode also occurs with a value. An unknown device is no second device.
+    None (as in `chunk` for a mode without chunks) is not a second value, unless the same model and mode also occurs
+    with a value. An unknown device is not a second device.
     """
     listed = list(records)
     axes = (*also, *(() if across == "agents" else ("agents",)), *ROW_AXES)
@@ -114,8 +114,8 @@ def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Seq
 
 
 def same_work(pivot: Pivot) -> tuple[str, ...]:
-    """Those axes of `pivot` in which rows must agree for one of them to be the best, or a multiple of another."""
-    return tuple(axis for axis in pivot.axes if axis in SAME_WORK or axis == "agents")
+    """The axes of `pivot` in which rows must agree to be compared."""
+    return tuple(axis for axis in pivot.axes if axis in SAME_WORK)
 
 
 def _varies(records: Sequence[Record], axis: str) -> bool:
@@ -131,7 +131,7 @@ def _varies(records: Sequence[Record], axis: str) -> bool:
 
 
 def memory_of(point: Repeats) -> Reading | None:
-    """Peak memory of a point in bytes: the device allocator's figure if known, else the host's peak resident size."""
+    """Peak memory of a point in bytes: the device allocator's if known, else the host's peak resident memory."""
     for field, source in (("device_peak_bytes", "device"), ("host_rss_peak_bytes", "host")):
         known = [getattr(record, field) for record in point.measured if getattr(record, field) is not None]
         if known:
@@ -149,9 +149,9 @@ def rate_of(point: Repeats) -> Reading | None:
 def best_cells(
     pivot: Pivot, read: Callable[[Repeats], Reading | None], *, lower_is_better: bool
 ) -> frozenset[tuple[int, int]]:
-    """The cells (row index, size) that are best in their column, among rows of equal work and figures of one source.
+    """The best cells (row index, size) of each column, among rows of equal work and readings of one source.
 
-    Equal bests are all named. A row that nothing else was tried against has no best.
+    Ties are all included. A row without a competitor has no best cell.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for index, row in enumerate(pivot.rows):
@@ -169,7 +169,7 @@ def best_cells(
 def _best(
     tried: Sequence[tuple[int, Repeats]], read: Callable[[Repeats], Reading | None], lower_is_better: bool
 ) -> list[int]:
-    """The indices of the best readings, one contest per source."""
+    """The indices of the best readings, separately for each source."""
     contests: dict[str, dict[int, float]] = {}
     for index, point in tried:
         reading = read(point)
@@ -186,7 +186,7 @@ SIZE_NAMES = {"agents": "number of agents", "seq_len": "sequence length"}
 
 
 def row_labels(pivot: Pivot) -> tuple[TableColumn, ...]:
-    """Model, mode and every axis that varies, down the left of a table."""
+    """The label columns of a table: model, mode and every axis that varies."""
     return (
         label("model", [row.model for row in pivot.rows]),
         label("mode", [row.mode for row in pivot.rows]),
@@ -195,31 +195,32 @@ def row_labels(pivot: Pivot) -> tuple[TableColumn, ...]:
 
 
 def row_name(pivot: Pivot, row: Row) -> str:
-    """A row in words: model, mode and its value of every axis that varies."""
+    """A row in words: model, mode and the value of every axis that varies."""
     axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
     return f"{shown(row.model)} {shown(row.mode)}{''.join(axes)}"
 
 
 def axis_name(field: str) -> str:
-    """A field as a table's heading: the run of a record is called that."""
+    """The heading of a field: `run` for `run_id`, else its name."""
     return "run" if field == "run_id" else field
 
 
 def among(pivot: Pivot) -> str:
-    """Among which rows one is the best, where that is not all of them."""
+    """Which rows are compared, in words; empty if all are."""
     axes = same_work(pivot)
     return f" for equal {', '.join(axes)}" if axes else ""
 
 
 def memory_field(pivot: Pivot) -> str:
-    """The first field of `TABLE_MEMORY` that is known of any point."""
+    """The first of `MEMORY` that is known for any point."""
     measured = [record for row in pivot.rows for point in row.points.values() for record in point.measured]
-    known = (name for name in TABLE_MEMORY if any(getattr(record, name) is not None for record in measured))
+    names = (column.name for column in MEMORY)
+    known = (name for name in names if any(getattr(record, name) is not None for record in measured))
     return next(known, "host_rss_peak_bytes")
 
 
 def reader(field: str) -> Callable[[Repeats], Reading | None]:
-    """What gives the median of a field over the repeats of a point that ended well; None where it is not known."""
+    """A function that returns the median of a field over the successful repeats of a point; None if unknown."""
 
     def read(point: Repeats) -> Reading | None:
         known = _known(point, field)

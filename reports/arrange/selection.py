@@ -1,4 +1,4 @@
-"""Which records and which columns a report shows, from texts such as `model=sable,mat` and `agents,-update_seconds`."""
+"""Selects the records and columns of a report from texts such as `model=sable,mat` and `agents,-update_seconds`."""
 
 from __future__ import annotations
 
@@ -6,53 +6,53 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 
-from reports.records.mapping import COLUMNS, Value
-from reports.records.record import FIELD_NAMES, Record
+from reports.records.columns import COLUMNS, Value
+from reports.records.record import Record
 from reports.records.run import Run
 from reports.text.section import shown
 
-_COLUMN_OF = {column.name: column for column in COLUMNS}
-
 
 def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
-    """The records that fulfil every condition: `column=value`, or `column=value,value` where one of several will do.
+    """The records that meet every condition: `column=value`, or `column=value,value` for any of several values.
 
-    Numbers are compared as numbers. A condition without a value (`side=`) is fulfilled where nothing is known.
+    Numbers are compared as numbers. A condition without a value (`side=`) selects empty cells.
 
     Raises:
-        ValueError: no condition of that form, an unknown column, text where a number belongs, or nothing is left.
+        ValueError: a malformed condition, an unknown column, text for a number, or no record meets the conditions.
     """
     left = list(records)
     for condition in conditions:
         name, equals, text = condition.partition("=")
         name = name.strip()
         if not equals:
-            raise ValueError(f"'{condition}' is no condition: write column=value, such as model=sable or agents=16,128")
+            raise ValueError(
+                f"'{condition}' is not a condition: write column=value, such as model=sable or agents=16,128"
+            )
         known_column(name)
         wanted = {_value(name, part.strip()) for part in text.split(",")}
         kept = [record for record in left if getattr(record, name) in wanted]
         if not kept:
-            there = dict.fromkeys("nothing" if (v := getattr(r, name)) in (None, "") else str(v) for r in left)
+            there = dict.fromkeys("(empty)" if (v := getattr(r, name)) in (None, "") else str(v) for r in left)
             some = ", ".join(list(there)[:8]) + (", ..." if len(there) > 8 else "")
-            raise ValueError(f"no record has {name}={text}: there is {some or 'no record at all'}")
+            raise ValueError(f"no record has {name}={text}: " + (f"found {some}" if some else "there are no records"))
         left = kept
     return left
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """The columns of a list such as `agents,update_seconds`; each counts once.
+    """The columns in a list such as `agents,update_seconds`, without duplicates.
 
     Raises:
-        ValueError: one of them is unknown.
+        ValueError: a column is unknown.
     """
     return tuple(dict.fromkeys(known_column(name.strip()) for name in text.split(",")))
 
 
 def sort(records: Sequence[Record], column: str) -> list[Record]:
-    """The records by a column, ascending, or descending where it begins with `-`; unknown values last.
+    """The records sorted by a column, descending if it starts with `-`; unknown values last.
 
     Raises:
-        ValueError: there is no such column.
+        ValueError: the column is unknown.
     """
     name = known_column(column.removeprefix("-"))
     known = [record for record in records if _is_known(getattr(record, name))]
@@ -61,27 +61,25 @@ def sort(records: Sequence[Record], column: str) -> list[Record]:
 
 
 def _is_known(value: Value) -> bool:
-    """Whether it can be ordered: not None, and not the NaN of a run that diverged."""
+    """Whether it can be ordered: not None, and not the NaN of a diverged run."""
     return value is not None and value == value
 
 
 def known_column(name: str) -> str:
-    """`name`, if a record has a field of that name.
+    """`name`, if it is a column.
 
     Raises:
-        ValueError: it has none; names the nearest.
+        ValueError: it is not; the message suggests the nearest.
     """
-    if name in _COLUMN_OF:
+    if name in COLUMNS:
         return name
-    near = difflib.get_close_matches(name, FIELD_NAMES, n=3, cutoff=0.5) or [
-        f for f in FIELD_NAMES if name and name in f
-    ]
-    hint = f"did you mean {' or '.join(near[:3])}?" if near else "the first line of a run's results.csv lists them"
-    raise ValueError(f"there is no column '{name}': {hint}")
+    near = difflib.get_close_matches(name, COLUMNS, n=3, cutoff=0.5) or [f for f in COLUMNS if name and name in f]
+    hint = f"did you mean {' or '.join(near[:3])}?" if near else "the first line of results.csv lists all columns"
+    raise ValueError(f"unknown column '{name}': {hint}")
 
 
 def _value(name: str, text: str) -> Value:
-    kind = _COLUMN_OF[name].kind
+    kind = COLUMNS[name].kind
     if kind is str:
         return text
     if not text:
@@ -90,7 +88,7 @@ def _value(name: str, text: str) -> Value:
         return kind(text)
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
-        raise ValueError(f"{name}={text}: column '{name}' holds numbers: give {wanted} instead of '{text}'") from None
+        raise ValueError(f"{name}={text}: column '{name}' needs {wanted}, not '{text}'") from None
 
 
 _RUN = "run_id"
@@ -99,37 +97,37 @@ _RUN = "run_id"
 def joined(
     runs: Sequence[Run], records: Sequence[Sequence[Record]] | None = None
 ) -> tuple[list[Record], tuple[str, ...]]:
-    """The records of several runs as those of one, and the fields that tell them apart.
+    """The records of several runs in one list, and the fields that distinguish the runs.
 
     Args:
-        runs: at least one; of several, each record's run_id becomes the run's name (its path, where names are equal).
-        records: those of each run to take instead of all.
+        runs: at least one. With several, the run_id of each record becomes the run's name, or its path if names clash.
+        records: the records to take from each run instead of all.
     """
     parts = [run.records for run in runs] if records is None else list(records)
     if len(runs) == 1:
         return list(parts[0]), ()
-    names = [run.name for run in runs]
-    labels = [str(run.path) if names.count(run.name) > 1 else run.name for run in runs]
     return [
-        dataclasses.replace(record, run_id=name) for name, part in zip(labels, parts, strict=True) for record in part
+        dataclasses.replace(record, run_id=name)
+        for name, part in zip(run_names(runs), parts, strict=True)
+        for record in part
     ], (_RUN,)
 
 
 def reference_row(records: Sequence[Record], reference: str = "") -> tuple[str, str]:
-    """Model and mode that factors refer to: the first of `reference`, or of all where that is empty.
+    """Model and mode of the baseline for ratios: the first match of `reference`, or the first of all if empty.
 
     Raises:
-        ValueError: no record is of that model (and mode).
+        ValueError: no record has that model (and mode).
     """
     rows = list(dict.fromkeys((record.model, record.mode) for record in records)) or [("", "")]
     found = [row for row in rows if reference in (row[0], ":".join(row))] if reference else rows
     if not found:
         there = ", ".join(shown(":".join(part for part in row if part)) for row in rows)
-        raise ValueError(f"'{shown(reference)}' was not measured: there is {there or 'nothing'}")
+        raise ValueError(f"'{shown(reference)}' was not measured: choose from {there}")
     return found[0]
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """Short names, or paths where short ones are not enough."""
+    """The name of each run, or its path if names clash."""
     names = [run.name for run in runs]
     return [str(run.path) if names.count(run.name) > 1 else run.name for run in runs]

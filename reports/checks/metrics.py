@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reports.records.columns import COLUMNS, formatter
+from reports.records.describe import Unit
 from reports.records.record import Record
-from reports.text.units import format_bytes, format_rate, format_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,7 @@ class Metric:
     """The first is taken that both sides have."""
     threshold: float
     """The largest change, as a fraction of the base's figure, that is none."""
-    deterministic: bool
-    show: Callable[[float | None], str]
+    unit: Unit
     higher_is_better: bool = False
     by_memory_quality: bool = False
     """Figures with the allocator set to be repeatable and with it left alone are not of one kind."""
@@ -53,6 +53,16 @@ class Metric:
     def columns(self) -> tuple[str, ...]:
         """Every column that it may be read from."""
         return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether repeats agree, because every column that it may be read from is exact."""
+        return all(COLUMNS[name].exact for name in self.columns)
+
+    @property
+    def show(self) -> Callable[[float | None], str]:
+        """What writes a figure of it as text."""
+        return formatter(self.unit)
 
 
 def _one(title: str, column: str, *, samples: str = "") -> Source:
@@ -121,8 +131,7 @@ METRICS: tuple[Metric, ...] = (
         "XLA's static bytes of the largest program",
         (_one("XLA's static bytes", "xla_peak_bytes"),),
         threshold=0.01,
-        deterministic=True,
-        show=format_bytes,
+        unit="bytes",
     ),
     *(
         Metric(
@@ -130,8 +139,7 @@ METRICS: tuple[Metric, ...] = (
             f"XLA's static bytes of {title}",
             (_program(name),),
             threshold=0.01,
-            deterministic=True,
-            show=format_bytes,
+            unit="bytes",
         )
         for name, title in (("act", "the act step"), ("rollout", "the rollout"), ("learn", "the learn step"))
     ),
@@ -140,16 +148,14 @@ METRICS: tuple[Metric, ...] = (
         "peak of the device allocator",
         (_one("peak of the device allocator", "device_peak_bytes"),),
         threshold=0.03,
-        deterministic=False,
-        show=format_bytes,
+        unit="bytes",
     ),
     Metric(
         "host_peak",
         "peak resident memory of the process",
         (_one("peak resident memory", "host_rss_peak_bytes"),),
         threshold=0.10,
-        deterministic=False,
-        show=format_bytes,
+        unit="bytes",
         by_memory_quality=True,
     ),
     Metric(
@@ -157,8 +163,7 @@ METRICS: tuple[Metric, ...] = (
         "rise of resident memory while learning",
         (_one("rise of resident memory", "host_peak_rise_bytes"),),
         threshold=0.10,
-        deterministic=False,
-        show=format_bytes,
+        unit="bytes",
         by_memory_quality=True,
     ),
     Metric(
@@ -166,8 +171,7 @@ METRICS: tuple[Metric, ...] = (
         "agent-steps per second: of process CPU time on a CPU, of wall time elsewhere",
         (_OF_CPU_TIME, _OF_WALL_TIME),
         threshold=0.10,
-        deterministic=False,
-        show=format_rate,
+        unit="rate",
         higher_is_better=True,
     ),
     Metric(
@@ -175,16 +179,14 @@ METRICS: tuple[Metric, ...] = (
         "wall time of an update on a CPU: shows waiting and sleeping, which CPU time does not",
         (_WALL_OF_CPU,),
         threshold=0.25,
-        deterministic=False,
-        show=format_seconds,
+        unit="seconds",
     ),
     Metric(
         "compile_time",
         "compiling act, rollout and learn, where all were compiled",
         (Source("compile time", _COMPILE_COLUMNS, _compile_seconds),),
         threshold=0.25,
-        deterministic=False,
-        show=format_seconds,
+        unit="seconds",
     ),
 )
 

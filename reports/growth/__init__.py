@@ -1,1 +1,1 @@
-"""How cost grows: fits and laws."""
+"""Fits how cost grows with a size."""

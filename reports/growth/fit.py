@@ -1,22 +1,22 @@
-"""How a cost grows with a size: metric = a + b·N^p, fitted to the repeats of several sizes.
+"""Fits the growth of a cost with a size: metric = a + b·N^p, over the repeats of several sizes.
 
-A slope between two points of a log–log chart misleads, because time and memory carry a part that does not grow
-(buffers, dispatch, the program itself). The offset a takes that part, so that p is the exponent of what does grow.
-Below four sizes three numbers cannot be told from data; then the slopes between neighbouring sizes are given, named as
-such. So they are where several laws meet in a kink (reports/growth/kinks.py) and too few sizes lie beyond it.
+The slope between two points of a log–log chart misleads, because time and memory have a constant part (buffers,
+dispatch, the program itself). The offset a takes that part, so that p is the exponent of the rest. Three parameters
+need at least four sizes; with fewer there are only local slopes between neighbouring sizes. The same holds if several
+laws meet in a kink (`reports.growth.kinks`) and too few sizes lie beyond it.
 
-numpy and scipy are imported where they compute: importing this module is cheap.
+numpy and scipy are imported inside functions, so importing this module is cheap.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reports.growth.kinks import EXACT, is_bent, is_one_law, is_one_polynomial, local_exponents
 from reports.growth.least_squares import HIGHEST, LOWEST, polynomial, resampled, solve, sums
+from reports.growth.results import Fit, Refusal, Slopes
 
 if TYPE_CHECKING:
     from reports.growth.least_squares import Floats, Sums
@@ -25,146 +25,73 @@ SIZES_FOR_A_FIT = 4
 SIZES_FOR_A_FORM = 5
 REPEATS_FOR_AN_INTERVAL = 5
 CONSTANT_WITHIN = 0.05
-"""A metric whose medians lie within this share of each other does not grow."""
+"""A metric is constant if its medians lie within this fraction of each other."""
 NEVER_CONSTANT = 2.0
-"""One whose medians lie further apart does."""
+"""A metric is not constant if its largest median is further above its smallest than this fraction."""
 MOST_APART = 1e12
-"""Sizes, or values, that are further apart than this factor are not of one curve, and their powers would overflow."""
+"""The largest ratio of sizes, or of values, in one curve; beyond it powers would overflow."""
 ALPHA = 0.05
-"""The level of the tests of whether it does."""
+"""Significance level of the F tests for growth."""
 WORST_ERROR = 0.5
-"""A fit that is further off than this, in the root mean square of relative residuals, is none."""
+"""The largest accepted RMS of the relative residuals."""
 FORM_WITHIN = 0.25
-"""A form whose exponent is further than this from the fitted one is not named: the metric follows neither."""
+"""A form is named only if the fitted exponent is this close to its own."""
 
 EXACT_WITHIN = 0.01
-"""A fit of figures without noise that is further off than this is of no one law."""
+"""The largest accepted RMS error of a fit to noiseless values; above it they do not follow a single law."""
 EXACT_FORM_WITHIN = 0.15
-"""The same as `FORM_WITHIN` for the three largest sizes of such figures."""
+"""`FORM_WITHIN` for the three largest sizes of noiseless values."""
 
 _FORMS = {"linear": 1.0, "quadratic": 2.0}
 _ROUNDING = 1e-3
-"""How far the exponent of values without noise may be off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """metric(N) = offset + linear_scale·N + scale·N^exponent, with offset ≥ 0 and scale > 0, in the unit of the metric.
-
-    A metric that does not grow has offset 0 and exponent 0; its scale is the value. One that falls has a negative
-    exponent. Only a polynomial, whose exponent is 2, has a linear_scale.
-    """
-
-    offset: float
-    scale: float
-    exponent: float
-    low: float | None
-    """Lower end of the 95 % bootstrap interval of the exponent; None below five repeats at any size."""
-    high: float | None
-    form: str
-    """`linear` or `quadratic`, whichever AIC prefers; empty below five sizes or where the exponent is near neither."""
-    sizes: tuple[int, ...]
-    """The sizes that were fitted, ascending; without the smallest ones where those follow another law."""
-    error: float = 0.0
-    """Root mean square of the relative residuals, over all repeats."""
-    linear_scale: float = 0.0
-    """Above 0 where a part grows in proportion to the size beside one that grows as its square."""
-    draws: tuple[tuple[float, float, float], ...] = field(default=(), repr=False)
-    """Offset, scale and exponent of every bootstrap sample; empty where there is no interval."""
-
-    def at(self, size: float) -> float:
-        """The metric at `size`; beyond the fitted sizes that is an extrapolation."""
-        return self.offset + self.linear_scale * size + self.scale * math.pow(size, self.exponent)
-
-    def slope_at(self, size: float) -> float:
-        """What one more of the size adds there, in the unit of the metric."""
-        return self.linear_scale + self.scale * self.exponent * math.pow(size, self.exponent - 1)
-
-    def band(self, sizes: Sequence[float]) -> tuple[list[float], list[float]] | None:
-        """Lower and upper ends of the 95 % pointwise bootstrap band at each of `sizes`; None without an interval."""
-        if not self.draws:
-            return None
-        import numpy as np
-
-        offset, scale, exponent = (np.array(column)[:, None] for column in zip(*self.draws, strict=True))
-        low, high = np.percentile(offset + scale * np.array(sizes, float) ** exponent, (2.5, 97.5), axis=0)
-        return low.tolist(), high.tolist()
-
-    def size_where(self, value: float) -> float | None:
-        """The size at which the fit has `value`, an extrapolation as a rule; None where it never has."""
-        ratio = (value - self.offset) / self.scale
-        if self.exponent == 0 or ratio <= 0:
-            return None
-        if self.linear_scale:
-            half = self.linear_scale / self.scale / 2
-            return math.sqrt(half**2 + ratio) - half
-        try:
-            return math.exp(math.log(ratio) / self.exponent)
-        except OverflowError:
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Slopes:
-    """Log–log slopes between the medians of neighbouring sizes, where there is no fit."""
-
-    sizes: tuple[int, ...]
-    slopes: tuple[float, ...]
-    """One fewer than there are sizes. An offset makes them smaller than the exponent of what grows."""
-    reason: str
-    """Why there is no fit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing can be said of how a metric grows, and what is missing."""
-
-    reason: str
+"""Tolerance for the exponent of noiseless values."""
 
 
 def fit_curve(values: Mapping[int, Sequence[float]], *, exact: bool = False) -> Fit | Slopes | Refusal:
-    """How a metric grows with a size.
+    """Fit the growth of a metric with a size.
 
-    From four sizes on a fit by relative least squares: the sum of ((y − a − b·N^p)/y)² over all repeats is smallest.
-    From five repeats at every size on it has 95 % percentile bootstrap intervals: repeats are drawn anew within their
-    size, their logarithms spread by √(r/(r−1)) about the mean, because r repeats vary less about their own mean than
-    about the true one. They cover the noise of repeats, not that the metric may follow another law.
-    From five sizes on the form is that of a + b·N and a + b·N² which has the smaller AIC (Akaike, IEEE Transactions on
-    Automatic Control 19, 1974); it is named where the exponent is near it: the fitted one, and of figures without noise
-    that of the three largest sizes too.
+    With four sizes or more, relative least squares minimises Σ((y − a − b·N^p)/y)² over all repeats. With five repeats
+    or more at every size, p has a 95 % percentile bootstrap interval: repeats are resampled within their size, with
+    their logarithms spread by √(r/(r−1)) about the mean, because r repeats vary less about their own mean than about
+    the true one. The interval covers the noise of repeats, not the choice of the law.
+    With five sizes or more, the form is whichever of a + b·N and a + b·N² has the smaller AIC (Akaike, IEEE
+    Transactions on Automatic Control 19, 1974). It is named only if the fitted exponent is close to it; for noiseless
+    values the exponent of the three largest sizes must be close as well.
 
-    A fit is of one law. Where all sizes follow none, as few of the smallest are left out as it takes; where fewer than
-    four are left (of samples five), there are the slopes between neighbours. Figures without noise follow one law where
-    the fit is within 1 % and the exponents of every three neighbouring sizes are within 0.1 of its own. Where that
-    exponent is between 1 and 2, a + b·N + c·N² is taken if it is nearer and c is the same within a quarter at every
-    three neighbours. Samples follow one law unless they may as well be a plateau with a kink, at which a + b·N or
-    a + b·N² begins that is less steep than the fit.
+    A fit covers a single law. If not all sizes follow one, the fewest possible of the smallest are left out. If fewer
+    than four sizes remain (five for samples), the result is the slopes between neighbours. Noiseless values follow a
+    single law if the RMS error is at most 1 % and the exponent of every three neighbouring sizes is within 0.1 of the
+    fitted one. If that exponent is between 1 and 2, a + b·N + c·N² is preferred when it fits better and every three
+    neighbours give the same c within a quarter. Samples follow a single law unless a plateau followed by a + b·N or
+    a + b·N² less steep than the fit explains them equally well.
 
-    A metric is called constant where its medians lie within 5 %. A sampled one also is where they lie within a factor
-    of three and neither the fit nor a power law without an offset is better than a constant by an F test at 5 %.
-    The same values always give the same result.
+    A metric is constant if its medians lie within 5 %. A sampled metric is also constant if its medians lie within a
+    factor of three and neither the fit nor a power law without an offset beats a constant in an F test at 5 %.
+    The result is deterministic.
 
     Args:
-        values: positive sizes to the values of their repeats, in any unit. Sizes without values do not count.
-        exact: whether the figures have no noise. They are also taken to have none where all repeats agree.
+        values: the values of the repeats by size, in any unit; sizes are positive. Sizes without values are ignored.
+        exact: whether values are noiseless. They are also treated so if all repeats agree.
     """
     measured = {size: list(map(float, values[size])) for size in sorted(values) if len(values[size])}
     for size, repeats in measured.items():
         wrong = next((value for value in repeats if not (math.isfinite(value) and value > 0)), None)
-        if wrong is not None or size <= 0:
-            return Refusal(f"{size if wrong is None else wrong:g} at size {size}: only values above 0 can be fitted")
+        if size <= 0:
+            return Refusal(f"sizes must be positive, not {size}")
+        if wrong is not None:
+            return Refusal(f"values must be positive and finite, not {wrong:g} (at size {size})")
     for what, numbers in (("sizes", list(measured)), ("values", [y for repeats in measured.values() for y in repeats])):
         if numbers and max(numbers) / MOST_APART > min(numbers):
-            return Refusal(f"the {what} {min(numbers):.3g} and {max(numbers):.3g} lie too far apart")
+            return Refusal(f"the {what} {min(numbers):.3g} and {max(numbers):.3g} are too far apart")
     if len(measured) < 2:
-        return Refusal(f"{'one size only' if measured else 'no size was measured'}: 2 or more are needed")
+        return Refusal(f"{'only one' if measured else 'no'} size measured, at least 2 needed")
     if len(measured) < SIZES_FOR_A_FIT:
         return _slopes(measured, f"a fit needs {SIZES_FOR_A_FIT} sizes")
     return _fit(measured, exact=exact or _agree(measured))
 
 
 def _agree(measured: Mapping[int, Sequence[float]]) -> bool:
-    """Whether every size was repeated and its repeats are the same but for rounding."""
+    """Whether every size has repeats that agree up to rounding."""
     return all(len(repeats) > 1 and max(repeats) / min(repeats) - 1 < EXACT for repeats in measured.values())
 
 
@@ -172,17 +99,17 @@ def _fit(measured: Mapping[int, Sequence[float]], *, exact: bool) -> Fit | Slope
     sizes = tuple(measured)
     all_sizes = _Solved(measured, exact=exact)
     if not (all_sizes.is_near or exact):
-        return Refusal(f"no a + b·N^p with p from {LOWEST:g} to {HIGHEST:g} comes near the values")
+        return Refusal(f"no a + b·N^p with p from {LOWEST:g} to {HIGHEST:g} fits the values")
     if all_sizes.is_near and all_sizes.is_one_law:
         return all_sizes.fit()
     for first in range(1, len(sizes) - (SIZES_FOR_A_FIT if exact else SIZES_FOR_A_FORM) + 1):
         left = _Solved({size: measured[size] for size in sizes[first:]}, exact=exact)
         if left.is_near and left.is_one_law and (exact or not left.is_constant):
             return left.fit()
-    nearest = f": the nearest is {100 * all_sizes.error:.2g}% off" if all_sizes.is_near else ""
-    return _slopes(
-        measured, f"no single a + b·N^p{nearest}" if exact else "a plateau with a kink is as near as a + b·N^p"
-    )
+    if not exact:
+        return _slopes(measured, "a plateau followed by growth fits equally well")
+    best = f": best RMS error {100 * all_sizes.error:.2g}%" if all_sizes.is_near else ""
+    return _slopes(measured, f"no single a + b·N^p fits{best}")
 
 
 def _slopes(measured: Mapping[int, Sequence[float]], reason: str) -> Slopes:
@@ -198,9 +125,9 @@ def _slopes(measured: Mapping[int, Sequence[float]], reason: str) -> Slopes:
 
 
 class _Solved:
-    """The best a + b·N^p, or constant, of all repeats of some sizes.
+    """The best a + b·N^p, or constant, for all repeats of some sizes.
 
-    Sizes are counted in their geometric mean and values in theirs: powers stay near 1 and nothing overflows.
+    Sizes and values are divided by their geometric means, so that powers stay near 1 and do not overflow.
     """
 
     def __init__(self, measured: Mapping[int, Sequence[float]], *, exact: bool) -> None:
@@ -222,16 +149,16 @@ class _Solved:
         if self._polynomial is not None:
             self._rest = self._polynomial[1]
         self.error: float = math.sqrt(self._rest / self._count)
-        """Root mean square of the relative residuals."""
+        """RMS of the relative residuals."""
 
     @property
     def is_near(self) -> bool:
-        """Whether the exponent is one that a fit may have, and the values are near the fit."""
+        """Whether the exponent is allowed and the fit is close to the values."""
         return LOWEST - _ROUNDING <= self._exponent <= HIGHEST + _ROUNDING and self.error <= WORST_ERROR
 
     @property
     def is_one_law(self) -> bool:
-        """Whether nothing says that the sizes follow several laws that meet in a kink."""
+        """Whether there is no evidence of several laws that meet in a kink."""
         if self.is_constant:
             return True
         if self._polynomial is not None:
@@ -246,7 +173,7 @@ class _Solved:
         )
 
     def fit(self) -> Fit:
-        """The same in sizes as they are and in the metric's own unit, with form and interval."""
+        """The fit in the original units, with form and interval."""
         import numpy as np
 
         if self._polynomial is not None:
@@ -260,7 +187,7 @@ class _Solved:
         return Fit(offset, scale, exponent, low, high, form, self._sizes, self.error, draws=tuple(draws))
 
     def _nearer_polynomial(self) -> tuple[Floats, float] | None:
-        """Factors and sum of squares of a + b·N + c·N² where its sizes follow it, and it is nearer than a power law."""
+        """Coefficients and sum of squares of a + b·N + c·N², if the sizes follow it and it fits better than a power."""
         if not 1 + EXACT_FORM_WITHIN < self._exponent < 2:
             return None
         found = polynomial(self._x, self._samples)
@@ -281,7 +208,7 @@ class _Solved:
         return list(zip(offsets.tolist(), scales.tolist(), exponents.tolist(), strict=True))
 
     def _form(self) -> str:
-        """`linear`, `quadratic`, or nothing where there are too few sizes or the exponent is far from both."""
+        """`linear` or `quadratic`; empty if there are too few sizes or the exponent is close to neither."""
         if self.is_constant or len(self._sizes) < SIZES_FOR_A_FORM:
             return ""
 
@@ -304,7 +231,7 @@ def _is_constant(samples: Sequence[Floats], x: Floats, known: Sums, fitted: floa
     if max(medians) / min(medians) - 1 < CONSTANT_WITHIN:
         return True
     if exact or max(medians) / min(medians) - 1 > NEVER_CONSTANT:
-        return False  # too few sizes to be sure of a curve are no reason to call this a constant
+        return False  # clearly not constant, even if there are too few sizes to be sure of a curve
     count = int(np.sum(known[0]))
     constant = float(solve(x, *known, powers=(0.0, 0.0))[3][0])
     power_law = float(solve(x, *known, offsets=False)[3][0])

@@ -1,8 +1,8 @@
-"""Which curves of a run are fitted, and what the fits say in words.
+"""Scaling laws of a run: which curves are fitted, and what the fits say in words.
 
-A curve is one model in one mode along `agents` or along `seq_len`, everything else equal. Only points that ended well
-count. Memory is read from one field for a whole curve, the one known at most sizes; of equals the first of
-`MEMORY_FIELDS`. Time is that of an update.
+A curve is one model in one mode along `agents` or `seq_len`, all else equal. Only points with status `ok` count. A
+curve's memory comes from one field, the one known at most sizes; ties go to the first of `MEMORY_FIELDS`. Its time is
+the update time.
 """
 
 from __future__ import annotations
@@ -12,25 +12,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.arrange.pivot import AxisValue, Row, make_pivot, row_name
-from reports.growth.fit import CONSTANT_WITHIN, Fit, Refusal, Slopes, fit_curve
-from reports.records.columns import MEMORY_FIELDS
-from reports.records.record import EXACT_FIELDS, Record
+from reports.growth.fit import CONSTANT_WITHIN, fit_curve
+from reports.growth.results import Fit, Refusal, Slopes
+from reports.records.columns import COLUMNS
+from reports.records.record import Record
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_rate, format_seconds
 
 QUANTITIES = ("memory", "time")
 ALONG = {"agents": ("agent", "agents"), "seq_len": ("timestep", "timesteps")}
-"""The axes, each with what is counted along it."""
+"""The axes, each with the singular and plural of what it counts."""
 TIME_FIELD = "update_seconds"
+MEMORY_FIELDS = ("device_peak_bytes", "xla_peak_bytes", "host_peak_rise_bytes")
+"""The fields that memory can be read from, in order of preference."""
 LARGE_MEMORY_BYTES = 80 * 10**9
-"""The memory for which the size that reaches it is extrapolated: 80 GB, a large accelerator's."""
+"""The memory of a large accelerator, 80 GB: each memory law is extrapolated to the size that reaches it."""
 
 _APART = ("run_id", "scenario", "device", "model", "mode")
-"""Curves that differ in one of these are never left out for another."""
+"""Fields in which each value keeps a law of its own in `fullest_laws`."""
 _FAR = 1000.0
-"""Times the largest size; nothing is said of what lies beyond."""
+"""How far to extrapolate at most, as a multiple of the largest size."""
 _SURE = 0.1
-"""A fit that is further off than this is not extrapolated."""
+"""The largest RMS error of a fit that is extrapolated."""
 _LEAST_PERCENT = 0.1
 _ABOUT_LINEAR = (0.9, 1.1)
 
@@ -40,29 +43,28 @@ class Law:
     """How memory or time of one model and mode grows along one axis."""
 
     name: str
-    """Model, mode and what else tells the curve apart."""
+    """Model, mode and the values of all other axes that vary."""
     record: Record
-    """One of the curve's records: all agree in everything but the size along the axis and the repeat."""
+    """Any record of the curve: they differ only in the size along the axis and in the repeat."""
     quantity: str
     field: str
-    """What the values are read from; empty where no point has any of the fields that could be."""
+    """The field that the values are read from; empty if no point has a value."""
     along: str
     values: Mapping[int, tuple[float, ...]]
-    """The repeats that ended well, by size; bytes or seconds."""
+    """The successful repeats by size, in bytes or seconds."""
     pieces: Mapping[int, tuple[int | None, int | None]]
-    """By size, in how many groups of environments it was learned, and in segments of how many timesteps; None is not
-    known, and of segments also all timesteps at once."""
+    """Gradient groups and segment length (timesteps) by size; None is unknown."""
     unmeasured: Mapping[int, str]
-    """Sizes that were tried and gave no value, with the status of the point (`unknown` where it ended well)."""
+    """Sizes without a value, with the status of the point (`unknown` if it succeeded)."""
     lower_bound: bool
-    """True where the memory is XLA's plan of programs of which it does not see everything."""
+    """True if the memory is XLA's plan and XLA does not see all of it."""
     fit: Fit | Slopes | Refusal
 
     @property
     def per_size(self) -> tuple[float, int] | None:
-        """What one more agent (or timestep) costs per environment, and the size where it does: the largest measured.
+        """The cost of one more agent (or timestep) per environment, and the size where it applies: the largest fitted.
 
-        The slope of the fit there over the number of environments. None without a fit, or where nothing grows.
+        It is the slope of the fit there / the number of environments. None without a fit or without growth.
         """
         if not isinstance(self.fit, Fit) or self.fit.exponent <= 0 or not self.record.envs:
             return None
@@ -71,9 +73,9 @@ class Law:
 
     @property
     def reaches(self) -> int | None:
-        """The size at which the memory is `LARGE_MEMORY_BYTES`.
+        """The size at which the memory reaches `LARGE_MEMORY_BYTES`.
 
-        None where it is reached before or far beyond, or where the fit is off by more than a tenth.
+        None if that lies within the fitted sizes or too far beyond, or if the RMS error of the fit is above 10 %.
         """
         if self.quantity != "memory" or not isinstance(self.fit, Fit) or self.fit.error > _SURE:
             return None
@@ -82,12 +84,12 @@ class Law:
 
 
 def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> list[Law]:
-    """Every curve of `records` along one axis, memory then time; none where there is one size in all.
+    """The laws of all curves of `records` along one axis, memory before time; empty if there is only one size.
 
     Args:
-        records: of one run, or of several that `also` tells apart.
+        records: of one run, or of several that `also` distinguishes.
         along: `agents` or `seq_len`.
-        also: fields that tell curves apart besides those of a point.
+        also: fields that separate curves in addition to those of a point.
     """
     pivot = make_pivot([record for record in records if record.status != "planned"], across=along, also=also)
     if len(pivot.sizes) < 2:
@@ -101,7 +103,7 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
 
 
 def fullest_laws(found: Sequence[Law]) -> list[Law]:
-    """One law for every run, scenario, device, model, mode and quantity: that of most sizes, the last of equals."""
+    """One law per run, scenario, device, model, mode and quantity: the one with the most sizes; ties go to the last."""
     best: dict[tuple[AxisValue, ...], Law] = {}
     for law in found:
         key = (*(getattr(law.record, name) for name in _APART), law.quantity)
@@ -111,19 +113,17 @@ def fullest_laws(found: Sequence[Law]) -> list[Law]:
 
 
 def in_words(law: Law) -> str:
-    """One line: what was read, how it grows, and what follows."""
-    source = MEMORY_FIELDS.get(law.field, "")
-    what = TIME_WORDS if law.quantity == "time" else f"memory ({source}{_bound(law)})" if source else "memory"
+    """One line: the quantity, how it grows, and the consequences."""
+    what = "update time" if law.quantity == "time" else "memory"
+    if law.quantity == "memory" and law.field:
+        what += f" ({COLUMNS[law.field].short}{', lower bound' if law.lower_bound else ''})"
     return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_pieces(law), *_missing(law)])
-
-
-TIME_WORDS = "time of an update"
 
 
 def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     fields = [TIME_FIELD] if quantity == "time" else list(MEMORY_FIELDS)
     read = {field: _values(row, field) for field in fields}
-    # max takes the first of equals.
+    # max returns the first of several maxima.
     field = max((name for name in fields if read[name]), key=lambda name: len(read[name]), default="")
     values = read.get(field, {})
     unmeasured = {
@@ -133,9 +133,9 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    fit = fit_curve(values, exact=field in EXACT_FIELDS)
+    fit = fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
     pieces = {
-        size: (record.learn_groups, record.segment_timesteps if record.segment_timesteps != record.seq_len else None)
+        size: (record.learn_groups, record.segment_timesteps)
         for size, point in sorted(row.points.items())
         if size in values
         for record in point.measured[:1]
@@ -152,18 +152,14 @@ def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
     return found
 
 
-def _bound(law: Law) -> str:
-    return ", a lower bound" if law.lower_bound else ""
-
-
 def _growth(law: Law) -> str:
     fit = law.fit
     if isinstance(fit, Refusal):
-        return f"has no fit: {fit.reason}"
+        return f"is not fitted: {fit.reason}"
     if isinstance(fit, Slopes):
         return f"{_slopes(law, fit)} ({fit.reason})"
     ends = [f"{end:.2f}" for end in (fit.low, fit.high) if end is not None]
-    # Repeats that are all the same, as XLA's plan is, say nothing of how sure the exponent is.
+    # Identical repeats, such as XLA's plan, give no confidence interval.
     interval = f" ({' to '.join(ends)})" if len(set(ends)) == 2 else ""
     if fit.exponent == 0:
         return f"does not change with {law.along}{interval}{_left_out(law, fit)}"
@@ -174,7 +170,7 @@ def _growth(law: Law) -> str:
 
 
 def _slopes(law: Law, fit: Slopes) -> str:
-    """The slope between every two neighbours; those of a plateau at the beginning in one."""
+    """The slopes between neighbouring sizes; an initial plateau is summarised as one."""
     medians = [statistics.median(law.values[size]) for size in fit.sizes]
     flat = 0
     while flat < len(fit.slopes) and abs(medians[flat + 1] / medians[0] - 1) < CONSTANT_WITHIN:
@@ -191,14 +187,14 @@ def _slopes(law: Law, fit: Slopes) -> str:
 
 
 def _left_out(law: Law, fit: Fit) -> str:
-    """From where on the fit holds, and the medians below, where it is not of all sizes."""
+    """The smallest fitted size and the medians below it; empty if all sizes were fitted."""
     below = [size for size in law.values if size < fit.sizes[0]]
     if not below:
         return ""
     medians = [statistics.median(law.values[size]) for size in below]
     ends = dict.fromkeys(_shown(law, value) for value in (min(medians), max(medians)))
     sizes = dict.fromkeys(str(size) for size in (below[0], below[-1]))
-    return f", from {fit.sizes[0]} {ALONG[law.along][1]} on ({' to '.join(ends)} at {' to '.join(sizes)})"
+    return f", fitted from {fit.sizes[0]} {ALONG[law.along][1]} ({' to '.join(ends)} at {' to '.join(sizes)})"
 
 
 def _shown(law: Law, value: float) -> str:
@@ -214,40 +210,45 @@ def _consequences(law: Law) -> list[str]:
         if _ABOUT_LINEAR[0] <= law.fit.exponent <= _ABOUT_LINEAR[1]:
             parts.append(f"{text} per {one} and environment")
         else:
-            parts.append(f"{text} per further {one} and environment at {size}")
+            parts.append(f"{text} per additional {one} and environment at {size}")
     if isinstance(law.fit, Fit):
         parts.append(_error(law.fit))
     if law.reaches is not None and isinstance(law.fit, Fit):
         sizes = law.fit.sizes
-        parts.append(f"extrapolated from {sizes[0]}-{sizes[-1]}: reaches 80 GB at about {_about(law.reaches)} {many}")
+        parts.append(f"reaches 80 GB at about {_about(law.reaches)} {many} (extrapolated from {sizes[0]}-{sizes[-1]})")
     return parts
 
 
 def _about(size: int) -> str:
-    """Three digits of a size: an extrapolation is no exacter."""
+    """A size to three digits: an extrapolation is not more precise."""
     return format_rate(size) if size >= 10**6 else f"{float(f'{size:.3g}'):.0f}"
 
 
 def _pieces(law: Law) -> list[str]:
-    """How learning was cut into pieces, where that differs by size: then one law can hardly hold for all."""
-    if law.quantity != "memory" or len(set(law.pieces.values())) < 2:
+    """Gradient groups and segment lengths, if they differ by size: then no single law may hold."""
+    if law.quantity != "memory":
         return []
-    groups, segments = ([piece[which] for piece in law.pieces.values()] for which in (0, 1))
     words = []
+    groups = [groups for groups, _ in law.pieces.values()]
     if len(set(groups)) > 1:
-        words.append(f"{', '.join(map(shown, groups))} groups of environments")
-    if len(set(segments)) > 1:
-        lengths = ("all" if length is None else str(length) for length in segments)
-        words.append(f"segments of {', '.join(lengths)} timesteps")
-    return [f"learned in {' and '.join(words)} at these sizes"]
+        words.append(f"gradient groups: {', '.join(map(shown, groups))}")
+    segments = {size: segment for size, (_, segment) in law.pieces.items()}
+    if len({None if segment == _timesteps(law, size) else segment for size, segment in segments.items()}) > 1:
+        words.append(f"segment length: {', '.join(map(shown, segments.values()))}")
+    return words
+
+
+def _timesteps(law: Law, size: int) -> int:
+    """The timesteps of a rollout at `size`."""
+    return size if law.along == "seq_len" else law.record.seq_len
 
 
 def _missing(law: Law) -> list[str]:
     if not law.unmeasured:
         return []
-    return ["not counted: " + ", ".join(f"{size} ({shown(status)})" for size, status in law.unmeasured.items())]
+    return ["no result: " + ", ".join(f"{size} ({shown(status)})" for size, status in law.unmeasured.items())]
 
 
 def _error(fit: Fit) -> str:
     percent = 100 * fit.error
-    return "off by under 0.1%" if percent < _LEAST_PERCENT else f"off by {percent:.2g}%"
+    return "RMS error under 0.1%" if percent < _LEAST_PERCENT else f"RMS error {percent:.2g}%"

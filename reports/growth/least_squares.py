@@ -1,6 +1,6 @@
-"""Least squares of relative errors: the numbers behind reports/growth/fit.py.
+"""Least squares of relative errors, for `reports.growth.fit`.
 
-numpy is imported where it computes: importing this module is cheap.
+numpy is imported inside functions, so importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     Sums = tuple[Floats, Floats, Floats]
 
 LOWEST, HIGHEST = -3.0, 4.0
-"""The exponents that a fit may have."""
+"""The allowed exponents of a fit."""
 _BEYOND = 0.1
-"""How much further exponents are tried: the best one lies there where none that a fit may have is the best."""
+"""How far beyond the allowed exponents to search: an optimum there means that no allowed exponent is best."""
 _STEP = 0.05
 _FLAT = 0.02
-"""Below this exponent N^p cannot be told from the offset, which is then 0."""
+"""Below this exponent N^p is indistinguishable from the offset, which is then 0."""
 _DRAWS = 999
 _BENDS = 200
-"""How many places of a bend are tried."""
+"""Number of candidate positions of a bend."""
 
 
 def sums(samples: Sequence[Floats]) -> Sums:
-    """Number of repeats, sum of 1/y and sum of 1/y² of every size: (1, sizes) each; all that the squares need."""
+    """Sufficient statistics of every size: number of repeats, Σ 1/y and Σ 1/y², each (1, sizes)."""
     import numpy as np
 
     rows = [[len(y) for y in samples], [np.sum(1 / y) for y in samples], [np.sum(y**-2.0) for y in samples]]
@@ -39,7 +39,7 @@ def sums(samples: Sequence[Floats]) -> Sums:
 
 
 def resampled(samples: Sequence[Floats]) -> Sums:
-    """`sums` of every bootstrap sample: (draws, sizes) each."""
+    """`sums` of every bootstrap sample, each (draws, sizes)."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -64,10 +64,10 @@ def solve(
     powers: tuple[float, float] = (LOWEST - _BEYOND, HIGHEST + _BEYOND),
     offsets: bool = True,
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Offset, scale, exponent and sum of squares of the best fit of each row of sums: (rows,) each.
+    """Offset, scale, exponent and sum of squares of the best fit to each row of sums, each (rows,).
 
-    For a given exponent the best offset and scale are those of a linear problem; exponents are tried on a grid that is
-    laid finer three times around the best of it.
+    For a given exponent, offset and scale solve a linear problem. Exponents are searched on a grid that is refined
+    three times around the best one.
     """
     import numpy as np
 
@@ -76,7 +76,7 @@ def solve(
     span, step = (powers[1] - powers[0]) / 2, _STEP
     while True:
         grid = np.clip(best[:, None] + np.linspace(-span, span, 2 * round(span / step) + 1), *powers)
-        # All rows share the first grid.
+        # All rows share the first, coarse grid.
         parts = profile(grid[:1] if span > _STEP else grid)
         place = np.argmin(parts[2], axis=1)[:, None]
         best = np.take_along_axis(np.broadcast_to(grid, parts[2].shape), place, axis=1)[:, 0]
@@ -89,21 +89,21 @@ def solve(
 def _profile(
     x: Floats, counts: Floats, first: Floats, second: Floats, grid: Floats, *, offsets: bool
 ) -> tuple[Floats, Floats, Floats]:
-    """The best offset ≥ 0 and scale > 0 and their sum of squares for every exponent of `grid`: (rows, exponents)."""
+    """The best offset ≥ 0 and scale > 0 and their sum of squares for each exponent in `grid`: (rows, exponents)."""
     import numpy as np
 
     return _linear(x ** grid[..., None], counts, first, second, offsets & (np.abs(grid) >= _FLAT))
 
 
 def bent(x: Floats, counts: Floats, first: Floats, second: Floats, power: float) -> float:
-    """Sum of squares of the best plateau that bends into a power: offset + scale·max(0, N^power − K^power).
+    """Sum of squares of the best plateau followed by growth: offset + scale·max(0, N^power − K^power).
 
-    Like offset + scale·N^p it has three free numbers. The K that are tried lie between the first size and the last.
+    It has three parameters, like offset + scale·N^p. Candidates for K lie between the first and the last size.
 
     Args:
         x: sizes, ascending.
         counts, first, second: one row of `sums`.
-        power: that of what grows beyond K, above 0.
+        power: the exponent beyond K, above 0.
     """
     import numpy as np
 
@@ -115,7 +115,7 @@ def bent(x: Floats, counts: Floats, first: Floats, second: Floats, power: float)
 def polynomial(x: Floats, samples: Sequence[Floats]) -> tuple[Floats, float] | None:
     """Offset, slope and square of the best offset + slope·N + square·N², (3,), and its sum of squares.
 
-    None where one of them is not above 0, an offset of 0 excepted.
+    None if slope or square is not positive, or if the offset is negative.
     """
     import numpy as np
 
@@ -130,12 +130,12 @@ def polynomial(x: Floats, samples: Sequence[Floats]) -> tuple[Floats, float] | N
 def _linear(
     basis: Floats, counts: Floats, first: Floats, second: Floats, steep: NDArray[np.bool_]
 ) -> tuple[Floats, Floats, Floats]:
-    """The best offset ≥ 0 and scale > 0 of offset + scale·basis, and their sum of squares: (rows, choices) each.
+    """The best offset ≥ 0 and scale > 0 of offset + scale·basis, and their sum of squares, each (rows, choices).
 
     Args:
         basis: (rows or 1, choices, sizes).
         counts, first, second: `sums`.
-        steep: where an offset is allowed, (rows or 1, choices).
+        steep: whether an offset is allowed, (rows or 1, choices).
     """
     import numpy as np
 

@@ -1,1 +1,1 @@
-"""The schema of a result, and reading and writing it."""
+"""The schema of results, and reading and writing them."""

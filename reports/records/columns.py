@@ -1,94 +1,136 @@
-"""What is known about the columns of a record beside their values."""
+"""The columns of a record: the description of every field, and its values as text."""
 
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reports.records.record import FIELD_NAMES
+from reports.records.describe import EXACT, KEY, Source, Unit, Writer
+from reports.records.record import Record
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_number, format_rate, format_seconds
 
-TABLE_MEMORY = {
-    "device_peak_bytes": "device allocator",
-    "host_peak_rise_bytes": "rise of resident memory while it ran",
-    "host_rss_peak_bytes": "resident memory, with Python and JAX",
-    "xla_peak_bytes": "XLA's plan",
+Value = int | float | str | None
+"""What a field of a record can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One field of `Record`."""
+
+    name: str
+    kind: type[int] | type[float] | type[str]
+    optional: bool
+    """Whether None (unknown) is a value."""
+    unit: Unit
+    title: str
+    """For charts and headings; no two columns share one."""
+    description: str
+    """One or two sentences."""
+    source: Source
+    writer: Writer
+    short: str
+    """The title after a heading that names the quantity, as in `Peak memory: device allocator`."""
+    identity: bool
+    """Whether it is part of what identifies a point."""
+    same_work: bool
+    """Whether records must agree in it for their costs to be comparable."""
+    per_side: bool
+    """False for values of the whole host or card, which a live pair cannot attribute to a side."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether all repeats agree."""
+        return self.source in EXACT
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are text."""
+        return self.kind is str
+
+    def format(self, value: Value) -> str:
+        """`value` with its unit; `-` where it is unknown."""
+        if value is None or isinstance(value, str):
+            return shown(value)
+        return formatter(self.unit)(value)
+
+
+def formatter(unit: Unit) -> Callable[[float | None], str]:
+    """The function that formats a number of `unit`, and None as `-`."""
+    return _FORMATTERS.get(unit, _plain)
+
+
+def _plain(value: float | None) -> str:
+    return str(value) if isinstance(value, int) else format_number(value)
+
+
+_FORMATTERS: Mapping[Unit, Callable[[float | None], str]] = {
+    "bytes": format_bytes,
+    "rate": format_rate,
+    "seconds": format_seconds,
 }
-"""What the table of memory shows: the first of these that is known of any point, and of all rows the same."""
 
 
-DETAILS = (
-    "seq_len",
-    "envs",
-    "repeat",
-    "status",
-    "device_peak_bytes",
-    "host_peak_rise_bytes",
-    "host_rss_peak_bytes",
-    "xla_peak_bytes",
-    "update_seconds",
-    "update_cv",
-    "rollout_seconds",
-    "learn_seconds",
-    "env_seconds",
-    "agent_steps_per_second",
-    "env_steps_per_second",
-    "first_update_seconds",
-    "mean_reward",
-    "episode_return",
-)
-"""The columns of a full report, those of them that are known of any record."""
+def _columns() -> dict[str, Column]:
+    """The fields of `Record` in order: types from its annotations, the rest from the fields' metadata."""
+    found = {}
+    hints = typing.get_type_hints(Record)
+    for field in dataclasses.fields(Record):
+        hint = hints[field.name]
+        optional = isinstance(hint, types.UnionType)
+        kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
+        if kind not in (int, float, str):
+            raise TypeError(f"Record.{field.name} is a {kind}; a record holds int, float or str")
+        found[field.name] = Column(name=field.name, kind=kind, optional=optional, **field.metadata[KEY])
+    return found
 
 
-def format_value(name: str, value: int | float | str | None) -> str:
-    """The value of one field of a record, with its unit where the field's name has one.
+COLUMNS: Mapping[str, Column] = types.MappingProxyType(_columns())
+"""Every column by name, in the order of a CSV file."""
+
+
+def column(name: str) -> Column:
+    """The column called `name`.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return COLUMNS[name]
+
+
+def format_value(name: str, value: Value) -> str:
+    """The value of one field of a record, with its unit.
 
     Raises:
         KeyError: a record has no such field.
     """
-    if name not in FIELD_NAMES:
-        raise KeyError(name)
-    if value is None or isinstance(value, str):
-        return shown(value)
-    if name.endswith(("_bytes", "_bytes_per_update")):
-        return format_bytes(value)
-    if name.endswith("_per_second"):
-        return format_rate(value)
-    if name.endswith("_seconds"):
-        return format_seconds(value)
-    return str(value) if isinstance(value, int) else format_number(value)
+    return COLUMNS[name].format(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A field of `Record` as an axis of a chart: `unit` is `bytes`, `rate` (per second) or `seconds`."""
-
-    field: str
-    title: str
-    unit: str
+def _chosen(*names: str) -> tuple[Column, ...]:
+    return tuple(COLUMNS[name] for name in names)
 
 
-MEMORY = (
-    Measure("device_peak_bytes", "Peak memory, device allocator", "bytes"),
-    Measure("host_peak_rise_bytes", "Peak memory, rise of resident memory", "bytes"),
-    Measure("host_rss_peak_bytes", "Peak memory, resident", "bytes"),
-    Measure("xla_peak_bytes", "Peak memory, XLA's plan", "bytes"),
+MEMORY = _chosen("device_peak_bytes", "host_peak_rise_bytes", "host_rss_peak_bytes", "xla_peak_bytes")
+"""Measures of peak memory. The most telling comes first: resident memory includes Python and JAX."""
+
+SPEED = _chosen(
+    "agent_steps_per_second",
+    "env_steps_per_second",
+    "update_seconds",
+    "update_cpu_seconds",
+    "rollout_seconds",
+    "learn_seconds",
 )
-"""Measures of memory, the one that says most about a model first: resident memory has Python and JAX in it."""
+"""Measures of speed, the most telling first."""
 
-
-SPEED = (
-    Measure("agent_steps_per_second", "Agent-steps per second", "rate"),
-    Measure("env_steps_per_second", "Environment steps per second", "rate"),
-    Measure("update_seconds", "Time of an update", "seconds"),
-    Measure("update_cpu_seconds", "Processor time of an update", "seconds"),
-    Measure("rollout_seconds", "Time of a rollout", "seconds"),
-    Measure("learn_seconds", "Time of learning from it", "seconds"),
+DETAILS = (
+    *("seq_len", "envs", "repeat", "status"),
+    *(measure.name for measure in MEMORY),
+    *("update_seconds", "update_cv", "rollout_seconds", "learn_seconds", "env_seconds"),
+    *("agent_steps_per_second", "env_steps_per_second", "first_update_seconds", "mean_reward", "episode_return"),
 )
-
-
-MEMORY_FIELDS = {
-    "device_peak_bytes": "the device allocator's peak",
-    "xla_peak_bytes": "XLA's plan",
-    "host_peak_rise_bytes": "the rise of resident memory",
-}
+"""The columns of a full report; those without any value are left out."""

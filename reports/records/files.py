@@ -1,4 +1,4 @@
-"""Files that are written whole: at every instant there is the old one or the new one, never a part."""
+"""Atomic file writes: readers see the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import stat
 from pathlib import Path
 
 PART = ".part"
-"""What the name of a file ends in that is still being written."""
+"""Suffix of a file that is still being written."""
 _MOST_LINKS = 40
 _OPEN_FILES = "/proc"
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Put a file of `content` at `path`, by way of `path`.part and on the disk when this returns.
+    """Write `content` to `path` through `path`.part; it is on the disk when this returns.
 
-    A link keeps pointing where it points, and a file that is replaced keeps its permissions. Devices, pipes and
-    `/dev/stdout` are written to as they are.
+    Symbolic links are followed and a replaced file keeps its permissions. Devices, pipes and `/dev/stdout` are written
+    to directly.
 
     Raises:
-        OSError: it cannot be written. What was there is as before.
+        OSError: writing failed. An existing file is unchanged.
     """
     target = replaceable(path)
     if target is None:
@@ -41,8 +41,10 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def replaceable(path: str | os.PathLike[str]) -> Path | None:
-    """The plain file that `path` leads to, there or not; None where something else is there: a folder, a device, a
-    pipe, or a file that a process has open and that is named by its number, as by `/dev/stdout`."""
+    """The regular file that `path` leads to, whether or not it exists yet.
+
+    None for anything else: a folder, a device, a pipe, or an open file of a process such as `/dev/stdout`.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():
         return None

@@ -1,85 +1,56 @@
-"""Records as plain mappings (the shape of one JSON line), and back with every value checked.
+"""Records as plain mappings (one JSON line each), and back with every value checked.
 
-A mapping of an older schema may lack fields: they take the defaults of `Record`. One of this schema must have them all.
-Names that this version does not know are ignored (people add notes to their files); a newer schema is refused, because
-what its fields mean cannot be known here.
+A mapping of an older schema may lack fields; they take the defaults of `Record`. One of the current schema must have
+all. Unknown names are ignored, because people add notes to their files. A newer schema is refused, because its fields
+may have other meanings.
 """
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from reports.records.columns import COLUMNS, Column, Value
 from reports.records.record import SCHEMA_VERSION, Record
 
-Value = int | float | str | None
-"""What one field of a record can hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One field of `Record`: its name, the type of its values, and whether None (not known) is one of them."""
-
-    name: str
-    kind: type[int] | type[float] | type[str]
-    optional: bool
-
-
-def _columns() -> tuple[Column, ...]:
-    """The fields of `Record` in order, read from its annotations."""
-    columns = []
-    for name, hint in typing.get_type_hints(Record).items():
-        optional = isinstance(hint, types.UnionType)
-        kind = next(part for part in typing.get_args(hint) if part is not type(None)) if optional else hint
-        if kind not in (int, float, str):
-            raise TypeError(f"Record.{name} is a {kind}; a record holds int, float or str")
-        columns.append(Column(name, kind, optional))
-    return tuple(columns)
-
-
-COLUMNS: tuple[Column, ...] = _columns()
-
 _TOO_LARGE = 10**40
-_WANTED = {int: "a whole number", float: "a number", str: "a text"}
+_WANTED = {int: "a whole number", float: "a number", str: "text"}
 _AT_LEAST_ONE = ("agents", "seq_len", "envs")
-"""Sizes of a point, without which there is none: charts take their logarithms."""
+"""Sizes that must be positive: charts take their logarithms."""
 
 
 def record_to_mapping(record: Record) -> dict[str, Value]:
-    """Every field of `record` by name, in field order, as plain int, float, str or None.
+    """Every field of `record` by name, in field order, as int, float, str or None.
 
-    Numbers of array libraries become Python's own, so that the mapping can be written as JSON.
+    Scalars of array libraries become Python numbers, so that JSON can hold them.
     """
     mapping: dict[str, Value] = {}
-    for column in COLUMNS:
+    for column in COLUMNS.values():
         value = getattr(record, column.name)
         mapping[column.name] = None if value is None else column.kind(value)
     return mapping
 
 
 def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record") -> Record:
-    """The record that `mapping` (for example one parsed JSON line) holds.
+    """The record in `mapping`, for example in one parsed JSON line.
 
     Args:
-        mapping: field names to values; int, float, str or None, as `record_to_mapping` writes them.
-        source: what an error names as the origin, for example `records.jsonl, line 3`.
+        mapping: values by field name: int, float, str or None, as from `record_to_mapping`.
+        source: the origin to name in an error, for example `records.jsonl, line 3`.
 
     Raises:
-        ValueError: no or a newer schema_version, a missing field, a value of the wrong type, fewer than one agent,
-            timestep or environment, an unknown status. The message is one line that names source and field and says
-            what to do.
+        ValueError: a missing or newer schema_version, a missing field, a value of the wrong type, fewer than one agent,
+            timestep or environment, or an unknown status. The message is one line with source, field and remedy.
     """
     version = _schema_version(mapping, source)
     values: dict[str, typing.Any] = {}
-    for column in COLUMNS:
+    for column in COLUMNS.values():
         if column.name in mapping:
             values[column.name] = _checked(column, mapping[column.name], source)
         elif version == SCHEMA_VERSION:
             raise ValueError(
-                f"{source}: '{column.name}' is missing; every field of schema {SCHEMA_VERSION} must be there, "
-                "so use the file as the sweep wrote it"
+                f"{source}: '{column.name}' is missing; schema {SCHEMA_VERSION} needs every field, "
+                "so use the file that the sweep wrote"
             )
     try:
         return Record(**values)
@@ -89,35 +60,37 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
 
 def _schema_version(mapping: Mapping[str, object], source: str) -> int:
     if "schema_version" not in mapping:
-        raise ValueError(f"{source}: no 'schema_version', so this is no scaleprof record; check which file was given")
+        raise ValueError(f"{source}: no 'schema_version', so this is not a scaleprof record; check the path")
     version = mapping["schema_version"]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{source}: 'schema_version' is {version!r}; it must be a whole number from 1 on")
+        raise ValueError(
+            f"{source}: 'schema_version' is {version!r}, expected a whole number of at least 1; correct it"
+        )
     if version > SCHEMA_VERSION:
         raise ValueError(
-            f"{source}: 'schema_version' is {version}, this scaleprof reads up to {SCHEMA_VERSION}; "
-            "update scaleprof to read it"
+            f"{source}: 'schema_version' is {version}, but this scaleprof reads up to {SCHEMA_VERSION}; "
+            "update scaleprof"
         )
     return version
 
 
 def _checked(column: Column, value: object, source: str) -> Value:
-    """`value` as the type of `column`; a whole number is fine where a number belongs, nothing else is converted."""
+    """`value` in the type of `column`. An int is accepted for a float; nothing else is converted."""
     if value is None and column.optional:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
-        raise ValueError(f"{source}: '{column.name}' is a number of {len(str(abs(value)))} digits; correct the value")
+        raise ValueError(f"{source}: '{column.name}' has {len(str(abs(value)))} digits; correct the value")
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
         if value < 1 and column.name in _AT_LEAST_ONE:
             raise ValueError(
-                f"{source}: '{column.name}' is {value}; a whole number from 1 on belongs here, so correct the value"
+                f"{source}: '{column.name}' is {value}, expected a whole number of at least 1; correct the value"
             )
         return value
     if column.kind is str and isinstance(value, str):
-        return value.encode(errors="replace").decode()  # half a surrogate pair can be written nowhere
-    unknown = " (or null if it is not known)" if column.optional else ""
+        return value.encode(errors="replace").decode()  # a lone surrogate cannot be encoded
+    unknown = " or null" if column.optional else ""
     raise ValueError(
-        f"{source}: '{column.name}' is {value!r}; {_WANTED[column.kind]}{unknown} belongs here, so correct the value"
+        f"{source}: '{column.name}' is {value!r}, expected {_WANTED[column.kind]}{unknown}; correct the value"
     )

@@ -1,7 +1,11 @@
 """The schema of a result: one `Record` per repeat of a point.
 
-Units stand in the field names (`_bytes`, `_seconds`, `_per_second`) and are converted only where a person reads them.
-A value that is not known is `None` here and an empty cell in a CSV file, never 0.
+Every column is described here and nowhere else: unit, title, description, source, writer, and whether it identifies the
+point (`reports.records.describe`). CSV files, tables, pages, `docs/columns.md` and the routing of what a child reports
+all read that, through `reports.records.columns`.
+
+Units stand in the field names as well (`_bytes`, `_seconds`, `_per_second`); values are converted only where a person
+reads them. An unknown value is `None` here and an empty cell in a CSV file, never 0.
 """
 
 from __future__ import annotations
@@ -9,206 +13,324 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
+
 SCHEMA_VERSION = 3
 
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
-POINT_FIELDS = (
-    "scenario",
-    "model",
-    "mode",
-    "agents",
-    "seq_len",
-    "envs",
-    "chunk",
-    "embed_dim",
-    "heads",
-    "blocks",
-    "epochs",
-    "minibatches",
-    "dtype",
-    "match",
-    "batching",
-    "reset",
-    "settings",
-    "seed",
-    "side",
-)
-"""The fields that say which point of a grid a record measures (`repeat` tells its repeats apart)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one repeat of one point cost and reached.
+    """What one repeat of one point cost and achieved. `docs/measuring.md` explains how values are measured."""
 
-    Fields ending in `_bytes` are bytes, in `_seconds` seconds of wall time (`update_cpu_seconds`: of process CPU time,
-    summed over threads). `xla_*` are XLA's static figures for the compiled program, `device_*` the device allocator's,
-    `nvml_*` the driver's, `host_*` the operating system's for the measured process. How each is measured stands in
-    docs/measuring.md.
-    """
+    # Run and point.
+    schema_version: int = noted("Schema version", "Version of this list of columns.", default=SCHEMA_VERSION)
+    run_id: str = noted("Run", "Name of the run that measured the point.")
+    timestamp: str = noted("Timestamp", "When the record was written (UTC, ISO 8601).")
+    scenario: str = axis("", "Scenario", "The environment that agents act in.", same_work=True)
+    model: str = axis("", "Model", "The model, such as `sable` or `mat`, or `module:function` of a custom one.")
+    mode: str = axis("", "Mode", "How the model computes its function; empty for a model with only one way.")
+    agents: int = axis(0, "Agents", "Number of agents N.", same_work=True)
+    seq_len: int = axis(0, "Sequence length", "Timesteps T per rollout.", same_work=True)
+    envs: int = axis(0, "Environments", "Number of parallel environments B.", same_work=True)
+    chunk: int | None = axis(None, "Chunk", "Timesteps per chunk; empty for a mode without chunks.")
+    embed_dim: int = axis(0, "Width", "Embedding width of the model, as requested.")
+    heads: int = axis(0, "Heads", "Number of attention or retention heads.")
+    blocks: int = axis(0, "Blocks", "Number of encoder blocks, and of decoder blocks.")
+    epochs: int = axis(0, "Epochs", "Passes over each rollout in one update.", same_work=True)
+    minibatches: int = axis(0, "Minibatches", "Minibatches per epoch.", same_work=True)
+    dtype: str = axis("", "Data type", "Floating-point type that the model computes in.")
+    match: str = axis(
+        "", "Matched by", "`params` if the width was chosen to match Sable's parameter count, else empty."
+    )
+    batching: str = axis("", "Batching", "How environments were asked to be stepped: `vmap`, `map` or `auto`.")
+    reset: str = axis("", "Reset", "Where a new episode starts from: `pool` or `exact`.")
+    settings: str = axis("", "Settings", "Further options given with `--set`, as `name=value` separated by `;`.")
+    seed: int = axis(0, "Seed", "Base of the random numbers; the repeat is mixed in.")
+    repeat: int = noted("Repeat", "Number of this repeat of the point, from 0.", default=0)
+    side: str = axis("", "Side", "`new` or `base` in a live pair, else empty.")
+    pair_id: str = noted("Pair", "The same for the two records of a live pair.")
+    files: str = noted(
+        "Files", "Name of this record's files in the run's folders `samples` and `timelines`, without suffix."
+    )
 
-    # Which run and which point.
-    schema_version: int = SCHEMA_VERSION
-    run_id: str = ""
-    timestamp: str = ""
-    scenario: str = ""
-    model: str = ""
-    mode: str = ""
-    agents: int = 0
-    seq_len: int = 0
-    envs: int = 0
-    chunk: int | None = None
-    embed_dim: int = 0
-    heads: int = 0
-    blocks: int = 0
-    epochs: int = 0
-    minibatches: int = 0
-    dtype: str = ""
-    match: str = ""
-    batching: str = ""
-    """How environments were to be stepped: `vmap`, `map`, or `auto`; `batched_by` says what that came to."""
-    reset: str = ""
-    """`pool` or `exact`: where a new episode came from."""
-    settings: str = ""
-    seed: int = 0
-    repeat: int = 0
-    side: str = ""
-    """`new` or `base` where two versions of the code were measured against each other, else empty."""
-    pair_id: str = ""
-    """The same for the two records whose processes alternated."""
-    files: str = ""
-    """The name, without its ending, of this record's files in the run's folders `samples` and `timelines`."""
+    # Outcome.
+    status: str = noted(
+        "Status", f"How the point ended: {', '.join(f'`{name}`' for name in STATUSES)}.", default="planned"
+    )
+    reason_code: str = noted("Reason code", "Why it did not end well, for programs, such as `predicted` or `signal`.")
+    reason: str = noted("Reason", "Why it did not end well, for people.")
+    phase: str = noted("Phase", "The phase in which a failed point ended.")
+    stderr_tail: str = noted("Last stderr lines", "Last lines that a failed process wrote to stderr, joined by ` | `.")
+    measure: str = noted(
+        "Measure", "`together` in one process; `memory,speed` in one process each; `memory` or `speed` alone."
+    )
+    memory_status: str = noted("Memory status", "How the process that measures memory ended.")
+    speed_status: str = noted("Speed status", "How the process that measures speed ended.")
 
-    # How it ended.
-    status: str = "planned"
-    reason_code: str = ""
-    reason: str = ""
-    phase: str = ""
-    stderr_tail: str = ""
-    """The last lines that a failed process wrote to stderr, joined by ` | `."""
-    measure: str = ""
-    """`together` in one process; `memory,speed` in one process each; `memory` or `speed` where only that was asked."""
-    memory_status: str = ""
-    speed_status: str = ""
+    # Device and model.
+    platform: str = reported("Platform", "JAX's platform, such as `cpu` or `gpu`.", default="")
+    device: str = reported("Device", "JAX's name of the device kind.", default="", same_work=True)
+    pinned_cpus: str = reported(
+        "Pinned CPUs", "Cores that the process was pinned to, separated by blanks.", default="", source="configuration"
+    )
+    batched_by: str = reported("Batched by", "How environments were stepped: `vmap` or `map`.", default="")
+    learn_groups: int | None = reported(
+        "Gradient groups", "Groups of environments per minibatch whose gradients were accumulated one after the other."
+    )
+    segment_timesteps: int | None = reported(
+        "Segment length", "Timesteps whose activations learning kept at once; the others were recomputed."
+    )
+    parameters: int | None = reported("Parameters", "Trainable parameters of the model.")
+    matched_embed_dim: int | None = reported("Matched width", "Width that matches the reference's parameter count.")
+    reference_parameters: int | None = reported("Reference parameters", "Parameters of the model that was matched.")
 
-    # Where it ran and how large the model is.
-    platform: str = ""
-    device: str = ""
-    pinned_cpus: str = ""
-    batched_by: str = ""
-    learn_groups: int | None = None
-    """Groups of environments that a minibatch was learned from, one after the other (`--accumulate`, or by size)."""
-    segment_timesteps: int | None = None
-    """Timesteps of which learning kept the activations at once (`--segment`, or by size)."""
-    parameters: int | None = None
-    matched_embed_dim: int | None = None
-    reference_parameters: int | None = None
-
-    # Memory: XLA's static analysis, the device allocator, the driver, the operating system.
-    xla_act_argument_bytes: int | None = None
-    xla_act_output_bytes: int | None = None
-    xla_act_alias_bytes: int | None = None
-    xla_act_temp_bytes: int | None = None
-    xla_rollout_argument_bytes: int | None = None
-    xla_rollout_output_bytes: int | None = None
-    xla_rollout_alias_bytes: int | None = None
-    xla_rollout_temp_bytes: int | None = None
-    xla_learn_argument_bytes: int | None = None
-    xla_learn_output_bytes: int | None = None
-    xla_learn_alias_bytes: int | None = None
-    xla_learn_temp_bytes: int | None = None
-    xla_peak_bytes: int | None = None
-    xla_bound: str = ""
-    """`exact`, or `lower` where a program has operations whose scratch memory XLA does not see."""
-    device_compile_peak_bytes: int | None = None
-    device_input_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    nvml_process_bytes: int | None = None
-    nvml_device_bytes: int | None = None
-    nvml_utilisation_percent: float | None = None
-    nvml_power_watts: float | None = None
-    nvml_sm_clock_mhz: float | None = None
-    nvml_throttle_reasons: str = ""
-    nvml_energy_joules: float | None = None
-    host_rss_start_bytes: int | None = None
-    host_compile_peak_bytes: int | None = None
-    host_base_bytes: int | None = None
-    host_rss_peak_bytes: int | None = None
-    host_peak_rise_bytes: int | None = None
-    host_memory_quality: str = ""
-    """`repeatable` where the allocator was set to be, `noisy` where it was left as it is."""
-    memory_limit_bytes: int | None = None
+    # Memory.
+    xla_act_argument_bytes: int | None = planned_bytes("act", "argument")
+    xla_act_output_bytes: int | None = planned_bytes("act", "output")
+    xla_act_alias_bytes: int | None = planned_bytes("act", "alias")
+    xla_act_temp_bytes: int | None = planned_bytes("act", "temp")
+    xla_rollout_argument_bytes: int | None = planned_bytes("rollout", "argument")
+    xla_rollout_output_bytes: int | None = planned_bytes("rollout", "output")
+    xla_rollout_alias_bytes: int | None = planned_bytes("rollout", "alias")
+    xla_rollout_temp_bytes: int | None = planned_bytes("rollout", "temp")
+    xla_learn_argument_bytes: int | None = planned_bytes("learn", "argument")
+    xla_learn_output_bytes: int | None = planned_bytes("learn", "output")
+    xla_learn_alias_bytes: int | None = planned_bytes("learn", "alias")
+    xla_learn_temp_bytes: int | None = planned_bytes("learn", "temp")
+    xla_peak_bytes: int | None = described(
+        None,
+        "bytes",
+        "Peak memory, XLA's plan",
+        "Largest of the three programs, each arguments + outputs − aliases + temporaries.",
+        "XLA",
+        "any process",
+        short="XLA's plan",
+    )
+    xla_bound: str = reported(
+        "Bound of XLA's plan",
+        "`exact`, or `lower` if a program calls operations whose scratch XLA does not see.",
+        default="",
+        source="XLA",
+    )
+    device_compile_peak_bytes: int | None = memory(
+        "Device peak, compiling", "The allocator's peak after compiling.", "allocator"
+    )
+    device_input_peak_bytes: int | None = memory(
+        "Device peak, inputs", "The allocator's peak after the inputs were made.", "allocator"
+    )
+    device_peak_bytes: int | None = memory(
+        "Peak memory, device allocator",
+        "The allocator's peak after all updates.",
+        "allocator",
+        short="device allocator",
+    )
+    nvml_process_bytes: int | None = memory(
+        "GPU memory of the process", "Most GPU memory that the process was seen to use.", "driver"
+    )
+    nvml_device_bytes: int | None = memory(
+        "GPU memory of the card", "Most memory that was seen in use on the whole card.", "driver"
+    )
+    nvml_utilisation_percent: float | None = speed(
+        "GPU utilisation",
+        "Mean GPU utilisation over the measured updates.",
+        unit="percent",
+        source="driver",
+        per_side=False,
+    )
+    nvml_power_watts: float | None = speed(
+        "GPU power", "Mean power draw over the measured updates.", unit="watts", source="driver", per_side=False
+    )
+    nvml_sm_clock_mhz: float | None = speed(
+        "GPU clock", "Mean SM clock over the measured updates.", unit="MHz", source="driver", per_side=False
+    )
+    nvml_throttle_reasons: str = described(
+        "",
+        "text",
+        "GPU throttling",
+        "Why the GPU lowered its clock during the measured updates; `none` if it did not.",
+        "driver",
+        "speed process",
+        per_side=False,
+    )
+    nvml_energy_joules: float | None = speed(
+        "GPU energy", "Energy of the card over the measured updates.", unit="joules", source="driver", per_side=False
+    )
+    host_rss_start_bytes: int | None = memory("Resident memory, start", "Resident memory after the imports.", "kernel")
+    host_compile_peak_bytes: int | None = memory(
+        "Resident peak, compiling", "Most resident memory while tracing and compiling.", "kernel"
+    )
+    host_base_bytes: int | None = memory(
+        "Resident memory, compiled", "Resident memory after compiling, before anything runs.", "kernel"
+    )
+    host_rss_peak_bytes: int | None = memory(
+        "Peak memory, resident",
+        "Most resident memory while updates ran, with Python and JAX.",
+        "kernel",
+        short="resident memory, with Python and JAX",
+    )
+    host_peak_rise_bytes: int | None = memory(
+        "Peak memory, rise of resident memory",
+        "`host_rss_peak_bytes` − `host_base_bytes`: what training needs on top of the compiled process.",
+        "kernel",
+        short="rise of resident memory while it ran",
+    )
+    host_memory_quality: str = noted(
+        "Quality of host memory", "`repeatable` if the memory allocator was configured to be, else `noisy`."
+    )
+    memory_limit_bytes: int | None = described(
+        None, "bytes", "Memory limit", "The limit that was in force (`--memory-limit`).", "configuration", "parent"
+    )
 
     # Time.
-    import_seconds: float | None = None
-    trace_act_seconds: float | None = None
-    trace_rollout_seconds: float | None = None
-    trace_learn_seconds: float | None = None
-    compile_act_seconds: float | None = None
-    compile_rollout_seconds: float | None = None
-    compile_learn_seconds: float | None = None
-    compile_cache: str = ""
-    """`off`; `written` by this repeat; `read` from an earlier one, and then no compile time is given; `mixed`."""
-    first_update_seconds: float | None = None
-    act_seconds: float | None = None
-    env_seconds: float | None = None
-    reset_seconds: float | None = None
-    """One reset, in the making of the pool of starts; outside of what is measured."""
-    rollout_seconds: float | None = None
-    learn_seconds: float | None = None
-    update_seconds: float | None = None
-    update_min_seconds: float | None = None
-    update_p25_seconds: float | None = None
-    update_p90_seconds: float | None = None
-    update_cv: float | None = None
-    update_cpu_seconds: float | None = None
-    env_steps_per_second: float | None = None
-    agent_steps_per_second: float | None = None
-    warmup_updates: int | None = None
-    warmup: str = ""
-    """`steady`; `short_warmup` where updates are too long for four; `unsteady` where times never settled."""
-    measured_updates: int | None = None
-    measured_seconds: float | None = None
-    run_delay_seconds: float | None = None
-    others_cpu_share: float | None = None
-    """The share of the point's cores that other processes used meanwhile."""
-    contended: int | None = None
-    """1 where that is more than 15 %, else 0."""
-    parent_cpu_share: float | None = None
-    point_seconds: float | None = None
-    overhead_seconds: float | None = None
-    """What of it was neither tracing and compiling nor running the programs: starting, importing, telling, ending."""
-    flops_per_update: float | None = None
-    traffic_bytes_per_update: float | None = None
-    matmul_fraction: float | None = None
-    copy_fraction: float | None = None
-    bound_by: str = ""
-    """`arithmetic`, `memory traffic` or `sequential steps`: what an update is nearest to being limited by."""
+    import_seconds: float | None = speed("Import time", "Importing JAX and all that depends on it.")
+    trace_act_seconds: float | None = speed("Trace time, act", "Tracing and lowering the act program.")
+    trace_rollout_seconds: float | None = speed("Trace time, rollout", "Tracing and lowering the rollout program.")
+    trace_learn_seconds: float | None = speed("Trace time, learn", "Tracing and lowering the learn program.")
+    compile_act_seconds: float | None = speed("Compile time, act", "Compiling the act program.")
+    compile_rollout_seconds: float | None = speed("Compile time, rollout", "Compiling the rollout program.")
+    compile_learn_seconds: float | None = speed("Compile time, learn", "Compiling the learn program.")
+    compile_cache: str = reported(
+        "Compile cache",
+        "`off`; `written` by this repeat; `read` from an earlier one, and then compile times are empty; `mixed`.",
+        default="",
+    )
+    first_update_seconds: float | None = speed(
+        "First update", "The first update, which is the first to touch all memory."
+    )
+    act_seconds: float | None = speed("Act time", "The policy alone for one environment step.")
+    env_seconds: float | None = speed(
+        "Environment time", "The environments alone for the steps of a rollout, under random legal actions."
+    )
+    reset_seconds: float | None = speed("Reset time", "One reset while the pool of starts is made, outside of updates.")
+    rollout_seconds: float | None = speed("Rollout time", "Median rollout of the measured updates.")
+    learn_seconds: float | None = speed("Learning time", "Median learning step of the measured updates.")
+    update_seconds: float | None = speed("Update time", "Median of the measured updates: rollout and learning.")
+    update_min_seconds: float | None = speed("Shortest update", "Shortest of the measured updates.")
+    update_p25_seconds: float | None = speed("Update, 25th percentile", "25th percentile of the measured updates.")
+    update_p90_seconds: float | None = speed("Update, 90th percentile", "90th percentile of the measured updates.")
+    update_cv: float | None = speed(
+        "Variation of updates", "Standard deviation / mean of the measured updates.", unit="fraction"
+    )
+    update_cpu_seconds: float | None = speed(
+        "CPU time of an update", "Median CPU time of the measured updates, summed over threads."
+    )
+    env_steps_per_second: float | None = speed("Environment steps per second", "B · T / `update_seconds`.", unit="rate")
+    agent_steps_per_second: float | None = speed("Agent-steps per second", "B · T · N / `update_seconds`.", unit="rate")
+    warmup_updates: int | None = speed("Warm-up updates", "Updates that were run first and not measured.", unit="count")
+    warmup: str = described(
+        "",
+        "text",
+        "Warm-up",
+        "`steady`; `unsteady` if timings never settled; `short_warmup` if updates are too long or too few for that.",
+        "clock",
+        "speed process",
+    )
+    measured_updates: int | None = speed("Measured updates", "Number of measured updates.", unit="count")
+    measured_seconds: float | None = speed("Measured time", "Total time of the measured updates.")
+    run_delay_seconds: float | None = speed(
+        "Run delay", "How long threads were ready to run but waited for a core.", source="kernel"
+    )
+    others_cpu_share: float | None = speed(
+        "CPU share of others",
+        "Share of the point's cores that other processes used during the measured updates.",
+        unit="fraction",
+        source="kernel",
+    )
+    contended: int | None = speed(
+        "Contended", "1 if `others_cpu_share` is above 15 %, else 0.", unit="flag", source="kernel"
+    )
+    parent_cpu_share: float | None = speed(
+        "CPU share of the sweep",
+        "Share of one core that the sweep itself used during the measured updates.",
+        unit="fraction",
+        source="kernel",
+        per_side=False,
+    )
+    point_seconds: float | None = described(
+        None, "seconds", "Point time", "From start to end, all processes of the point.", "clock", "parent"
+    )
+    overhead_seconds: float | None = described(
+        None,
+        "seconds",
+        "Overhead",
+        "Part of `point_seconds` outside of tracing, compiling and running programs.",
+        "clock",
+        "parent",
+    )
+    flops_per_update: float | None = described(
+        None, "flops", "FLOPs of an update", "Arithmetic operations of one update.", "traced program", "any process"
+    )
+    traffic_bytes_per_update: float | None = described(
+        None,
+        "bytes",
+        "Traffic of an update",
+        "Bytes that one update must move if nothing stays in a cache; an estimate.",
+        "traced program",
+        "any process",
+    )
+    matmul_fraction: float | None = described(
+        None,
+        "fraction",
+        "Fraction of matmul rate",
+        "Achieved arithmetic rate / the host's rate for a large matrix product.",
+        "clock",
+        "parent",
+    )
+    copy_fraction: float | None = described(
+        None,
+        "fraction",
+        "Fraction of copy rate",
+        "Achieved memory traffic / the host's copy rate; above 1 if caches serve it.",
+        "clock",
+        "parent",
+    )
+    bound_by: str = described(
+        "",
+        "text",
+        "Bound by",
+        "What limits an update: `arithmetic`, `memory traffic` or `sequential steps`.",
+        "clock",
+        "parent",
+    )
 
-    # Learning, in the last measured update.
-    policy_loss: float | None = None
-    value_loss: float | None = None
-    entropy: float | None = None
-    grad_norm: float | None = None
-    mean_reward: float | None = None
-    mean_return: float | None = None
-    episode_return: float | None = None
-    episode_length: float | None = None
-    decoder_steps: float | None = None
-    parameters_moved: float | None = None
+    # Learning.
+    policy_loss: float | None = learned("Policy loss", "PPO's policy loss in the last measured update.")
+    value_loss: float | None = learned("Value loss", "Value loss in the last measured update.")
+    entropy: float | None = learned("Entropy", "Entropy of the policy in the last measured update.")
+    grad_norm: float | None = learned(
+        "Gradient norm", "Global gradient norm before clipping, in the last measured update."
+    )
+    mean_reward: float | None = learned("Mean reward", "Reward per agent and timestep in the last measured update.")
+    mean_return: float | None = learned(
+        "Mean return", "Undiscounted rewards per agent, summed over the last measured rollout."
+    )
+    episode_return: float | None = learned(
+        "Episode return", "Mean return per agent of the last complete episode of every environment."
+    )
+    episode_length: float | None = learned(
+        "Episode length", "Mean timesteps of the last complete episode of every environment.", unit="count"
+    )
+    decoder_steps: float | None = learned(
+        "Decoder steps", "Sequential decoder passes per environment step; 0 if nothing is decoded.", unit="count"
+    )
+    parameters_moved: float | None = learned("Parameter change", "L2 distance of the parameters from their start.")
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"status '{self.status}' is none of {', '.join(STATUSES)}")
+            raise ValueError(f"status '{self.status}' is not one of {', '.join(STATUSES)}")
 
-
-EXACT_FIELDS = ("xla_peak_bytes",)
-"""Fields that a report draws or fits and that repeat exactly, whatever else the machine does."""
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Record))
-"""Every column, in the order in which a CSV file lists them."""
+"""Every column, in the order of a CSV file."""
+
+POINT_FIELDS: tuple[str, ...] = tuple(
+    field.name for field in dataclasses.fields(Record) if field.metadata[KEY]["identity"]
+)
+"""The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
 
 
 def point_key(record: Record) -> tuple[object, ...]:
-    """The identity of the point that `record` measures: two records with equal keys are repeats of one point."""
+    """The identity of the point that `record` measures: records with equal keys are repeats of one point."""
     return tuple(getattr(record, name) for name in POINT_FIELDS)

@@ -1,4 +1,4 @@
-"""Results as reports read them: a run directory with all that it keeps, or a CSV file with the records alone."""
+"""Loads results for reports: a whole run directory, or only the records from a CSV file."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from reports.records.record import Record, point_key
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The records of one sweep and, where they came from a run directory, its hosts and per-point files."""
+    """The records of one sweep and, if loaded from a run directory, its hosts and per-point files."""
 
     name: str
     """The folder's name, or the file's."""
     path: Path
-    """As it was given: a folder or a CSV file."""
+    """The given folder or CSV file."""
     records: tuple[Record, ...]
-    """The last record of every repeat of a point, at the place of the first; in a CSV file, of every run in it."""
+    """One record per repeat of a point (in a CSV file, per run): the last one wins, in the position of the first."""
     hosts: tuple[dict[str, Any], ...] = ()
-    """Where it was carried out: when it began, and each time it was resumed. Empty for a CSV file."""
+    """The host at the start and after each resume; empty for a CSV file."""
 
     def samples(self, record: Record) -> list[dict[str, str]]:
-        """What every update of `record` took and reached: a row each, cells as text, empty where not known."""
+        """One row per update of `record`: times and metrics as text, empty if unknown."""
         return self._table("samples", record)
 
     def timeline(self, record: Record) -> list[dict[str, str]]:
-        """Resident memory of `record`'s processes: rows of `seconds`, `phase` and `rss_bytes`."""
+        """Resident memory of `record`'s processes over time: rows of `seconds`, `phase` and `rss_bytes`."""
         return self._table("timelines", record)
 
     def _table(self, folder: str, record: Record) -> list[dict[str, str]]:
@@ -50,13 +50,13 @@ class Run:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """Read a run directory, a folder with its results.csv alone (a baseline), or the CSV file.
+    """Read a run directory, a folder with only a results.csv (a baseline), or a CSV file.
 
-    A last line of records.jsonl that was torn off while it was being written is left out: its point never finished.
+    An incomplete last line of records.jsonl is ignored: its point never finished.
 
     Raises:
-        ValueError: there is nothing, or something that is neither, or it is damaged or of a newer version. The message
-            is one line that names file, row or line, and remedy.
+        ValueError: the path does not exist or is not a run, or a file is damaged or of a newer version. The message is
+            one line with file, row or line, and remedy.
     """
     path = Path(path)
     try:
@@ -75,25 +75,25 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 
 
 def record_key(record: Record) -> tuple[object, ...]:
-    """What there is one record of in a run: a repeat of a point, on one side of a comparison."""
+    """The identity of a record within a run: its point, including the side of a live pair, and its repeat."""
     return (*point_key(record), record.repeat)
 
 
 def latest_records(records: Iterable[Record]) -> list[Record]:
-    """The last record of every repeat of a point, at the place of its first."""
+    """One record per repeat of a point: the last one wins, in the position of the first."""
     return list({record_key(record): record for record in records}.values())
 
 
 def latest_of_each_run(records: Iterable[Record]) -> list[Record]:
-    """The same of records of several runs, which are told apart by `run_id`."""
+    """`latest_records` of each run; runs are distinguished by `run_id`."""
     return list({(record.run_id, *record_key(record)): record for record in records}.values())
 
 
 def host_files(path: Path) -> list[Path]:
-    """The host descriptions of a run folder in the order in which they were written.
+    """The host descriptions of a run folder, oldest first.
 
-    `host.json`, then `host-2.json`, … of each time the run was resumed. Runs of scaleprof 0.1 call them
-    `environment.json`, `environment-2.json`, …, which come first where such a run was resumed by a later version.
+    `host.json`, then `host-2.json`, … for each resume. Runs of scaleprof 0.1 have `environment.json`,
+    `environment-2.json`, … instead; these come first if a later version resumed the run.
     """
     found = []
     for name in ("environment", "host"):
@@ -119,7 +119,7 @@ def _read_lines(path: Path) -> list[Record]:
 def _json_object(text: str, source: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested a thousand times
+    except (ValueError, RecursionError):  # not JSON, a number with thousands of digits, or nesting too deep
         content = None
     if not isinstance(content, dict):
         raise ValueError(f"{source} is not a JSON object: the file was edited or damaged")
@@ -127,7 +127,7 @@ def _json_object(text: str, source: str) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """What a file says; bytes that are no UTF-8 become marks that no parser takes for anything else."""
+    """The text of a file; bytes that are not UTF-8 become replacement characters, which no parser accepts."""
     try:
         return path.read_bytes().decode(errors="replace")
     except OSError as error:

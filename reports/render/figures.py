@@ -25,7 +25,7 @@ from matplotlib.transforms import ScaledTranslation
 from reports.arrange.curves import AXIS_TITLES, Curve, Slice, fullest_slice, known_measures, memory_limits, slices
 from reports.arrange.pivot import Repeats
 from reports.growth.trends import Trend, trend_of
-from reports.records.columns import MEMORY, SPEED, Measure
+from reports.records.columns import MEMORY, SPEED, Column
 from reports.records.files import write_whole
 from reports.records.record import Record
 from reports.records.run import Run
@@ -132,7 +132,7 @@ class _Panel:
     """One measure along one slice, with all that is drawn there."""
 
     slice: Slice
-    measure: Measure
+    measure: Column
     limits: tuple[tuple[int, float], ...]
     trends: tuple[Trend | None, ...]
 
@@ -157,7 +157,7 @@ class _Panel:
         return found
 
 
-def _prepare(one: Slice, measure: Measure, records: Sequence[Record]) -> _Panel:
+def _prepare(one: Slice, measure: Column, records: Sequence[Record]) -> _Panel:
     limits = memory_limits(records, measure) if measure in MEMORY else []
     trends = [trend_of(curve, measure, one.axis, one.sizes[-1]) for curve in one.curves]
     return _Panel(one, measure, tuple(limits), tuple(trends))
@@ -191,7 +191,7 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     _set_ticks(axes.yaxis, ticks(low, high, measure.unit), measure.unit)
 
 
-def _draw_curve(axes: Axes, curve: Curve, measure: Measure, trend: Trend | None) -> None:
+def _draw_curve(axes: Axes, curve: Curve, measure: Column, trend: Trend | None) -> None:
     colour = colour_of(curve.style)
     if trend is not None:
         if trend.low:

@@ -9,8 +9,8 @@ from typing import Any
 
 from reports.arrange.pivot import make_pivot
 from reports.arrange.selection import joined
-from reports.growth.fit import Fit, Slopes
 from reports.growth.laws import ALONG, Law, laws
+from reports.growth.results import Fit, Slopes
 from reports.records.mapping import record_to_mapping
 from reports.records.record import POINT_FIELDS, SCHEMA_VERSION, Record
 from reports.records.run import Run

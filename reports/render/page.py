@@ -8,7 +8,6 @@ so is every request.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import io
 import json
@@ -31,10 +30,10 @@ from reports.arrange.curves import (
 from reports.arrange.pivot import make_pivot, varying_axes
 from reports.arrange.selection import run_names
 from reports.growth.trends import trend_of
-from reports.records.columns import MEMORY, SPEED, Measure
+from reports.records.columns import COLUMNS, MEMORY, SPEED, Column, Value
 from reports.records.csv_file import write_records
 from reports.records.files import write_whole
-from reports.records.mapping import COLUMNS, Value, record_to_mapping
+from reports.records.mapping import record_to_mapping
 from reports.records.record import POINT_FIELDS, STATUSES, Record
 from reports.records.run import Run
 from reports.text.section import one_line
@@ -181,7 +180,7 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     owned = [(name, run, record) for name, run in zip(run_names(runs), runs, strict=True) for record in run.records]
     records = [record for _, _, record in owned]
     rows = [record_to_mapping(record) for record in records]
-    known = [column.name for column in COLUMNS if any(row[column.name] not in (None, "") for row in rows)]
+    known = [name for name in COLUMNS if any(row[name] not in (None, "") for row in rows)]
     run = ["run"] if len(runs) > 1 else []
     columns = [*run, *dict.fromkeys((*POINT_FIELDS, "repeat", "status", "reason", *known))]
     varying = varying_axes(records)
@@ -191,8 +190,8 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "columns": columns,
         "shown": [name for name in shown if name in columns and name in (*run, *known)],
-        "numeric": [column.name for column in COLUMNS if column.kind is not str],
-        "fractions": [column.name for column in COLUMNS if column.kind is float],
+        "numeric": [column.name for column in COLUMNS.values() if not column.is_text],
+        "units": {column.name: _unit(column) for column in COLUMNS.values()},
         "identity": [*run, *POINT_FIELDS],
         "records": [
             [owner if name == "run" else _plain(row[name]) for name in columns]
@@ -202,9 +201,9 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
         "axes": AXIS_TITLES,
         "drawn": DRAWN,
         "slices": _slices(runs, places, (*memory, *speed)),
-        "memory": [dataclasses.asdict(measure) for measure in memory],
-        "speed": [dataclasses.asdict(measure) for measure in speed],
-        "limits": {measure.field: memory_limits(records, measure) for measure in memory},
+        "memory": [_measure(column) for column in memory],
+        "speed": [_measure(column) for column in speed],
+        "limits": {measure.name: memory_limits(records, measure) for measure in memory},
         "look": {
             "colours": COLOURS,
             "dark": ON_DARK,
@@ -216,6 +215,17 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
+def _measure(column: Column) -> dict[str, str]:
+    return {"field": column.name, "title": column.title, "unit": column.unit}
+
+
+def _unit(column: Column) -> str:
+    """How the page formats a column: by its unit where that has a format of its own, else by its type."""
+    if column.unit in ("bytes", "rate", "seconds"):
+        return column.unit
+    return "" if column.is_text else "whole" if column.kind is int else "number"
+
+
 def _table(records: Iterable[Record]) -> str:
     """The results file, as it stands in a run directory."""
     text = io.StringIO(newline="")
@@ -223,7 +233,7 @@ def _table(records: Iterable[Record]) -> str:
     return text.getvalue()
 
 
-def _slices(runs: Sequence[Run], places: Mapping[int, int], measures: Sequence[Measure]) -> list[dict[str, Any]]:
+def _slices(runs: Sequence[Run], places: Mapping[int, int], measures: Sequence[Column]) -> list[dict[str, Any]]:
     made = []
     for axis in AXIS_TITLES:
         found = slices(runs, axis)
@@ -234,12 +244,12 @@ def _slices(runs: Sequence[Run], places: Mapping[int, int], measures: Sequence[M
     return made
 
 
-def _curve(curve: Curve, one: Slice, places: Mapping[int, int], measures: Sequence[Measure]) -> dict[str, Any]:
+def _curve(curve: Curve, one: Slice, places: Mapping[int, int], measures: Sequence[Column]) -> dict[str, Any]:
     trends = {}
     for measure in measures:
         trend = trend_of(curve, measure, one.axis, one.sizes[-1])
         if trend is not None:
-            trends[measure.field] = {
+            trends[measure.name] = {
                 "sizes": _short(trend.sizes),
                 "values": _short(trend.values),
                 "low": _short(trend.low),

@@ -25,7 +25,7 @@ from reports.arrange.pivot import (
 )
 from reports.arrange.selection import reference_row, sort
 from reports.growth.laws import fullest_laws, in_words, laws
-from reports.records.columns import DETAILS, TABLE_MEMORY, format_value
+from reports.records.columns import COLUMNS, DETAILS, format_value
 from reports.records.record import Record
 from reports.report.summary import (
     counts_section,
@@ -125,7 +125,7 @@ def reaches(pivot: Pivot) -> list[Reach]:
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
     field = memory_field(pivot)
     read = reader(field)
-    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}: {TABLE_MEMORY[field]} (* = lowest{among(pivot)}"
+    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}: {COLUMNS[field].short} (* = lowest{among(pivot)}"
     details = _Details(pivot, reference, field, read, format_bytes)
     return measure_section(
         pivot,

@@ -12,6 +12,7 @@ from typing import Any
 from reports.records.record import Record
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
+from scaleprof.launch.facts import columns_of
 from scaleprof.launch.launcher import Machine
 from scaleprof.launch.process import EventHandler, Outcome, run_child
 from scaleprof.launch.protocol import Task
@@ -25,8 +26,6 @@ from scaleprof.runs.store import RunDirectory
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """What makes glibc give every large array back, so that resident memory repeats; a step takes up to 1.6 times as
 long."""
-MEMORY_FIELDS = ("host_", "device_", "nvml_process_bytes", "nvml_device_bytes")
-"""What the names of fields begin with that come from the process that measures memory, where there are two."""
 
 
 def child_variables(device: str | None, nvml: Nvml | None = None) -> dict[str, str]:
@@ -88,7 +87,6 @@ def measure_point(
             on_event=on_event,
             stop=stop,
         )
-        outcome.facts["host_memory_quality"] = quality(machine.variables, kind)
         outcomes[kind] = outcome
         batching = batching or outcome.facts.get("batched_by", "")
         worked += outcome.facts.get("worked_seconds", 0.0)
@@ -97,6 +95,8 @@ def measure_point(
     outcome = merged(options.measure, outcomes)
     seconds = time.monotonic() - began
     outcome.facts["point_seconds"] = seconds
+    if options.measure[0] != SPEED:
+        outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0])
     if outcome.status == "ok":
         outcome.facts["overhead_seconds"] = seconds - worked
     return outcome
@@ -159,7 +159,7 @@ def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:
     facts: dict[str, Any] = {}
     timeline: list[watch.Sample] = []
     for kind, outcome in outcomes.items():
-        facts |= {name: value for name, value in outcome.facts.items() if belongs(name, kind)}
+        facts |= columns_of(outcome.facts, kind)
         began = timeline[-1].seconds if timeline else 0.0
         process = f"{kind}: " if len(kinds) > 1 else ""
         timeline += [watch.Sample(began + at, process + phase, size) for at, phase, size in outcome.timeline]
@@ -170,13 +170,6 @@ def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:
         "speed_status": status_of((SPEED, TOGETHER), kinds, outcomes),
     }
     return last
-
-
-def belongs(name: str, kind: str) -> bool:
-    """Whether a fact of the child of this kind goes into the record: times not of memory, memory not of speed."""
-    if kind == MEMORY:
-        return not name.endswith("_seconds")
-    return kind == TOGETHER or not name.startswith(MEMORY_FIELDS)
 
 
 def status_of(kinds: tuple[str, ...], asked: tuple[str, ...], outcomes: Mapping[str, Outcome]) -> str:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import scaleprof
+from reports.records.columns import COLUMNS
 from scaleprof.errors import UserError
 from scaleprof.launch.launcher import Machine, Version
 from scaleprof.launch.local import batching_of, make_task, merged, quality
@@ -23,15 +24,6 @@ from scaleprof.runs.store import RunDirectory
 ROOT = Path(scaleprof.__file__).resolve().parent.parent
 """Where this code's packages lie."""
 BURST_UPDATES = 4
-OF_BOTH = (
-    "parent_cpu_share",
-    "nvml_utilisation_percent",
-    "nvml_power_watts",
-    "nvml_sm_clock_mhz",
-    "nvml_throttle_reasons",
-    "nvml_energy_joules",
-)
-"""Fields that cannot be told apart by side, because both take turns in the same time."""
 MIN_BURSTS = 16
 """Bursts of each side, at least; sides alternate in the order A B B A."""
 
@@ -100,7 +92,7 @@ def measure_pair(
     outcomes = []
     for child in children:
         outcome = merged((TOGETHER,), {TOGETHER: child.outcome})
-        outcome.facts = {field: value for field, value in outcome.facts.items() if field not in OF_BOTH}
+        outcome.facts = {name: value for name, value in outcome.facts.items() if COLUMNS[name].per_side}
         outcome.facts["host_memory_quality"] = quality(machine.variables, TOGETHER)
         outcome.facts["point_seconds"] = time.monotonic() - began
         outcomes.append(outcome)

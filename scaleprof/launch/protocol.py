@@ -75,6 +75,29 @@ class Task:
         return cls(**fields)
 
 
+OTHER_FACTS = frozenset(
+    {
+        # Of a point.
+        "worked_seconds",
+        # Of a device, when a child has no point.
+        "protocol",
+        "scaleprof",
+        "source",
+        "devices",
+        "device_limit_bytes",
+        "allocator_statistics",
+        "peak_can_be_reset",
+        "start_rss_bytes",
+        "static_analysis",
+        "matmul_flops_per_second",
+        "copy_bytes_per_second",
+        # Of a scenario, from `scaleprof.worker.check_scenario`.
+        "defects",
+    }
+)
+"""Facts that are not columns of a record; all others must be."""
+
+
 GO = "go"
 """What a child that is measured in turns reads before each burst; `STOP` ends its turns."""
 STOP = "stop"

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from reports.records.record import FIELD_NAMES, POINT_FIELDS, Record
+from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import record_key
+from scaleprof.launch.facts import is_column
 from scaleprof.launch.launcher import Machine
 from scaleprof.launch.local import measure_point
 from scaleprof.launch.pairs import measure_pair
@@ -153,7 +154,7 @@ def measure(
 
 def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions, rates: Rates) -> Record:
     """The record of a point that ended: what its processes told, and how they ended."""
-    known = {name: value for name, value in outcome.facts.items() if name in FIELD_NAMES}
+    known = {name: value for name, value in outcome.facts.items() if is_column(name)}
     record = point.record(
         run_id=run_id,
         timestamp=now(),

@@ -70,12 +70,7 @@
     return [short, ...name].join(" ");
   }
 
-  function unitOf(name) {
-    if (name.endsWith("_bytes") || name.endsWith("_bytes_per_update")) return "bytes";
-    if (name.endsWith("_per_second")) return "rate";
-    if (name.endsWith("_seconds")) return "seconds";
-    return data.fractions.includes(name) ? "number" : data.numeric.includes(name) ? "whole" : "";
-  }
+  function unitOf(name) { return data.units[name] || ""; }
 
   function cell(record, name) { return record[column[name]]; }
 
