@@ -151,7 +151,7 @@ def test_a_run_is_measured_again(
     captured = capfd.readouterr()
     (second,) = (folder / "runs").iterdir()
     assert captured.out.startswith(f"Noise between first and {second.name}\n")
-    assert "# throughput: undisturbed figures of 1 point are too few" in captured.out
+    assert "# throughput: 1 undisturbed point, needs 3" in captured.out
     assert f"Run runs/{second.name}" in captured.err
     assert [record.status for record in load_run(second).records] == ["ok"]
     first, again = (json.loads((path / "manifest.json").read_text()) for path in (folder / "first", second))
@@ -178,14 +178,14 @@ def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
         run_folder(folder / "c", repeats(xla_peak_bytes=9)),
     ]
     assert main(["noise", names[0], names[1]]) == 2
-    assert "were not carried out alike, so this is not noise: CPU: Abacus 3 in BASE" in capsys.readouterr().err
+    assert "ran under different conditions, so this is not noise: CPU: Abacus 3 in BASE" in capsys.readouterr().err
     other = table(folder / "other.csv", *repeats(agents=99))
     assert main(["noise", names[0], other]) == 4
-    assert "have no point in common: agents is 16 in the one and 99 in the other" in capsys.readouterr().err
+    assert "have no point in common: agents is 16 in the first and 99 in the second" in capsys.readouterr().err
     assert main(["noise", names[0], names[2]]) == 0
     text = capsys.readouterr().out
-    assert "xla_peak differ, which between runs of the same code they should not" in " ".join(text.split())
-    assert "# throughput: undisturbed figures of 1 point are too few" in text
+    assert "Runs of the same code should agree exactly, but these metrics differ: xla_peak." in " ".join(text.split())
+    assert "# throughput: 1 undisturbed point, needs 3" in text
 
 
 def test_wall_time_of_a_busy_machine_recommends_nothing(folder: Path) -> None:

@@ -189,10 +189,10 @@ def test_nothing_that_was_measured_on_both_sides_is_no_pass(check: Check) -> Non
 
 
 NO_MATCH = [
-    ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the one and 20 in the other"),
-    ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the one and 4, 8 in the other"),
-    ([record()], [], "new has no point that was measured"),
-    ([record(status="planned")], [record()], "base has no point that was measured"),
+    ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the first and 20 in the second"),
+    ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the first and 4, 8 in the second"),
+    ([record()], [], "new has no measured point"),
+    ([record(status="planned")], [record()], "base has no measured point"),
 ]
 
 
@@ -290,7 +290,7 @@ def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
 
 def test_a_table_alone_says_what_it_does_not_know(check: Check) -> None:
     notes = check(repeats(), repeats())[1]["notes"]
-    assert sum("is a table alone" in note for note in notes) == 2
+    assert sum("is only a results file" in note for note in notes) == 2
 
 
 def test_memory_of_two_kinds_is_never_mixed(check: Check) -> None:
@@ -450,13 +450,13 @@ def test_a_damaged_samples_file(folder: Path, capsys: pytest.CaptureFixture[str]
     samples["r0-new"] = samples["r0-new"].replace("1,measure,0,1,1.01", "1,measure,0,1,fast")
     assert main(["check", run_folder(folder / "pairs", pair_records(1, 1.0), samples=samples)]) == 2
     said = capsys.readouterr().err
-    assert "samples/r0-new.csv: update_cpu_seconds is 'fast' in burst 0, where a number belongs" in said
+    assert "samples/r0-new.csv: update_cpu_seconds is 'fast' in burst 0, which is not a number" in said
 
 
 def test_two_runs_of_pairs_are_compared_by_what_is_new(check: Check) -> None:
     code, content = check(pair_records(5, 1.0), pair_records(5, 1.3))
     assert code == 1
-    assert sum("is of live pairs" in note for note in content["notes"]) == 2
+    assert sum("holds live pairs" in note for note in content["notes"]) == 2
 
 
 def test_thresholds_of_the_project_and_of_the_command_line(check: Check, folder: Path) -> None:
@@ -488,16 +488,16 @@ def test_the_nearest_table_upward_counts(check: Check, folder: Path, monkeypatch
 BAD_TOML = [
     (
         "[tool.scaleprof.check]\nthruput = 1",
-        "thruput: there is no such key: did you mean 'throughput'? known: alpha, xla",
+        "thruput: unknown key: did you mean 'throughput'? known: alpha, xla",
     ),
-    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' would be 500 %: write throughput = \"5%\""),
-    ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is no threshold: write a percentage"),
-    ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is no threshold: write a percentage"),
-    ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' is never passed"),
-    ("[tool.scaleprof.check]\nhost_peak = '2000%'", "host_peak: '2000%' is too large: write at most 1000%"),
-    ("[tool.scaleprof.check]\nalpha = 1.5", "alpha: 1.5 is no false discovery rate: give a number above 0"),
-    ("[tool.scaleprof.check]\nalpha = 'x'", "alpha: 'x' is no number: write alpha = 0.05"),
-    ("[tool.scaleprof]\ncheck = 3", "tool.scaleprof.check is no table; write [tool.scaleprof.check]"),
+    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' means 500 %; write throughput = \"5%\" for 5 %"),
+    ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is not a threshold; write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is not a threshold; write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' can never be exceeded"),
+    ("[tool.scaleprof.check]\nhost_peak = '2000%'", "host_peak: '2000%' is too large; write at most 1000%"),
+    ("[tool.scaleprof.check]\nalpha = 1.5", "alpha: 1.5 is not a false discovery rate; give a number between 0"),
+    ("[tool.scaleprof.check]\nalpha = 'x'", "alpha: 'x' is not a number; write alpha = 0.05"),
+    ("[tool.scaleprof]\ncheck = 3", "tool.scaleprof.check is not a table; write [tool.scaleprof.check]"),
     ("[tool.scaleprof.check\n", "not valid TOML"),
 ]
 
@@ -518,7 +518,7 @@ BAD_INPUT = [
     ("check", "there is nothing to compare: name BASE and NEW, one run of live pairs, or --baseline NAME"),
     ("check a.csv a.csv a.csv", "3 runs were named: give BASE and NEW"),
     ("check --baseline main a.csv a.csv", "2 runs were named: give --baseline and NEW"),
-    ("check a.csv", "a.csv: no live pairs in it, so there is nothing to compare it with: name a second run or a"),
+    ("check a.csv", "a.csv: this run has no live pairs; name a second run or a baseline to compare it with"),
     ("check a.csv nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("check a.csv .", ". is not a run: it has no records.jsonl"),
     ("check a.csv foreign.csv", "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results"),
@@ -526,18 +526,21 @@ BAD_INPUT = [
         "check a.csv a.csv --format xml",
         "--format: there is no format 'xml': known: table, markdown, json, github, junit",
     ),
-    ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not of the form metric=percent, such as"),
+    ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not METRIC=PERCENT, such as"),
     (
         "check a.csv a.csv --threshold troughput=5%",
-        "--threshold: there is no metric 'troughput': did you mean 'throughp",
+        "--threshold: unknown metric 'troughput': did you mean 'throughp",
     ),
-    ("check a.csv a.csv --threshold throughput=few", "--threshold: 'few' is no threshold: write a percentage such as"),
-    ("check a.csv a.csv --alpha 0", "--alpha: 0 is no false discovery rate: give a number above 0 and below 1"),
-    ("check a.csv a.csv --metrics speed", "--metrics: there is no metric 'speed': "),
+    (
+        "check a.csv a.csv --threshold throughput=few",
+        "--threshold: 'few' is not a threshold; write a percentage such as",
+    ),
+    ("check a.csv a.csv --alpha 0", "--alpha: 0 is not a false discovery rate; give a number between 0 and 1"),
+    ("check a.csv a.csv --metrics speed", "--metrics: unknown metric 'speed': "),
     ("compare a.csv a.csv --format junit", "--format: there is no format 'junit': known: table, markdown, json"),
     ("compare", "there is nothing to compare"),
     ("check --baseline main", "--baseline: there is no baseline 'main' in "),
-    ("noise a.csv", "a.csv has one repeat of its points: sweep with --repeats, or name a second run"),
+    ("noise a.csv", "a.csv has only one repeat per point; sweep with --repeats, or name a second run"),
     ("baseline save ../x a.csv", "'../x' is no name for a baseline: use up to 64 letters"),
     ("baseline save main", "there is no run in "),
 ]

@@ -160,7 +160,7 @@ def test_where_keeps_what_fulfils_every_condition(capsys: pytest.CaptureFixture[
 def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     name = written(folder / "run.csv", grow((16, 1024)))
     text = reported(capsys, name, "--columns", "status,update_seconds", "--sort", "-update_seconds")
-    table = text.partition("Every repeat:")[2].splitlines()
+    table = text.partition("All repeats:")[2].splitlines()
     assert table[2].split() == ["model", "mode", "agents", "status", "update_seconds"]
     assert [line.split()[3:] for line in table[4:10]] == [
         ["ok", "85.9", "ms"],
@@ -190,15 +190,15 @@ def test_a_model_of_ones_own_has_a_colon_in_its_name(capsys: pytest.CaptureFixtu
     own = [dataclasses.replace(point("mat", "dense", size), model="my.models:linear", mode="") for size in (16, 32)]
     name = written(folder / "run.csv", [*own, *(point("mat", "dense", size) for size in (16, 32))])
     for chosen in ((), ("--reference", "my.models:linear")):
-        assert "x = times my.models:linear" in " ".join(reported(capsys, name, *chosen).split())
-    assert "x = times mat dense" in " ".join(reported(capsys, name, "--reference", "mat:dense").split())
+        assert "x = ratio to my.models:linear" in " ".join(reported(capsys, name, *chosen).split())
+    assert "x = ratio to mat dense" in " ".join(reported(capsys, name, "--reference", "mat:dense").split())
     assert main(["report", name, "--reference", "my.models:other"]) == 2
 
 
-def test_losses_that_are_no_numbers_are_said(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_non_finite_losses_are_reported(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = [point("mat", "dense", size, value_loss=loss) for size, loss in ((16, 1.0), (32, math.nan))]
     text = reported(capsys, written(folder / "run.csv", records))
-    assert "Losses that are no numbers, so that nothing was learned:\n  mat dense: at 32 agents\n" in text
+    assert "Non-finite losses (training diverged):\n  mat dense: at 32 agents\n" in text
 
 
 def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -264,8 +264,8 @@ def sections(records: list[Record], **wanted: Any) -> str:
 
 
 def test_nothing_measured_is_said() -> None:
-    assert "No point was tried yet." in sections([])
-    assert "No point was tried yet." in sections([point("mat", "dense", 4, status="planned")])
+    assert "No points measured yet." in sections([])
+    assert "No points measured yet." in sections([point("mat", "dense", 4, status="planned")])
     failed = sections([too_large(point("mat", "dense", 4096))])
     assert "mat dense: oom at 4096 agents (nothing ran): needs" in failed
 
@@ -276,15 +276,15 @@ def test_points_that_failed_in_part_are_counted() -> None:
         for repeat, reason in enumerate(("one thing", "another"), start=1)
     ]
     good = [point("mat", "dense", size) for size in (16, 32)]
-    assert "1 point, or some of its repeats, was not measured: --full says why." in sections([*good, *bad])
+    assert "1 point failed in at least one repeat; --full lists the reasons." in sections([*good, *bad])
     more = point("mat", "dense", 32, repeat=1, status="timeout")
-    assert "2 points, or some of their repeats, were not measured" in sections([*good, *bad, more])
+    assert "2 points failed in at least one repeat" in sections([*good, *bad, more])
 
 
 def test_factors_compare_only_equal_work() -> None:
     records = [point("sable", "chunkwise", 16, envs=2), point("mat", "dense", 16, envs=8)]
-    assert "x = times" not in sections(records)
-    assert "x = times sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
+    assert "x = ratio" not in sections(records)
+    assert "x = ratio to sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
 
 
 def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
@@ -421,7 +421,7 @@ def test_what_data_says_is_no_markup(capsys: pytest.CaptureFixture[str], folder:
     bad = point("mat", "dense", 64, status="error", reason=HOSTILE, scenario=HOSTILE)
     name = written(folder / "run.csv", [point("mat", "dense", 16, scenario=HOSTILE), bad])
     text = " ".join(reported(capsys, name, "--full").split())
-    assert "error at 64 agents (the largest that ran: 16): [red]a[/red] <b>|`x`*_@me_#12 https://x.org/ [31m" in text
+    assert "error at 64 agents (largest that ran: 16): [red]a[/red] <b>|`x`*_@me_#12 https://x.org/ [31m" in text
     marked = reported(capsys, name, "--full", "--markdown")
     for dangerous in ("<b>", "`x`", "@me", "_#12", "https://", "[red]", "\x1b"):
         assert dangerous not in marked

@@ -158,7 +158,7 @@ def test_matched_widths_are_shown_once_for_each_that_was_asked() -> None:
     ]
     text = _printed(render_summary, records, 80)
     assert (
-        "Matched to sable's number of parameters:\n"
+        "Widths matched to Sable's parameter count:\n"
         "  sable, embed_dim=64: embed_dim 64 (97,045 parameters, sable has 97,045)\n"
         "  mat, embed_dim=64: embed_dim 72 (97,708 parameters, sable has 97,045)\n"
         "  sable, embed_dim=32: embed_dim 32 (25,749 parameters, sable has 25,749)\n"
@@ -167,7 +167,7 @@ def test_matched_widths_are_shown_once_for_each_that_was_asked() -> None:
     ) in text
     one = [record for record in records if record.embed_dim == 64]
     assert "  mat: embed_dim 72 (97,708 parameters, sable has 97,045)\n\n" in _printed(render_summary, one, 80)
-    assert "Matched" not in _printed(render_summary, _sweep(), 80)
+    assert "matched" not in _printed(render_summary, _sweep(), 80)
 
 
 def test_nothing_to_show_is_said() -> None:
@@ -201,7 +201,7 @@ def test_tables_are_plain_ascii_where_the_stream_is() -> None:
 def test_memory_of_a_device_is_preferred_and_mixed_sources_are_told_apart() -> None:
     host = _record("a", "x", 4, host_rss_peak_bytes=MIB)
     device = _record("b", "x", 4, host_rss_peak_bytes=9 * MIB, device_peak_bytes=2 * MIB)
-    assert "Peak memory, by number of agents: device allocator (* = lowest)" in _printed(render_summary, [device], 80)
+    assert "Peak memory by number of agents\ndevice allocator; * = lowest\n" in _printed(render_summary, [device], 80)
     text = _printed(render_summary, [host, device], 120)
     assert "device allocator; h = host resident memory" in text
     assert "*h 1.00 MiB" in text

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import string
-import textwrap
 from collections.abc import Callable, Sequence
 
 from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_field, reader, row_name
 from reports.records.record import Record
 from reports.text.units import format_bytes, format_rate
+from reports.text.wrapping import wrap
 
 MARKS = string.ascii_lowercase + string.ascii_uppercase
 HEIGHT = 18
 """Lines of one chart."""
 _Y_TICKS = 5
 _TICK_WIDTH = 8
-_NARROWEST = 20
 _INDENT = " " * 5
 _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 
@@ -94,9 +93,8 @@ def _chart(
 
 
 def _explained(mark: str, name: str, width: int) -> str:
-    """What a mark stands for, in lines no longer than `width`."""
-    lines = textwrap.wrap(name, max(width, _NARROWEST) - len(_INDENT), break_on_hyphens=False)
-    return f"  {mark}  " + f"\n{_INDENT}".join(lines)
+    """The line of the legend for `mark`, wrapped to `width`."""
+    return wrap(name, width, first=f"  {mark}  ", rest=_INDENT)
 
 
 def _mark(index: int) -> str:
