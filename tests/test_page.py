@@ -16,7 +16,9 @@ import pytest
 from sweeps import MODELS, failed, sweep
 
 from reports import Record, Run, write_records
-from reports.render.page import TIMELINE_POINTS, make_page, script_json, write_page
+from reports.records.columns import format_value
+from reports.render.page import make_page, script_json, write_page
+from reports.render.page_files import TIMELINE_POINTS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\u2028{{ 7*7 }}"
 
@@ -89,6 +91,17 @@ def test_only_its_own_two_scripts_may_run() -> None:
     assert len(hashes) == 3
 
 
+def test_scripts_format_no_number() -> None:
+    """They show the texts that come with the data."""
+    script = Elements(PAGE).scripts[2]
+    assert not re.findall(r"to(?:Fixed|Precision|Exponential|LocaleString)|padStart|Intl\b", script)
+    data = data_of(PAGE)
+    for name in ("agents", "host_peak_rise_bytes", "agent_steps_per_second", "update_seconds"):
+        place = data["columns"].index(name)
+        shown = [row[place] for row in data["texts"]]
+        assert shown == [format_value(name, getattr(record, name)) for record in SMALL.records]
+
+
 def test_equal_runs_give_equal_pages() -> None:
     assert make_page([SMALL]) == PAGE
 
@@ -112,7 +125,8 @@ def test_all_that_is_known_of_a_record_is_there() -> None:
 def test_charts_name_records_by_their_place() -> None:
     data = data_of(PAGE)
     (one,) = data["slices"]
-    places = [place for curve in one["curves"] for point in curve["points"].values() for place in point]
+    field = data["memory"][0]["field"]
+    places = [place for curve in one["curves"] for point in curve["measured"][field] for place in point["places"]]
     assert sorted(places) == list(range(len(SMALL.records)))
     assert [measure["field"] for measure in data["memory"]] == ["host_peak_rise_bytes", "host_rss_peak_bytes"]
 
@@ -156,15 +170,24 @@ def test_files_of_a_point(tmp_path: Path) -> None:
     )
     page = make_page([run])
     (files,) = data_of(page)["files"]
-    assert files["samples"] == {
+    assert files["samples"]["values"] == {
         "update": [0, 1],
         "phase": ["warm up", "measure"],
         "update_seconds": [0.123457, 0.1],
         "policy_loss": [None, -2.5],
     }
-    kept = files["timeline"]["rss_bytes"]
+    assert files["samples"]["texts"] == {
+        "update": ["0", "1"],
+        "phase": ["warm up", "measure"],
+        "update_seconds": ["123 ms", "100 ms"],
+        "policy_loss": ["", "-2.50"],
+    }
+    assert files["samples"]["ticks"] == [[0, "0 s"], [0.05, "50 ms"], [0.1, "100 ms"]]
+    kept = files["timeline"]["values"]["rss_bytes"]
     assert TIMELINE_POINTS / 2 < len(kept) <= TIMELINE_POINTS
     assert max(kept) == 999999
+    assert files["timeline"]["texts"][0] == "350 ms: 1007 B"
+    assert files["timeline"]["ticks"][-1] == [786432, "768 KiB"]
     assert '<th>packages.jax</th><td class="text">0.10.2</td>' in page
     assert '<th>affinity</th><td class="text">0 1</td>' in page
     assert "governor" not in page.partition("<script")[0]
@@ -180,7 +203,7 @@ def test_numbers_that_are_none_stay_visible() -> None:
 def test_failures_are_listed_with_their_reasons() -> None:
     records = [failed("mat", "dense", 64, 8, n, "oom", "needs 9 GiB & more") for n in range(2)]
     page = make_page([Run("run", Path("run"), (*SMALL.records, *records))])
-    row = re.search(r"<tr><td>mat:dense, agents 64.*?</tr>", page)
+    row = re.search(r"<tr><th>mat:dense, agents 64.*?</tr>", page)
     assert row is not None
     assert "2 of 2" in row[0]
     assert "needs 9 GiB &amp; more" in row[0]
@@ -199,7 +222,7 @@ def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) 
     assert turned in data.pop("csv")
     assert "\\u20" not in script_json(data)
     assert cells(data, "model") == ["s a b"]
-    assert list(data["files"][0]["samples"]) == ["update", "s a b"]
+    assert list(data["files"][0]["samples"]["values"]) == ["update", "s a b"]
     assert data["slices"][0]["curves"][0]["label"] == "s a b:s a b"
 
 

@@ -16,7 +16,7 @@ from sweeps import MODELS, failed, sweep
 from reports import Run, write_records
 from reports.records.columns import format_value
 from reports.render.page import write_page
-from reports.text.ticks import tick_label
+from reports.text.ticks import tick_label, ticks
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'><b>=cmd()</b>"
 SAMPLES = "update,phase,update_seconds,policy_loss,value_loss,mean_return\n" + "".join(
@@ -263,7 +263,7 @@ def test_a_mark_opens_its_point(chrome: Chrome, page: Path) -> None:
     assert chrome.execute_script("return document.getElementById('detail').open")
     assert texts(chrome, "#detail-title") == ["sable:chunkwise, 4 agents, 8 timesteps"]
     assert texts(chrome, "#detail-charts .gtitle") == [
-        "Time of every update",
+        "Update time",
         "Loss",
         "Return and reward",
         "Resident memory by phase",
@@ -305,6 +305,10 @@ def test_charts_can_be_chosen(fresh: Chrome) -> None:
     ):
         shown = layout(fresh, chart)[axis]
         assert shown["ticktext"] == [tick_label(value, unit) for value in shown["tickvals"]]
+    for chart, unit in (("memory-chart", "bytes"), ("speed-chart", "rate")):
+        shown = layout(fresh, chart)["yaxis"]
+        low, high = (10**power for power in shown["range"])
+        assert shown["tickvals"] == ticks(low, high, unit)
     assert all(10**8 <= value <= 10**8.2 for value in zoomed)
 
 
