@@ -60,7 +60,7 @@ def test_the_legend_says_all_and_covers_nothing(figure: Figure) -> None:
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[:5] == ["sable:chunkwise", "sable:recurrent", "sable:parallel", "sable:factored", "mat:dense"]
-    assert "memory limit 4 GiB, less what the process holds" in texts
+    assert "memory limit 4 GiB, minus resident memory" in texts
     assert "95 % interval of the fit" in texts
     box = legend.get_window_extent()
     for axes in figure.axes:
@@ -152,7 +152,7 @@ def test_what_cannot_be_written(name: str, message: str, tmp_path: Path) -> None
 def test_nothing_to_draw(tmp_path: Path) -> None:
     nothing = Run("oom", Path("runs/oom"), (failed("mat", "dense", 4, 8, 0, "oom"),))
     with pytest.raises(
-        ValueError, match=r"runs/oom: no point was measured, so there is nothing to draw; the table says"
+        ValueError, match=r"runs/oom: no measured point, so there is nothing to draw; scaleprof report"
     ):
         write_figure([nothing], tmp_path / "a.png")
 

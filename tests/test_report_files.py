@@ -107,5 +107,5 @@ def test_a_sweep_of_which_nothing_was_measured(tmp_path: Path, capsys: pytest.Ca
         write_records([failed("mat", "dense", 4, 8, 0, "oom")], stream)
     table, picture = str(tmp_path / "results.csv"), tmp_path / "a.png"
     assert main(["report", table, "--png", str(picture)]) == 2
-    assert capsys.readouterr().err.endswith("no point was measured, so there is nothing to draw; the table says why\n")
+    assert capsys.readouterr().err.endswith("no measured point, so there is nothing to draw; scaleprof report lists the reasons\n")
     assert not picture.exists()

@@ -95,7 +95,7 @@ def _text(name: str, value: Value) -> str | int:
 def _limits(records: Sequence[Record], measure: Measure) -> list[tuple[float, str]]:
     """The place of each memory limit on the axis of `measure`, and its label."""
     return [
-        (line, f"memory limit {tick_label(limit, 'bytes')}{'' if line == limit else ', less memory already resident'}")
+        (line, f"limit {tick_label(limit, 'bytes')}{'' if line == limit else ', minus resident memory'}")
         for limit, line in memory_limits(records, measure)
     ]
 

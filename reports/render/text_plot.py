@@ -1,4 +1,4 @@
-"""Log–log charts of memory and throughput as text, for a terminal without colour and for a pipe."""
+"""Log-log charts of memory and throughput as text, readable without colour."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.text.wrapping import wrap
 
 MARKS = string.ascii_lowercase + string.ascii_uppercase
 HEIGHT = 18
-"""Lines of one chart."""
+"""Height of a chart in lines."""
 _Y_TICKS = 5
 _TICK_WIDTH = 8
 _INDENT = " " * 5
@@ -23,13 +23,13 @@ _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), ascii_only: bool = False) -> str:
     """Memory and agent-steps per second against agents, and against sequence length where that varies.
 
-    Every row is a letter, explained below the charts. Points that gave no figure are not drawn.
+    Every row is a letter, explained below the charts. Points without a figure are not drawn.
 
     Args:
-        records: as `answers.report_sections` takes them.
-        width: of the charts and of what explains them, in characters.
-        also: fields that tell rows apart besides those of a point.
-        ascii_only: draw with `+`, `-` and `|`, for an output that knows no box characters.
+        records: as for `report_sections`.
+        width: of charts and legend, in characters.
+        also: fields that distinguish rows besides those of a point.
+        ascii_only: draw with `+`, `-` and `|` instead of box characters.
     """
     tried = [record for record in records if record.status != "planned"]
     parts = []
@@ -73,7 +73,7 @@ def _chart(
     plotext.plot_size(width, HEIGHT)
     plotext.theme("clear")
     plotext.title(title)
-    # Logarithms are taken here: plotext's own log scale does not go with limits.
+    # plotext's own log scale does not work with limits.
     low, high = min(values), max(values)
     if high / low < 1.5:
         low, high = low / 1.5, high * 1.5
@@ -102,7 +102,7 @@ def _mark(index: int) -> str:
 
 
 def _spaced(sizes: Sequence[int], most: int) -> list[int]:
-    """At most `most` of `sizes`, evenly picked, the first and the last among them."""
+    """At most `most` of `sizes`, evenly spaced, including the first and the last."""
     if len(sizes) <= most:
         return list(sizes)
     return [sizes[round(step * (len(sizes) - 1) / (most - 1))] for step in range(most)]

@@ -107,7 +107,7 @@ def reaches(pivot: Pivot) -> list[Reach]:
         first = row.points[failed[0]].outcome if failed else None
         found.append(
             Reach(
-                f"{shown(row.model)} {shown(row.mode)}",
+                shown(f"{row.model} {row.mode}"),
                 row_name(pivot, row),
                 pivot.across,
                 max(ran, default=None),

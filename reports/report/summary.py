@@ -182,7 +182,7 @@ def failures_section(pivot: Pivot) -> Section | None:
             for (status, reason), count in reasons.items():
                 total = len(point.records)
                 share = "" if count == total else f" ({count} of {total} repeats)"
-                name = f"{shown(row.model)} {shown(row.mode)}, {pivot.across}={size}{''.join(axes)}"
+                name = f"{shown(f'{row.model} {row.mode}')}, {pivot.across}={size}{''.join(axes)}"
                 lines.append(f"{name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
     return Section("Not measured:", tuple(lines)) if lines else None
 
@@ -198,7 +198,7 @@ def environment_share_section(records: Sequence[Record]) -> Section | None:
         }
         large = [f"{share:.0%} at {agents}" for agents, share in sorted(shares.items()) if share > ENVIRONMENT_SHARE]
         if large:
-            lines.append(f"{shown(model)} {shown(mode)}: {', '.join(large)} agents")
+            lines.append(f"{shown(f'{model} {mode}')}: {', '.join(large)} agents")
     heading = f"Environment above {ENVIRONMENT_SHARE:.0%} of the update time (it dominates these points):"
     return Section(heading, tuple(lines)) if lines else None
 
@@ -214,7 +214,7 @@ def diverged_section(records: Sequence[Record]) -> Section | None:
             and any(loss is not None and not math.isfinite(loss) for loss in (record.policy_loss, record.value_loss))
         }
         if sizes:
-            lines.append(f"{shown(model)} {shown(mode)}: at {', '.join(map(str, sorted(sizes)))} agents")
+            lines.append(f"{shown(f'{model} {mode}')}: at {', '.join(map(str, sorted(sizes)))} agents")
     return Section("Non-finite losses (training diverged):", tuple(lines)) if lines else None
 
 
