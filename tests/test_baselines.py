@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import ENVIRONMENT, NOISE, record, repeats, run_folder, table
+from checked import HOST, NOISE, record, repeats, run_folder, table
 
 from reports import load_run
 from reports.checks.metrics import METRICS
@@ -54,7 +54,7 @@ def test_a_check_against_a_baseline_takes_the_newest_run(folder: Path, capsys: p
     assert main(["check", "--baseline", "v1.0"]) == 0
     run_folder(folder / "runs" / "a", repeats(slower=1.3))
     assert main(["check", "--baseline", "v1.0"]) == 1
-    other = {**ENVIRONMENT, "cpu": "Abacus 4"}
+    other = {**HOST, "cpu": "Abacus 4"}
     run_folder(folder / "runs" / "c", repeats(), other)
     capsys.readouterr()
     assert main(["check", "--baseline", "v1.0"]) == 4
@@ -103,8 +103,8 @@ def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:
     sides = [dataclasses.replace(one, side=side) for side in ("new", "base") for one in repeats(2)]
     run = run_folder(folder / "run", sides)
-    (folder / "run" / "host-2.json").write_text(json.dumps(ENVIRONMENT))
-    (folder / "run" / "host-3.json").write_text(json.dumps({**ENVIRONMENT, "cores": 8}))
+    (folder / "run" / "host-2.json").write_text(json.dumps(HOST))
+    (folder / "run" / "host-3.json").write_text(json.dumps({**HOST, "cores": 8}))
     assert main(["baseline", "save", "main", run]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
     assert sorted(path.name for path in kept.iterdir()) == ["host-2.json", "host.json", "results.csv"]
@@ -174,7 +174,7 @@ def test_what_cannot_be_measured_again(folder: Path, capsys: pytest.CaptureFixtu
 def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [
         run_folder(folder / "a", repeats()),
-        run_folder(folder / "b", repeats(xla_peak_bytes=9), {**ENVIRONMENT, "cpu": "Abacus 4"}),
+        run_folder(folder / "b", repeats(xla_peak_bytes=9), {**HOST, "cpu": "Abacus 4"}),
         run_folder(folder / "c", repeats(xla_peak_bytes=9)),
     ]
     assert main(["noise", names[0], names[1]]) == 2

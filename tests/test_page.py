@@ -58,12 +58,12 @@ def cells(data: dict[str, Any], name: str) -> list[Any]:
 
 
 def run_directory(folder: Path, record: Record, **files: str) -> Run:
-    """A run with one record, its per-point files in `folder`, and the environment of a machine."""
+    """A run with one record, its per-point files in `folder`, and the facts of a host."""
     for kind, text in files.items():
         (folder / kind).mkdir()
         (folder / kind / "0000.csv").write_text(text, encoding="utf-8")
-    environment = {"cpu": HOSTILE, "packages": {"jax": "0.10.2"}, "affinity": [0, 1], "governor": None, "cards": []}
-    return Run(folder.name, folder, (dataclasses.replace(record, files="0000"),), (environment,))
+    host = {"cpu": HOSTILE, "packages": {"jax": "0.10.2"}, "affinity": [0, 1], "governor": None, "cards": []}
+    return Run(folder.name, folder, (dataclasses.replace(record, files="0000"),), (host,))
 
 
 SMALL = sweep(MODELS[:2], agents=(4, 16), repeats=1)
@@ -106,13 +106,13 @@ def test_equal_runs_give_equal_pages() -> None:
     assert make_page([SMALL]) == PAGE
 
 
-def test_the_table_to_download_is_the_results_file() -> None:
+def test_the_download_is_the_results_file() -> None:
     stream = io.StringIO(newline="")
     write_records(SMALL.records, stream)
     assert data_of(PAGE)["csv"] == stream.getvalue()
 
 
-def test_all_that_is_known_of_a_record_is_there() -> None:
+def test_all_known_columns_are_there() -> None:
     data = data_of(PAGE)
     assert cells(data, "agents") == [record.agents for record in SMALL.records]
     assert cells(data, "host_peak_rise_bytes") == [record.host_peak_rise_bytes for record in SMALL.records]
@@ -152,7 +152,7 @@ def test_json_inside_a_script() -> None:
     assert json.loads(text) == {"a": [HOSTILE, "\u2029", None, 1.5]}
 
 
-def test_what_a_spreadsheet_would_run_is_guarded_in_the_table_to_download() -> None:
+def test_formulas_are_escaped_in_the_download() -> None:
     record = failed("mat", "", 4, 8, 0, "error", "=cmd()")
     data = data_of(make_page([Run("run", Path("run"), (record,))]))
     assert ",'=cmd()," in data["csv"]
@@ -194,7 +194,7 @@ def test_files_of_a_point(tmp_path: Path) -> None:
     assert data_of(PAGE)["files"] == [None] * len(SMALL.records)
 
 
-def test_numbers_that_are_none_stay_visible() -> None:
+def test_non_finite_numbers_stay_visible() -> None:
     records = (dataclasses.replace(SMALL.records[0], value_loss=float("nan"), update_seconds=float("inf")),)
     data = data_of(make_page([Run("run", Path("run"), records)]))
     assert (cells(data, "value_loss"), cells(data, "update_seconds")) == (["nan"], ["inf"])
@@ -210,7 +210,7 @@ def test_failures_are_listed_with_their_reasons() -> None:
     assert 'id="failures"' not in PAGE
 
 
-def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) -> None:
+def test_direction_marks_are_not_shown(tmp_path: Path) -> None:
     turned = "s\u202ea\u2067b"
     record = dataclasses.replace(failed(turned, turned, 4, 8, 0, "oom", turned), scenario=turned)
     run = run_directory(tmp_path, record, samples=f"update,{turned}\n0,1\n")
@@ -226,7 +226,7 @@ def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) 
     assert data["slices"][0]["curves"][0]["label"] == "s a b:s a b"
 
 
-def test_letters_that_are_none_do_not_stop_it(tmp_path: Path) -> None:
+def test_lone_surrogates_are_dropped(tmp_path: Path) -> None:
     record = dataclasses.replace(SMALL.records[0], model="a\ud800b", stderr_tail="\x00\x1b[31m")
     write_page([Run("\ud800", Path("run"), (record,))], tmp_path / "page.html")
     assert cells(data_of((tmp_path / "page.html").read_text(encoding="utf-8")), "model") == ["a b"]

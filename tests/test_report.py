@@ -130,7 +130,7 @@ def test_markdown_looks_as_agreed(capsys: pytest.CaptureFixture[str], folder: Pa
     assert text == (GOLDEN / "report.md").read_text(encoding="utf-8")
 
 
-def test_several_runs_are_told_apart(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_several_runs_are_distinguished(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     names = [written(folder / f"{name}.csv", grow((16, 32))) for name in ("old", "new")]
     text = reported(capsys, *names)
     assert text.startswith("Runs old.csv, new.csv\n")
@@ -172,7 +172,7 @@ def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Pat
     ]
 
 
-def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_diverged_loss_sorts_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     losses = (1.0, math.nan, 0.1, None, 3.0, math.nan, -2.0)
     records = [point("mat", "dense", 2 + i, policy_loss=loss) for i, loss in enumerate(losses)]
     name = written(folder / "run.csv", records)
@@ -186,7 +186,7 @@ def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], fo
         assert sorted(cells[4:]) == ["-", "nan", "nan"]
 
 
-def test_a_model_of_ones_own_has_a_colon_in_its_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_custom_model_has_a_colon_in_its_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     own = [dataclasses.replace(point("mat", "dense", size), model="my.models:linear", mode="") for size in (16, 32)]
     name = written(folder / "run.csv", [*own, *(point("mat", "dense", size) for size in (16, 32))])
     for chosen in ((), ("--reference", "my.models:linear")):
@@ -263,7 +263,7 @@ def sections(records: list[Record], **wanted: Any) -> str:
     return stream.getvalue()
 
 
-def test_nothing_measured_is_said() -> None:
+def test_nothing_measured() -> None:
     assert "No points measured yet." in sections([])
     assert "No points measured yet." in sections([point("mat", "dense", 4, status="planned")])
     failed = sections([too_large(point("mat", "dense", 4096))])
@@ -417,7 +417,7 @@ def test_a_fit_that_is_far_off_is_not_extrapolated() -> None:
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"
 
 
-def test_what_data_says_is_no_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_text_from_data_is_no_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     bad = point("mat", "dense", 64, status="error", reason=HOSTILE, scenario=HOSTILE)
     name = written(folder / "run.csv", [point("mat", "dense", 16, scenario=HOSTILE), bad])
     text = " ".join(reported(capsys, name, "--full").split())
@@ -445,7 +445,7 @@ def test_charts_are_plain_and_as_wide_as_asked() -> None:
     assert "1.00 MiB" in charts(same, 60)
 
 
-def test_what_explains_a_chart_is_no_wider_than_the_chart() -> None:
+def test_the_legend_is_no_wider_than_the_chart() -> None:
     records = [
         point("sable", "chunkwise", agents, scenario=scenario, device=f"a device of {scenario}")
         for agents in (16, 64)
