@@ -288,7 +288,7 @@ def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
 
 def test_a_results_file_alone_has_a_note(check: Check) -> None:
     notes = check(repeats(), repeats())[1]["notes"]
-    assert sum("is only a results file" in note for note in notes) == 2
+    assert sum("is a bare results file" in note for note in notes) == 2
 
 
 def test_memory_of_two_qualities_is_never_mixed(check: Check) -> None:

@@ -56,7 +56,7 @@ def compare_runs(base: Run, new: Run, policy: CheckPolicy) -> Comparison:
     ]
     for name, run in (("BASE", base), ("NEW", new)):
         if not run.hosts:
-            notes.append(f"{name} is only a results file: it tells platform, device and pinned cores of its host")
+            notes.append(f"{name} is a bare results file: only platform, device and pinned cores of its host are known")
     changed = differences(base.hosts, new.hosts)
     before, after = ([record for record in run.records if record.side != "base"] for run in (base, new))
     names = (base.name, new.name) if base.name != new.name else (str(base.path), str(new.path))

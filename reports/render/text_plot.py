@@ -43,7 +43,7 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
             ("Peak memory", reader(field), format_bytes),
             ("Agent-steps per second", reader(speed), format_rate),
         ):
-            chart = _chart(pivot, f"{name}, by {SIZE_NAMES[across]} (log-log)", read, show, width)
+            chart = _chart(pivot, f"{name} by {SIZE_NAMES[across]} (log-log)", read, show, width)
             if chart:
                 parts.append(chart)
         legend = [_explained(_mark(index), row_name(pivot, row), width) for index, row in enumerate(pivot.rows)]

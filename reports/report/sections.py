@@ -239,7 +239,7 @@ def _reach_words(stop: Reach) -> str:
     need, limit = need_of(stop.record), stop.record.memory_limit_bytes
     why = shown(stop.record.reason or stop.record.reason_code)
     if need is not None:
-        why = f"needs {format_bytes(need)}" + ("" if limit is None else f" of {format_bytes(limit)}")
+        why = f"needs {format_bytes(need)}" + ("" if limit is None else f", limit {format_bytes(limit)}")
     return f"{stop.record.status} at {size} {unit} ({largest})" + ("" if why == UNKNOWN else f": {why}")
 
 

@@ -199,7 +199,7 @@ def environment_share_section(records: Sequence[Record]) -> Section | None:
         large = [f"{share:.0%} at {agents}" for agents, share in sorted(shares.items()) if share > ENVIRONMENT_SHARE]
         if large:
             lines.append(f"{shown(f'{model} {mode}')}: {', '.join(large)} agents")
-    heading = f"Environment above {ENVIRONMENT_SHARE:.0%} of the update time (it dominates these points):"
+    heading = f"Dominated by the environment (over {ENVIRONMENT_SHARE:.0%} of the update time):"
     return Section(heading, tuple(lines)) if lines else None
 
 
