@@ -1,4 +1,4 @@
-"""Chromium without a window, driven from outside: Debian's `chromium` and `chromium-driver`, or what is named so."""
+"""Headless Chromium: Debian's packages `chromium` and `chromium-driver`, or binaries of that name."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PATIENCE_SECONDS = 60
 
 
 def start(folder: Path) -> Chrome:
-    """A browser with an empty profile in `folder`, which is where it puts downloads, too.
+    """Start a browser with an empty profile in `folder`, where it also puts downloads.
 
-    Without a browser the tests that need one are skipped, but fail where SCALEPROF_REQUIRE_BROWSER is 1.
+    Without a browser, the test is skipped, or fails if SCALEPROF_REQUIRE_BROWSER is 1.
     """
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
@@ -50,29 +50,29 @@ def start(folder: Path) -> Chrome:
 
 
 def show(chrome: Chrome, page: Path, *, width: int = 1280, dark: bool = False) -> None:
-    """Have `page` in a window `width` pixels wide, loaded if it is not there yet, and its script through."""
+    """Show `page` in a window `width` pixels wide; load it if needed and wait for its script."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     chrome.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
     if chrome.current_url != page.as_uri():
-        requests(chrome)  # to forget what the browser's first, empty page asked for
+        requests(chrome)  # discards those of the browser's first, empty page
         chrome.get(page.as_uri())
         until(chrome, lambda: chrome.execute_script("return document.documentElement.dataset.ready === 'yes'"))
 
 
 def until(chrome: Chrome, happened: Callable[[], object]) -> None:
-    """Wait for `happened` to be true."""
+    """Wait until `happened` is true."""
     WebDriverWait(chrome, _PATIENCE_SECONDS).until(lambda _: happened())
 
 
 def console(chrome: Chrome) -> list[str]:
-    """What the page wrote to the console since the last look: errors, warnings and refused requests."""
+    """Console messages since the last call: errors, warnings and refused requests."""
     return [entry["message"] for entry in _log(chrome, "browser")]
 
 
 def requests(chrome: Chrome) -> list[str]:
-    """The addresses that were asked for since the last look."""
+    """The addresses requested since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in _log(chrome, "performance")]
     return [
         message["params"]["request"]["url"] for message in messages if message["method"] == "Network.requestWillBeSent"

@@ -1,4 +1,4 @@
-"""Records, runs and tables for tests of what compares them."""
+"""Records, runs and results files for tests of checks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from reports import Record, record_to_mapping, write_records
 
 NOISE = (1.00, 1.01, 0.99, 1.02, 0.98, 1.015, 0.985, 1.005)
-"""What the repeats of an undisturbed point come to."""
-ENVIRONMENT: dict[str, Any] = {
+"""Relative times of the repeats of an undisturbed point."""
+HOST: dict[str, Any] = {
     "command": ["scaleprof", "--out", "/home/joe/run"],
     "cpu": "Abacus 3",
     "cores": 4,
@@ -26,7 +26,7 @@ ENVIRONMENT: dict[str, Any] = {
 
 
 def record(**changes: Any) -> Record:
-    """One measured repeat of a small point on a CPU, but for `changes`."""
+    """One measured repeat of a small point on a CPU, with `changes`."""
     fields: dict[str, Any] = {
         "run_id": "run",
         "scenario": "neom",
@@ -56,7 +56,7 @@ def several(count: int, points: int = 4, **changes: Any) -> list[Record]:
 
 
 def table(path: Path, *records: Record) -> str:
-    """A CSV file of records; returns its name."""
+    """Write a results file; returns its path."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         write_records(records, stream)
     return str(path)
@@ -65,14 +65,14 @@ def table(path: Path, *records: Record) -> str:
 def run_folder(
     path: Path,
     records: Sequence[Record],
-    environment: dict[str, Any] | None = None,
+    host: dict[str, Any] | None = None,
     samples: dict[str, str] | None = None,
 ) -> str:
-    """A run directory as a sweep leaves it; returns its name."""
+    """Write a run directory as a sweep does; returns its path."""
     (path / "samples").mkdir(parents=True)
     lines = [json.dumps(record_to_mapping(one)) for one in records]
     (path / "records.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    (path / "host.json").write_text(json.dumps(ENVIRONMENT if environment is None else environment))
+    (path / "host.json").write_text(json.dumps(HOST if host is None else host))
     for name, text in (samples or {}).items():
         (path / "samples" / f"{name}.csv").write_text(text)
     return str(path)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import ENVIRONMENT, NOISE, record, repeats, run_folder, table
+from checked import HOST, NOISE, record, repeats, run_folder, table
 
 from reports import load_run
 from reports.checks.metrics import METRICS
@@ -54,7 +54,7 @@ def test_a_check_against_a_baseline_takes_the_newest_run(folder: Path, capsys: p
     assert main(["check", "--baseline", "v1.0"]) == 0
     run_folder(folder / "runs" / "a", repeats(slower=1.3))
     assert main(["check", "--baseline", "v1.0"]) == 1
-    other = {**ENVIRONMENT, "cpu": "Abacus 4"}
+    other = {**HOST, "cpu": "Abacus 4"}
     run_folder(folder / "runs" / "c", repeats(), other)
     capsys.readouterr()
     assert main(["check", "--baseline", "v1.0"]) == 4
@@ -103,8 +103,8 @@ def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:
     sides = [dataclasses.replace(one, side=side) for side in ("new", "base") for one in repeats(2)]
     run = run_folder(folder / "run", sides)
-    (folder / "run" / "host-2.json").write_text(json.dumps(ENVIRONMENT))
-    (folder / "run" / "host-3.json").write_text(json.dumps({**ENVIRONMENT, "cores": 8}))
+    (folder / "run" / "host-2.json").write_text(json.dumps(HOST))
+    (folder / "run" / "host-3.json").write_text(json.dumps({**HOST, "cores": 8}))
     assert main(["baseline", "save", "main", run]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
     assert sorted(path.name for path in kept.iterdir()) == ["host-2.json", "host.json", "results.csv"]
@@ -151,7 +151,7 @@ def test_a_run_is_measured_again(
     captured = capfd.readouterr()
     (second,) = (folder / "runs").iterdir()
     assert captured.out.startswith(f"Noise between first and {second.name}\n")
-    assert "# throughput: undisturbed figures of 1 point are too few" in captured.out
+    assert "# throughput: 1 undisturbed point, needs 3" in captured.out
     assert f"Run runs/{second.name}" in captured.err
     assert [record.status for record in load_run(second).records] == ["ok"]
     first, again = (json.loads((path / "manifest.json").read_text()) for path in (folder / "first", second))
@@ -174,18 +174,18 @@ def test_what_cannot_be_measured_again(folder: Path, capsys: pytest.CaptureFixtu
 def test_what_is_no_noise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [
         run_folder(folder / "a", repeats()),
-        run_folder(folder / "b", repeats(xla_peak_bytes=9), {**ENVIRONMENT, "cpu": "Abacus 4"}),
+        run_folder(folder / "b", repeats(xla_peak_bytes=9), {**HOST, "cpu": "Abacus 4"}),
         run_folder(folder / "c", repeats(xla_peak_bytes=9)),
     ]
     assert main(["noise", names[0], names[1]]) == 2
-    assert "were not carried out alike, so this is not noise: CPU: Abacus 3 in BASE" in capsys.readouterr().err
+    assert "ran under different conditions, so this is not noise: CPU: Abacus 3 in BASE" in capsys.readouterr().err
     other = table(folder / "other.csv", *repeats(agents=99))
     assert main(["noise", names[0], other]) == 4
-    assert "have no point in common: agents is 16 in the one and 99 in the other" in capsys.readouterr().err
+    assert "have no point in common: agents is 16 in the first and 99 in the second" in capsys.readouterr().err
     assert main(["noise", names[0], names[2]]) == 0
     text = capsys.readouterr().out
-    assert "xla_peak differ, which between runs of the same code they should not" in " ".join(text.split())
-    assert "# throughput: undisturbed figures of 1 point are too few" in text
+    assert "Runs of the same code should agree exactly, but these metrics differ: xla_peak." in " ".join(text.split())
+    assert "# throughput: 1 undisturbed point, needs 3" in text
 
 
 def test_wall_time_of_a_busy_machine_recommends_nothing(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compare and check through the command line: every verdict, every exit code, every format."""
+"""`check` and `compare` through the command line: every verdict, exit code and error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import ENVIRONMENT, record, repeats, run_folder, several, table
+from checked import HOST, record, repeats, run_folder, several, table
 
 from reports import Record
 from reports.checks.metrics import METRICS
@@ -24,7 +24,7 @@ Check = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture
 def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
-    """Checks two lists of records as CSV files; returns the exit code and the JSON."""
+    """Check two lists of records as CSV files; gives the exit code and the JSON."""
 
     def run(base: list[Record], new: list[Record], *options: str) -> tuple[int, dict[str, Any]]:
         names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
@@ -53,7 +53,7 @@ def test_an_untouched_run_passes(check: Check) -> None:
     assert content["counts"]["unchanged"] == content["matched_points"] * 2 == 8
 
 
-def test_more_memory_is_found_without_a_test(check: Check) -> None:
+def test_more_memory_needs_no_significance_test(check: Check) -> None:
     larger = [*repeats(1), *repeats(1, agents=32, xla_peak_bytes=1_020_000)]
     code, content = check([*repeats(1), *repeats(1, agents=32)], larger)
     assert code == 1
@@ -64,12 +64,12 @@ def test_more_memory_is_found_without_a_test(check: Check) -> None:
 @pytest.mark.parametrize(
     ("peak", "verdict"), [(1_010_000, "unchanged"), (1_010_001, "regressed"), (989_999, "improved")]
 )
-def test_a_threshold_itself_is_let_pass(check: Check, peak: int, verdict: str) -> None:
+def test_a_change_equal_to_the_threshold_passes(check: Check, peak: int, verdict: str) -> None:
     _, content = check([record()], [record(xla_peak_bytes=peak)], "--metrics", "xla_peak")
     assert verdicts(content) == {(16, "xla_peak", verdict)}
 
 
-def test_programs_are_judged_apart(check: Check) -> None:
+def test_programs_are_judged_separately(check: Check) -> None:
     parts = {f"xla_act_{part}_bytes": 1000 for part in ("argument", "output", "alias", "temp")}
     _, content = check([record(**parts)], [record(**parts | {"xla_act_alias_bytes": 900})])
     assert (16, "xla_act", "regressed") in verdicts(content)
@@ -109,7 +109,7 @@ def test_too_few_repeats_are_inconclusive(check: Check) -> None:
     assert (16, "throughput", "inconclusive") in verdicts(check(repeats(1, slower=2), repeats(1))[1])
 
 
-def test_a_change_within_the_noise_is_none(check: Check) -> None:
+def test_a_change_within_the_noise_is_unchanged(check: Check) -> None:
     base = [record(repeat=i, update_cpu_seconds=0.1 * (1 + i / 5)) for i in range(8)]
     new = [record(repeat=i, update_cpu_seconds=0.12 * (1 + i / 5)) for i in range(8)]
     code, content = check(base, new)
@@ -120,8 +120,8 @@ def test_a_change_within_the_noise_is_none(check: Check) -> None:
 
 
 @pytest.mark.parametrize(("slower", "p_value"), [(1.03, 1.0), (1.04, 1 / 252), (1 / 1.03, 1.0), (1 / 1.04, 1 / 252)])
-def test_what_is_tested_is_a_third_of_the_threshold(check: Check, slower: float, p_value: float) -> None:
-    """Machines are faster at one time than at another by more than repeats of one run tell."""
+def test_the_null_hypothesis_is_a_third_of_the_threshold(check: Check, slower: float, p_value: float) -> None:
+    """Machines drift between runs by more than the repeats of one run show."""
     base = [record(repeat=i, update_cpu_seconds=0.1) for i in range(5)]
     new = [record(repeat=i, update_cpu_seconds=0.1 * slower) for i in range(5)]
     _, content = check(base, new, "--metrics", "throughput")
@@ -138,20 +138,20 @@ def test_repeats_that_are_hardly_slower_are_not_evidence_for_a_large_change(chec
     assert "but within the noise" in found["reason"]
 
 
-def test_what_got_better(check: Check) -> None:
+def test_improvements(check: Check) -> None:
     code, content = check(several(5, slower=1.3), several(5))
     assert code == 0
     assert content["counts"]["improved"] == 4
 
 
-def test_a_stricter_rate_of_false_discoveries(check: Check) -> None:
+def test_a_stricter_false_discovery_rate(check: Check) -> None:
     code, content = check(repeats(5), repeats(5, slower=1.3), "--alpha", "0.001")
     assert (code, content["policy"]["alpha"]) == (0, 0.001)
     assert (16, "throughput", "inconclusive") in verdicts(content)
 
 
 @pytest.mark.parametrize("status", ["oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned"])
-def test_a_point_that_is_not_measured_any_more(check: Check, status: str) -> None:
+def test_a_point_that_is_no_longer_measured(check: Check, status: str) -> None:
     code, content = check(several(2, points=2), [*repeats(2), *failed(status, 2, agents=32)])
     assert code == 1
     assert (32, "status", "regressed") in verdicts(content)
@@ -182,17 +182,17 @@ def test_repeats_that_failed_in_part(check: Check) -> None:
     assert check(some, failed("oom"))[0] == 1
 
 
-def test_nothing_that_was_measured_on_both_sides_is_no_pass(check: Check) -> None:
+def test_nothing_measured_in_both_runs_does_not_pass(check: Check) -> None:
     code, content = check(failed("oom"), failed("timeout"))
     assert (code, verdicts(content)) == (4, {(16, "status", "unchanged")})
     assert check(failed("oom"), failed("timeout"), "--exit-zero")[0] == 0
 
 
 NO_MATCH = [
-    ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the one and 20 in the other"),
-    ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the one and 4, 8 in the other"),
-    ([record()], [], "new has no point that was measured"),
-    ([record(status="planned")], [record()], "base has no point that was measured"),
+    ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the first and 20 in the second"),
+    ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the first and 4, 8 in the second"),
+    ([record()], [], "new has no measured point"),
+    ([record(status="planned")], [record()], "base has no measured point"),
 ]
 
 
@@ -229,44 +229,42 @@ def test_another_platform(check: Check) -> None:
     assert {verdict for _, _, verdict in verdicts(content)} == {"not comparable"}
 
 
-def environment(**changes: Any) -> dict[str, Any]:
-    return ENVIRONMENT | changes
+def host(**changes: Any) -> dict[str, Any]:
+    return HOST | changes
 
 
 ALIKE = [
-    environment(affinity=[2, 3]),
-    environment(variables={"together": {"XLA_FLAGS": "--xla_dump_to=/elsewhere/dump", "PYTHONPATH": "/other"}}),
-    environment(packages=ENVIRONMENT["packages"] | {"numpy": "2.5"}),
-    environment(cpu=None),
+    host(affinity=[2, 3]),
+    host(variables={"together": {"XLA_FLAGS": "--xla_dump_to=/elsewhere/dump", "PYTHONPATH": "/other"}}),
+    host(packages=HOST["packages"] | {"numpy": "2.5"}),
+    host(cpu=None),
     {},
 ]
 UNLIKE = [
-    (environment(cpu="Abacus 4"), "CPU: Abacus 3 in BASE, Abacus 4 in NEW"),
-    (environment(cores=8), "cores: 4 in BASE, 8 in NEW"),
-    (environment(affinity=[0]), "usable cores: 2 in BASE, 1 in NEW"),
-    (environment(packages={"jax": "0.11", "jaxlib": "0.10.2"}), "jax: 0.10.2 in BASE, 0.11 in NEW"),
+    (host(cpu="Abacus 4"), "CPU: Abacus 3 in BASE, Abacus 4 in NEW"),
+    (host(cores=8), "cores: 4 in BASE, 8 in NEW"),
+    (host(affinity=[0]), "usable cores: 2 in BASE, 1 in NEW"),
+    (host(packages={"jax": "0.11", "jaxlib": "0.10.2"}), "jax: 0.10.2 in BASE, 0.11 in NEW"),
     (
-        environment(variables={"together": {"XLA_FLAGS": "--xla_a"}}),
+        host(variables={"together": {"XLA_FLAGS": "--xla_a"}}),
         "XLA_FLAGS: --xla_dump_to=dump in BASE, --xla_a in",
     ),
     (
-        environment(variables={"together": ENVIRONMENT["variables"]["together"] | {"MALLOC_ARENA_MAX": "1"}}),
+        host(variables={"together": HOST["variables"]["together"] | {"MALLOC_ARENA_MAX": "1"}}),
         "MALLOC_ARENA_MAX: not set in BASE, 1 in NEW",
     ),
-    (environment(variables={"speed": {"JAX_ENABLE_X64": "1"}}), "JAX_ENABLE_X64: not set in BASE, 1 in NEW"),
+    (host(variables={"speed": {"JAX_ENABLE_X64": "1"}}), "JAX_ENABLE_X64: not set in BASE, 1 in NEW"),
 ]
 
 
 @pytest.mark.parametrize("other", ALIKE)
-def test_environments_that_are_alike(folder: Path, other: dict[str, Any]) -> None:
+def test_hosts_that_are_alike(folder: Path, other: dict[str, Any]) -> None:
     names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(), other)
     assert main(["check", *names]) == 0
 
 
 @pytest.mark.parametrize(("other", "said"), UNLIKE)
-def test_environments_that_differ(
-    folder: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], said: str
-) -> None:
+def test_hosts_that_differ(folder: Path, capsys: pytest.CaptureFixture[str], other: dict[str, Any], said: str) -> None:
     names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(), other)
     assert main(["check", *names, "--format", "json"]) == 4
     content = json.loads(capsys.readouterr().out)
@@ -276,7 +274,7 @@ def test_environments_that_differ(
 
 
 def test_static_figures_need_the_same_jaxlib(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = environment(packages={"jax": "0.10.2", "jaxlib": "0.11"})
+    other = host(packages={"jax": "0.10.2", "jaxlib": "0.11"})
     names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats(xla_peak_bytes=9), other)
     assert main(["check", *names, "--format", "json"]) == 4
     assert (16, "xla_peak", "not comparable") in verdicts(json.loads(capsys.readouterr().out))
@@ -284,16 +282,16 @@ def test_static_figures_need_the_same_jaxlib(folder: Path, capsys: pytest.Captur
 
 def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
     names = run_folder(folder / "a", repeats()), run_folder(folder / "b", repeats())
-    (folder / "b" / "host-2.json").write_text(json.dumps(environment(cpu="Abacus 4")))
+    (folder / "b" / "host-2.json").write_text(json.dumps(host(cpu="Abacus 4")))
     assert main(["check", *names]) == 4
 
 
-def test_a_table_alone_says_what_it_does_not_know(check: Check) -> None:
+def test_a_results_file_alone_has_a_note(check: Check) -> None:
     notes = check(repeats(), repeats())[1]["notes"]
-    assert sum("is a table alone" in note for note in notes) == 2
+    assert sum("is a bare results file" in note for note in notes) == 2
 
 
-def test_memory_of_two_kinds_is_never_mixed(check: Check) -> None:
+def test_memory_of_two_qualities_is_never_mixed(check: Check) -> None:
     def with_memory(quality: str, size: int) -> list[Record]:
         return repeats(host_rss_peak_bytes=size, host_memory_quality=quality)
 
@@ -327,7 +325,7 @@ def test_waiting_shows_in_wall_time(check: Check) -> None:
     ("slower", "share", "ratio", "code"),
     [(2.0, 0.3, 1.4, 1), (2.0, 0.6, 1.0, 0), (0.5, 0.6, 0.5, 0), (4.0, 0.6, 1.6, 1)],
 )
-def test_what_others_may_have_done_to_wall_time_is_no_change(
+def test_contention_is_no_change_of_wall_time(
     check: Check, slower: float, share: float, ratio: float, code: int
 ) -> None:
     new = repeats(update_seconds=0.1 * slower, contended=1, others_cpu_share=share)
@@ -351,19 +349,19 @@ def test_speed_on_a_gpu_is_wall_time(check: Check) -> None:
     assert any(note == "throughput is agent-steps per second of process CPU time" for note in content["notes"])
 
 
-def test_something_after_nothing(check: Check) -> None:
+def test_a_change_from_zero(check: Check) -> None:
     zero, some = record(xla_peak_bytes=0), record(xla_peak_bytes=10)
     assert (16, "xla_peak", "unchanged") in verdicts(check([zero], [zero])[1])
     assert (16, "xla_peak", "regressed") in verdicts(check([zero], [some])[1])
     assert (16, "xla_peak", "improved") in verdicts(check([some], [zero])[1])
 
 
-def test_figures_that_are_no_numbers_are_not_known(check: Check) -> None:
+def test_non_finite_figures_are_unknown(check: Check) -> None:
     code, content = check(repeats(), [dataclasses.replace(one, update_cpu_seconds=math.nan) for one in repeats()])
     assert (code, (16, "throughput", "not comparable") in verdicts(content)) == (0, True)
 
 
-def test_the_same_repeat_twice_counts_once(check: Check) -> None:
+def test_of_duplicate_rows_the_last_wins(check: Check) -> None:
     _, content = check([*repeats(1), *repeats(1)], repeats(1))
     assert next(found for found in content["findings"] if found["metric"] == "throughput")["base"]["repeats"] == 1
 
@@ -397,7 +395,7 @@ def test_live_pairs_are_judged_by_pairs(folder: Path, capsys: pytest.CaptureFixt
         assert speed["ratio"] == pytest.approx(1 / 1.3)
 
 
-def test_bursts_of_live_pairs_are_what_is_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_live_pairs_are_judged_by_bursts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for slower, code, p_value in ((1.3, 1, 0.5**16), (1.02, 0, 1.0)):
         path = folder / f"pairs{slower}"
         run_folder(path, pair_records(1, slower), samples=burst_samples(1, slower, drift=0.05))
@@ -409,7 +407,7 @@ def test_bursts_of_live_pairs_are_what_is_counted(folder: Path, capsys: pytest.C
 
 
 def test_pairs_are_those_of_one_pair_id(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whatever the repeats are numbered: here the second side counts backwards."""
+    """Whatever the repeat numbers: here those of side base run backwards."""
     records = [
         record(repeat=repeat, side=side, pair_id=f"run/{pair}", update_cpu_seconds=0.1 * 2**pair)
         for pair in range(6)
@@ -421,7 +419,7 @@ def test_pairs_are_those_of_one_pair_id(folder: Path, capsys: pytest.CaptureFixt
     assert (speed["units"], speed["ratio"], speed["interval"]) == ("6 pairs", 1.0, [1.0, 1.0])
 
 
-def test_very_many_bursts_count_in_groups(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_very_many_bursts_are_grouped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exact test of 1000 would take minutes."""
     samples = {
         f"r{repeat}-{side}": "update,phase,burst,update_seconds,update_cpu_seconds\n"
@@ -438,7 +436,7 @@ def test_very_many_bursts_count_in_groups(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_figures_of_any_size(check: Check) -> None:
-    """Their ratio is beyond what a number can hold."""
+    """Their ratio overflows a float."""
     base = [record(repeat=i, update_cpu_seconds=1e-300) for i in range(5)]
     new = [record(repeat=i, update_cpu_seconds=1e300) for i in range(5)]
     code, content = check(base, new)
@@ -450,13 +448,13 @@ def test_a_damaged_samples_file(folder: Path, capsys: pytest.CaptureFixture[str]
     samples["r0-new"] = samples["r0-new"].replace("1,measure,0,1,1.01", "1,measure,0,1,fast")
     assert main(["check", run_folder(folder / "pairs", pair_records(1, 1.0), samples=samples)]) == 2
     said = capsys.readouterr().err
-    assert "samples/r0-new.csv: update_cpu_seconds is 'fast' in burst 0, where a number belongs" in said
+    assert "samples/r0-new.csv: update_cpu_seconds is 'fast' in burst 0, which is not a number" in said
 
 
-def test_two_runs_of_pairs_are_compared_by_what_is_new(check: Check) -> None:
+def test_of_two_runs_of_pairs_the_new_sides_are_compared(check: Check) -> None:
     code, content = check(pair_records(5, 1.0), pair_records(5, 1.3))
     assert code == 1
-    assert sum("is of live pairs" in note for note in content["notes"]) == 2
+    assert sum("holds live pairs" in note for note in content["notes"]) == 2
 
 
 def test_thresholds_of_the_project_and_of_the_command_line(check: Check, folder: Path) -> None:
@@ -488,24 +486,22 @@ def test_the_nearest_table_upward_counts(check: Check, folder: Path, monkeypatch
 BAD_TOML = [
     (
         "[tool.scaleprof.check]\nthruput = 1",
-        "thruput: there is no such key: did you mean 'throughput'? known: alpha, xla",
+        "thruput: unknown key: did you mean 'throughput'? known: alpha, xla",
     ),
-    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' would be 500 %: write throughput = \"5%\""),
-    ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is no threshold: write a percentage"),
-    ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is no threshold: write a percentage"),
-    ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' is never passed"),
-    ("[tool.scaleprof.check]\nhost_peak = '2000%'", "host_peak: '2000%' is too large: write at most 1000%"),
-    ("[tool.scaleprof.check]\nalpha = 1.5", "alpha: 1.5 is no false discovery rate: give a number above 0"),
-    ("[tool.scaleprof.check]\nalpha = 'x'", "alpha: 'x' is no number: write alpha = 0.05"),
-    ("[tool.scaleprof]\ncheck = 3", "tool.scaleprof.check is no table; write [tool.scaleprof.check]"),
+    ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' means 500 %; write throughput = \"5%\" for 5 %"),
+    ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is not a threshold; write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '-5%'", "throughput: '-5%' is not a threshold; write a percentage"),
+    ("[tool.scaleprof.check]\nthroughput = '100%'", "throughput: '100%' can never be exceeded"),
+    ("[tool.scaleprof.check]\nhost_peak = '2000%'", "host_peak: '2000%' is too large; write at most 1000%"),
+    ("[tool.scaleprof.check]\nalpha = 1.5", "alpha: 1.5 is not a false discovery rate; give a number between 0"),
+    ("[tool.scaleprof.check]\nalpha = 'x'", "alpha: 'x' is not a number; write alpha = 0.05"),
+    ("[tool.scaleprof]\ncheck = 3", "tool.scaleprof.check is not a table; write [tool.scaleprof.check]"),
     ("[tool.scaleprof.check\n", "not valid TOML"),
 ]
 
 
 @pytest.mark.parametrize(("text", "said"), BAD_TOML)
-def test_a_project_file_that_means_nothing(
-    folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
-) -> None:
+def test_an_invalid_project_file(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
     (folder / "pyproject.toml").write_text(text)
     assert main(["check", table(folder / "base.csv", record()), "base.csv"]) == 2
     captured = capsys.readouterr()
@@ -518,7 +514,7 @@ BAD_INPUT = [
     ("check", "there is nothing to compare: name BASE and NEW, one run of live pairs, or --baseline NAME"),
     ("check a.csv a.csv a.csv", "3 runs were named: give BASE and NEW"),
     ("check --baseline main a.csv a.csv", "2 runs were named: give --baseline and NEW"),
-    ("check a.csv", "a.csv: no live pairs in it, so there is nothing to compare it with: name a second run or a"),
+    ("check a.csv", "a.csv: this run has no live pairs; name a second run or a baseline to compare it with"),
     ("check a.csv nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("check a.csv .", ". is not a run: it has no records.jsonl"),
     ("check a.csv foreign.csv", "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results"),
@@ -526,18 +522,21 @@ BAD_INPUT = [
         "check a.csv a.csv --format xml",
         "--format: there is no format 'xml': known: table, markdown, json, github, junit",
     ),
-    ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not of the form metric=percent, such as"),
+    ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not METRIC=PERCENT, such as"),
     (
         "check a.csv a.csv --threshold troughput=5%",
-        "--threshold: there is no metric 'troughput': did you mean 'throughp",
+        "--threshold: unknown metric 'troughput': did you mean 'throughp",
     ),
-    ("check a.csv a.csv --threshold throughput=few", "--threshold: 'few' is no threshold: write a percentage such as"),
-    ("check a.csv a.csv --alpha 0", "--alpha: 0 is no false discovery rate: give a number above 0 and below 1"),
-    ("check a.csv a.csv --metrics speed", "--metrics: there is no metric 'speed': "),
+    (
+        "check a.csv a.csv --threshold throughput=few",
+        "--threshold: 'few' is not a threshold; write a percentage such as",
+    ),
+    ("check a.csv a.csv --alpha 0", "--alpha: 0 is not a false discovery rate; give a number between 0 and 1"),
+    ("check a.csv a.csv --metrics speed", "--metrics: unknown metric 'speed': "),
     ("compare a.csv a.csv --format junit", "--format: there is no format 'junit': known: table, markdown, json"),
     ("compare", "there is nothing to compare"),
     ("check --baseline main", "--baseline: there is no baseline 'main' in "),
-    ("noise a.csv", "a.csv has one repeat of its points: sweep with --repeats, or name a second run"),
+    ("noise a.csv", "a.csv has only one repeat per point; sweep with --repeats, or name a second run"),
     ("baseline save ../x a.csv", "'../x' is no name for a baseline: use up to 64 letters"),
     ("baseline save main", "there is no run in "),
 ]
@@ -561,7 +560,7 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_the_documented_policy_is_the_one_that_is_applied() -> None:
+def test_the_documented_policy_is_the_actual_one() -> None:
     text = (Path(__file__).parents[1] / "docs" / "regression-checks.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
     documented = {

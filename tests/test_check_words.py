@@ -1,4 +1,4 @@
-"""What a check prints: in every format, to every output, with everything that data can hold."""
+"""The output of a check: every format and encoding, with hostile text in the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from checked import ENVIRONMENT, record, repeats, run_folder, several, table
+from checked import HOST, record, repeats, run_folder, several, table
 
 from scaleprof.cli import check as check_commands
 from scaleprof.cli.app import main
@@ -22,7 +22,7 @@ HOSTILE = "a|b <img src=x> [red]*_`@joe,\n::error::100%\x07\x1b[2J http://x.y"
 
 
 def hostile_check(folder: Path, capsys: pytest.CaptureFixture[str], form: str) -> str:
-    """A point with a hostile name that ran out of memory, one that got larger, and one that cannot be judged."""
+    """Check a point with a hostile name that ran out of memory, one that needs more memory, and an inconclusive one."""
     base = [record(model=HOSTILE), record(agents=32), *repeats(1, agents=64)]
     new = [record(model=HOSTILE, status="oom", reason=HOSTILE), record(agents=32, xla_peak_bytes=2_000_000)]
     names = table(folder / "base.csv", *base), table(folder / "new.csv", *new, *repeats(1, agents=64, slower=3))
@@ -69,13 +69,14 @@ def test_junit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = hostile_check(folder, capsys, "markdown")
-    assert text.startswith("### Regressed: base -> new\n")
+    assert text.startswith("## Regressed: base -&#62; new\n")
     assert text.index("**2 regressed**") < text.index("**1 inconclusive**") < text.index("<details><summary>")
     assert text.count("<details>") == text.count("</details>") == 1
     for markup in ("<img", "@joe", "a|b", "http://", "\x07"):
         assert markup not in text
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    borders = [{row.count("|") for row in table.splitlines()} for table in tables]
+    assert borders == [{8}, {8}, {7}]  # unchanged findings have no reason
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -86,7 +87,7 @@ def test_the_table(
     text = hostile_check(folder, capsys, "table")
     assert max(map(len, text.splitlines())) <= width
     assert "[red]" in text
-    assert "2 unchanged: --all shows them" in text
+    assert "2 unchanged; --all shows them" in text
     names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
     assert main(["check", *names]) == 1
     shown = capsys.readouterr().out
@@ -101,22 +102,23 @@ def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFi
     captured = capsys.readouterr()
     for judgement in ("regress", "Benjamini", "too few repeats"):
         assert judgement not in captured.out
-    assert "Intervals are exact, at 95 %" in captured.out
+    assert "Intervals are exact 95 % confidence intervals." in captured.out
     assert re.search(
         r"sable chunkwise, 16 agents +3\.20k +2\.46k +0\.769 +0\.\d+ to 0\.\d+ +5 and 5 repeats", captured.out
     )
     assert max(map(len, captured.out.splitlines())) <= 80
     assert main(["compare", *names, "--format", "markdown"]) == 0
     markdown = capsys.readouterr().out
-    assert "| sable chunkwise, 16 agents | throughput | 3.20k | 2.46k | 0.769 |" in markdown
+    assert "**throughput: agent-steps per second of process CPU time**" in markdown
+    assert "| sable chunkwise, 16 agents | 3.20k | 2.46k | 0.769 |" in markdown
     assert "Benjamini" not in markdown
     assert main(["compare", *names, "--format", "json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["findings"]) == 8
 
 
-def test_what_cannot_be_compared_has_no_change(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both sides stand there, and nothing that sounds like a verdict on them."""
-    other = {**ENVIRONMENT, "cpu": "Abacus 4"}
+def test_findings_that_are_not_comparable_have_no_change(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The figures of both runs are shown, without a change or an interval."""
+    other = {**HOST, "cpu": "Abacus 4"}
     names = run_folder(folder / "here", several(5)), run_folder(folder / "there", several(5, slower=2), other)
     assert main(["check", *names, "--metrics", "throughput"]) == 4
     table_row = next(line for line in capsys.readouterr().out.splitlines() if "16 agents" in line)
@@ -125,8 +127,8 @@ def test_what_cannot_be_compared_has_no_change(folder: Path, capsys: pytest.Capt
     assert "from 0" not in capsys.readouterr().out
 
 
-def test_what_was_corrected_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two repeats on each side could not be significant whatever they came to: they are not part of the family."""
+def test_the_family_of_the_correction(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two repeats per run can never be significant, so they are not part of the family."""
     base = [*several(5), *repeats(2, agents=160), *repeats(2, agents=320)]
     new = [*several(5, slower=1.3), *repeats(2, agents=160), *repeats(2, agents=320)]
     names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
@@ -143,7 +145,7 @@ def test_what_was_corrected_for(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "too few repeats" in text
 
 
-def test_runs_of_one_name_are_told_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_of_equal_name_are_distinguished(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("before", "after"):
         (folder / name).mkdir()
         table(folder / name / "results.csv", record())
@@ -157,8 +159,8 @@ def shell(*arguments: str, **variables: str) -> list[str]:
     return ["env", *settings, sys.executable, "-m", "scaleprof", *arguments]
 
 
-def test_a_reader_that_leaves_early_does_not_change_the_verdict(folder: Path) -> None:
-    """More is printed than a pipe holds."""
+def test_a_closed_pipe_does_not_change_the_verdict(folder: Path) -> None:
+    """With more output than the buffer of a pipe."""
     names = (
         table(folder / "base.csv", *several(1, points=400)),
         table(folder / "new.csv", *several(1, points=400, xla_peak_bytes=2_000_000)),
@@ -176,7 +178,7 @@ def test_a_reader_that_leaves_early_does_not_change_the_verdict(folder: Path) ->
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_any_encoding_will_do(folder: Path, encoding: str) -> None:
+def test_any_encoding_works(folder: Path, encoding: str) -> None:
     names = [table(folder / f"{name}.csv", record(model="größe→")) for name in ("base", "new")]
     commands = [["check", *names, "--format", form] for form in CHECK_FORMATS]
     commands += [["compare", *names, "--format", form] for form in COMPARE_FORMATS]
@@ -193,7 +195,7 @@ def test_any_encoding_will_do(folder: Path, encoding: str) -> None:
 def test_a_bug_is_no_regression(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 1 says that something got worse: nothing else may."""
+    """Exit code 1 means a regression and nothing else."""
 
     def broken(*_: object, **__: object) -> None:
         raise TypeError("no such\nluck")
@@ -201,7 +203,7 @@ def test_a_bug_is_no_regression(
     monkeypatch.setattr(check_commands, "_compared", broken)
     assert main(["check", "a", "b"]) == 2
     captured = capsys.readouterr()
-    said = "scaleprof: this is a bug in scaleprof: TypeError: no such luck (test_verdicts.py, line "
+    said = "scaleprof: this is a bug in scaleprof: TypeError: no such luck (test_check_words.py, line "
     assert captured.err.startswith(said)
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     monkeypatch.setenv("SCALEPROF_TRACEBACK", "1")

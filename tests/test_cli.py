@@ -335,7 +335,7 @@ def test_a_reader_that_has_seen_enough() -> None:
     command = f"{sys.executable} -m scaleprof sweep --agents 1:500:1 --dry-run | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("For all:")
+    assert done.stdout.startswith("All points:")
 
 
 def test_an_interrupt_before_the_first_point(

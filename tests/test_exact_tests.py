@@ -30,7 +30,7 @@ def ranks(values: list[float]) -> list[float]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=4), st.lists(VALUES, min_size=1, max_size=4))
-def test_rank_sums_are_counted_over_all_ways_to_deal(low: list[float], high: list[float]) -> None:
+def test_rank_sums_are_counted_over_all_assignments(low: list[float], high: list[float]) -> None:
     ranked = ranks([*low, *high])
     observed = sum(ranked[len(low) :])
     sums = [sum(chosen) for chosen in itertools.combinations(ranked, len(high))]
@@ -39,7 +39,7 @@ def test_rank_sums_are_counted_over_all_ways_to_deal(low: list[float], high: lis
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(VALUES, max_size=7))
-def test_signs_are_counted_over_all_ways_to_flip(differences: list[float]) -> None:
+def test_signs_are_counted_over_all_assignments(differences: list[float]) -> None:
     told = [value for value in differences if value]
     ranked = ranks([abs(value) for value in told]) if told else []
     observed = sum(rank for rank, value in zip(ranked, told, strict=True) if value > 0)
@@ -66,12 +66,12 @@ def test_the_most_extreme_outcome() -> None:
     assert sign_flip_p([1.0, 2.0, 3.0, 5.0]) == least_sign_flip_p(4) == 1 / 16
 
 
-def test_nothing_but_ties_says_nothing() -> None:
+def test_ties_alone_have_a_p_value_of_1() -> None:
     assert rank_sum_p([2.0, 2.0], [2.0, 2.0]) == 1
     assert sign_flip_p([0.0, 0.0]) == sign_flip_p([]) == 1
 
 
-def test_a_thousand_pairs_and_a_hundred_repeats_are_counted_too() -> None:
+def test_a_thousand_pairs_and_a_hundred_repeats() -> None:
     low, high = [float(i) for i in range(40)], [i + 8.5 for i in range(40)]
     assert rank_sum_p(low, high) == pytest.approx(
         stats.mannwhitneyu(high, low, alternative="greater", method="exact").pvalue, rel=1e-9
@@ -91,7 +91,7 @@ def test_no_tests_have_no_adjusted_values() -> None:
     assert benjamini_hochberg([]) == []
 
 
-def test_an_interval_of_two_groups_is_what_the_test_does_not_refuse() -> None:
+def test_an_interval_of_two_groups_inverts_the_test() -> None:
     low, high = [1.0, 2.2, 3.7, 4.1, 5.9], [6.3, 7.4, 7.9, 9.2, 9.8]
     interval = shift_interval(low, high)
     assert interval is not None
@@ -101,7 +101,7 @@ def test_an_interval_of_two_groups_is_what_the_test_does_not_refuse() -> None:
         assert (rank_sum_p([value - shift for value in high], low) > 0.025) is inside
 
 
-def test_an_interval_of_pairs_is_what_the_test_does_not_refuse() -> None:
+def test_an_interval_of_pairs_inverts_the_test() -> None:
     differences = [0.31, -0.12, 0.73, 1.24, 0.45, 0.96, 2.07]
     interval = pair_interval(differences)
     assert interval is not None

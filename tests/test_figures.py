@@ -55,12 +55,12 @@ def test_what_is_drawn(figure: Figure) -> None:
     assert len(memory.collections) == 3  # a band for each curve with sizes enough for a fit
 
 
-def test_the_legend_says_all_and_covers_nothing(figure: Figure) -> None:
+def test_the_legend_is_complete_and_covers_nothing(figure: Figure) -> None:
     figure.draw_without_rendering()
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[:5] == ["sable:chunkwise", "sable:recurrent", "sable:parallel", "sable:factored", "mat:dense"]
-    assert "memory limit 4 GiB, less what the process holds" in texts
+    assert "memory limit 4 GiB, minus resident memory" in texts
     assert "95 % interval of the fit" in texts
     box = legend.get_window_extent()
     for axes in figure.axes:
@@ -70,7 +70,7 @@ def test_the_legend_says_all_and_covers_nothing(figure: Figure) -> None:
     assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
 
 
-def test_failures_stand_above_all_that_was_measured(figure: Figure) -> None:
+def test_failures_are_above_all_measurements(figure: Figure) -> None:
     figure.draw_without_rendering()
     for axes in figure.axes[:2]:
         shapes = {shape for shape, _, _ in FAILURES.values()}
@@ -99,7 +99,7 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     assert {"Number of agents", "Agent-steps per second", "sable:chunkwise"} <= set(words)
 
 
-def test_text_from_data_is_no_formula_and_no_markup(tmp_path: Path) -> None:
+def test_text_from_data_is_neither_formula_nor_markup(tmp_path: Path) -> None:
     hostile = "_$\\frac{1$</text><script>alert(1)</script>\x07\ud800名"
     records = tuple(dataclasses.replace(record, model=hostile) for record in ONE.records)
     write_figure([Run(hostile, Path("runs/x"), records)], tmp_path / "a.svg")
@@ -130,7 +130,7 @@ def test_a_value_that_no_axis_can_show_is_left_out(nonsense: float, tmp_path: Pa
     write_figure([run], tmp_path / "a.png")
 
 
-def test_memory_alone_is_a_picture_too() -> None:
+def test_memory_alone_can_be_drawn() -> None:
     records = tuple(dataclasses.replace(r, update_seconds=None, agent_steps_per_second=None) for r in ONE.records)
     (axes,) = draw([Run("memory", Path("memory"), records)]).axes
     assert axes.get_ylabel() == "Peak memory, rise of resident memory"
@@ -151,13 +151,11 @@ def test_what_cannot_be_written(name: str, message: str, tmp_path: Path) -> None
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
     nothing = Run("oom", Path("runs/oom"), (failed("mat", "dense", 4, 8, 0, "oom"),))
-    with pytest.raises(
-        ValueError, match=r"runs/oom: no point was measured, so there is nothing to draw; the table says"
-    ):
+    with pytest.raises(ValueError, match=r"runs/oom: no measured point, so there is nothing to draw; scaleprof report"):
         write_figure([nothing], tmp_path / "a.png")
 
 
-def test_a_curve_that_never_ended_well_still_shows_where_it_failed() -> None:
+def test_a_curve_without_a_result_shows_its_failures() -> None:
     records = (measured("ippo", "", 4, 8, 0, mebibytes=5, seconds=0.1), failed("mat", "dense", 4, 8, 0, "crashed"))
     memory, _ = draw([Run("run", Path("run"), records)]).axes
     assert marks(memory, FAILURES["crashed"][0]) == 1

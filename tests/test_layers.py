@@ -204,7 +204,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "import reports, reports.render.terminal, reports.render.check_exports, reports.render.check_table",
+        "import reports, reports.render.terminal, reports.render.check_exports, reports.render.markdown",
         "import sable.config, sable.models, scenarios, scenarios.configs",
         "import scaleprof.cli",
         "import scaleprof.cli.sweeping, scaleprof.cli.diagnosis, scaleprof.worker.entry",

@@ -16,7 +16,9 @@ import pytest
 from sweeps import MODELS, failed, sweep
 
 from reports import Record, Run, write_records
-from reports.render.page import TIMELINE_POINTS, make_page, script_json, write_page
+from reports.records.columns import format_value
+from reports.render.page import make_page, script_json, write_page
+from reports.render.page_files import TIMELINE_POINTS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\u2028{{ 7*7 }}"
 
@@ -56,12 +58,12 @@ def cells(data: dict[str, Any], name: str) -> list[Any]:
 
 
 def run_directory(folder: Path, record: Record, **files: str) -> Run:
-    """A run with one record, its per-point files in `folder`, and the environment of a machine."""
+    """A run with one record, its per-point files in `folder`, and the facts of a host."""
     for kind, text in files.items():
         (folder / kind).mkdir()
         (folder / kind / "0000.csv").write_text(text, encoding="utf-8")
-    environment = {"cpu": HOSTILE, "packages": {"jax": "0.10.2"}, "affinity": [0, 1], "governor": None, "cards": []}
-    return Run(folder.name, folder, (dataclasses.replace(record, files="0000"),), (environment,))
+    host = {"cpu": HOSTILE, "packages": {"jax": "0.10.2"}, "affinity": [0, 1], "governor": None, "cards": []}
+    return Run(folder.name, folder, (dataclasses.replace(record, files="0000"),), (host,))
 
 
 SMALL = sweep(MODELS[:2], agents=(4, 16), repeats=1)
@@ -89,17 +91,28 @@ def test_only_its_own_two_scripts_may_run() -> None:
     assert len(hashes) == 3
 
 
+def test_scripts_format_no_number() -> None:
+    """They show the texts that come with the data."""
+    script = Elements(PAGE).scripts[2]
+    assert not re.findall(r"to(?:Fixed|Precision|Exponential|LocaleString)|padStart|Intl\b", script)
+    data = data_of(PAGE)
+    for name in ("agents", "host_peak_rise_bytes", "agent_steps_per_second", "update_seconds"):
+        place = data["columns"].index(name)
+        shown = [row[place] for row in data["texts"]]
+        assert shown == [format_value(name, getattr(record, name)) for record in SMALL.records]
+
+
 def test_equal_runs_give_equal_pages() -> None:
     assert make_page([SMALL]) == PAGE
 
 
-def test_the_table_to_download_is_the_results_file() -> None:
+def test_the_download_is_the_results_file() -> None:
     stream = io.StringIO(newline="")
     write_records(SMALL.records, stream)
     assert data_of(PAGE)["csv"] == stream.getvalue()
 
 
-def test_all_that_is_known_of_a_record_is_there() -> None:
+def test_all_known_columns_are_there() -> None:
     data = data_of(PAGE)
     assert cells(data, "agents") == [record.agents for record in SMALL.records]
     assert cells(data, "host_peak_rise_bytes") == [record.host_peak_rise_bytes for record in SMALL.records]
@@ -112,7 +125,8 @@ def test_all_that_is_known_of_a_record_is_there() -> None:
 def test_charts_name_records_by_their_place() -> None:
     data = data_of(PAGE)
     (one,) = data["slices"]
-    places = [place for curve in one["curves"] for point in curve["points"].values() for place in point]
+    field = data["memory"][0]["field"]
+    places = [place for curve in one["curves"] for point in curve["measured"][field] for place in point["places"]]
     assert sorted(places) == list(range(len(SMALL.records)))
     assert [measure["field"] for measure in data["memory"]] == ["host_peak_rise_bytes", "host_rss_peak_bytes"]
 
@@ -138,7 +152,7 @@ def test_json_inside_a_script() -> None:
     assert json.loads(text) == {"a": [HOSTILE, "\u2029", None, 1.5]}
 
 
-def test_what_a_spreadsheet_would_run_is_guarded_in_the_table_to_download() -> None:
+def test_formulas_are_escaped_in_the_download() -> None:
     record = failed("mat", "", 4, 8, 0, "error", "=cmd()")
     data = data_of(make_page([Run("run", Path("run"), (record,))]))
     assert ",'=cmd()," in data["csv"]
@@ -156,22 +170,31 @@ def test_files_of_a_point(tmp_path: Path) -> None:
     )
     page = make_page([run])
     (files,) = data_of(page)["files"]
-    assert files["samples"] == {
+    assert files["samples"]["values"] == {
         "update": [0, 1],
         "phase": ["warm up", "measure"],
         "update_seconds": [0.123457, 0.1],
         "policy_loss": [None, -2.5],
     }
-    kept = files["timeline"]["rss_bytes"]
+    assert files["samples"]["texts"] == {
+        "update": ["0", "1"],
+        "phase": ["warm up", "measure"],
+        "update_seconds": ["123 ms", "100 ms"],
+        "policy_loss": ["", "-2.50"],
+    }
+    assert files["samples"]["ticks"] == [[0, "0 s"], [0.05, "50 ms"], [0.1, "100 ms"]]
+    kept = files["timeline"]["values"]["rss_bytes"]
     assert TIMELINE_POINTS / 2 < len(kept) <= TIMELINE_POINTS
     assert max(kept) == 999999
+    assert files["timeline"]["texts"][0] == "350 ms: 1007 B"
+    assert files["timeline"]["ticks"][-1] == [786432, "768 KiB"]
     assert '<th>packages.jax</th><td class="text">0.10.2</td>' in page
     assert '<th>affinity</th><td class="text">0 1</td>' in page
     assert "governor" not in page.partition("<script")[0]
     assert data_of(PAGE)["files"] == [None] * len(SMALL.records)
 
 
-def test_numbers_that_are_none_stay_visible() -> None:
+def test_non_finite_numbers_stay_visible() -> None:
     records = (dataclasses.replace(SMALL.records[0], value_loss=float("nan"), update_seconds=float("inf")),)
     data = data_of(make_page([Run("run", Path("run"), records)]))
     assert (cells(data, "value_loss"), cells(data, "update_seconds")) == (["nan"], ["inf"])
@@ -180,14 +203,14 @@ def test_numbers_that_are_none_stay_visible() -> None:
 def test_failures_are_listed_with_their_reasons() -> None:
     records = [failed("mat", "dense", 64, 8, n, "oom", "needs 9 GiB & more") for n in range(2)]
     page = make_page([Run("run", Path("run"), (*SMALL.records, *records))])
-    row = re.search(r"<tr><td>mat:dense, agents 64.*?</tr>", page)
+    row = re.search(r"<tr><th>mat:dense, agents 64.*?</tr>", page)
     assert row is not None
     assert "2 of 2" in row[0]
     assert "needs 9 GiB &amp; more" in row[0]
     assert 'id="failures"' not in PAGE
 
 
-def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) -> None:
+def test_direction_marks_are_not_shown(tmp_path: Path) -> None:
     turned = "s\u202ea\u2067b"
     record = dataclasses.replace(failed(turned, turned, 4, 8, 0, "oom", turned), scenario=turned)
     run = run_directory(tmp_path, record, samples=f"update,{turned}\n0,1\n")
@@ -199,11 +222,11 @@ def test_marks_that_turn_the_direction_of_writing_are_not_shown(tmp_path: Path) 
     assert turned in data.pop("csv")
     assert "\\u20" not in script_json(data)
     assert cells(data, "model") == ["s a b"]
-    assert list(data["files"][0]["samples"]) == ["update", "s a b"]
+    assert list(data["files"][0]["samples"]["values"]) == ["update", "s a b"]
     assert data["slices"][0]["curves"][0]["label"] == "s a b:s a b"
 
 
-def test_letters_that_are_none_do_not_stop_it(tmp_path: Path) -> None:
+def test_lone_surrogates_are_dropped(tmp_path: Path) -> None:
     record = dataclasses.replace(SMALL.records[0], model="a\ud800b", stderr_tail="\x00\x1b[31m")
     write_page([Run("\ud800", Path("run"), (record,))], tmp_path / "page.html")
     assert cells(data_of((tmp_path / "page.html").read_text(encoding="utf-8")), "model") == ["a b"]

@@ -1,4 +1,4 @@
-"""The page in a real browser: charts are drawn, the table filters, points open, and nothing leaves or runs."""
+"""The page in a real browser: charts, table and details work, nothing is fetched, and data does not run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeps import MODELS, failed, sweep
 from reports import Run, write_records
 from reports.records.columns import format_value
 from reports.render.page import write_page
-from reports.text.ticks import tick_label
+from reports.text.ticks import tick_label, ticks
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'><b>=cmd()</b>"
 SAMPLES = "update,phase,update_seconds,policy_loss,value_loss,mean_return\n" + "".join(
@@ -41,7 +41,7 @@ def chrome(folder: Path) -> Iterator[Chrome]:
 
 @pytest.fixture
 def fresh(chrome: Chrome, page: Path) -> Iterator[Chrome]:
-    """For what changes the page: it is as at first, and no other test gets it."""
+    """A freshly loaded page, for tests that change it; later tests load it again."""
     chrome.get("about:blank")
     browser.show(chrome, page)
     yield chrome
@@ -60,8 +60,8 @@ def run(folder: Path) -> Run:
     for kind, text in (("samples", SAMPLES), ("timelines", TIMELINE)):
         (folder / kind).mkdir()
         (folder / kind / "0000.csv").write_text(text, encoding="utf-8")
-    environment = {"cpu": HOSTILE, HOSTILE: {"jax": "0.10.2"}}
-    return Run(f"real {HOSTILE}", folder, (first, *plain.records[1:], *hostile), (environment,))
+    host = {"cpu": HOSTILE, HOSTILE: {"jax": "0.10.2"}}
+    return Run(f"real {HOSTILE}", folder, (first, *plain.records[1:], *hostile), (host,))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def texts(chrome: Chrome, selector: str) -> list[str]:
 
 
 def choose(chrome: Chrome, name: str, value: str) -> None:
-    """Set a field as a person would: its value, and the event of a change."""
+    """Set a field and fire its events, as a user does."""
     chrome.execute_script(
         "const [name, value] = arguments; const field = document.getElementById(name);"
         "if (field.type === 'checkbox') field.checked = value === 'on'; else field.value = value;"
@@ -100,7 +100,7 @@ def layout(chrome: Chrome, chart: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_charts_are_drawn_and_nothing_goes_wrong(chrome: Chrome, page: Path, width: int) -> None:
+def test_charts_are_drawn_without_errors(chrome: Chrome, page: Path, width: int) -> None:
     chrome.get("about:blank")
     browser.show(chrome, page, width=width)
     for chart in ("memory-chart", "speed-chart"):
@@ -176,7 +176,7 @@ def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
     assert len(texts(fresh, "#table thead th")) > len(columns)
 
 
-def test_values_with_blanks_can_be_asked_for(chrome: Chrome, folder: Path) -> None:
+def test_values_with_spaces_can_be_filtered(chrome: Chrome, folder: Path) -> None:
     first, *others = sweep(MODELS[:1], agents=(4, 16), repeats=2).records
     devices = ("NVIDIA A100-SXM4-80GB", "NVIDIA", "NVIDIA A100-SXM4-80GB", "cpu")
     records = [dataclasses.replace(one, device=name) for one, name in zip((first, *others), devices, strict=True)]
@@ -263,7 +263,7 @@ def test_a_mark_opens_its_point(chrome: Chrome, page: Path) -> None:
     assert chrome.execute_script("return document.getElementById('detail').open")
     assert texts(chrome, "#detail-title") == ["sable:chunkwise, 4 agents, 8 timesteps"]
     assert texts(chrome, "#detail-charts .gtitle") == [
-        "Time of every update",
+        "Update time",
         "Loss",
         "Return and reward",
         "Resident memory by phase",
@@ -305,6 +305,10 @@ def test_charts_can_be_chosen(fresh: Chrome) -> None:
     ):
         shown = layout(fresh, chart)[axis]
         assert shown["ticktext"] == [tick_label(value, unit) for value in shown["tickvals"]]
+    for chart, unit in (("memory-chart", "bytes"), ("speed-chart", "rate")):
+        shown = layout(fresh, chart)["yaxis"]
+        low, high = (10**power for power in shown["range"])
+        assert shown["tickvals"] == ticks(low, high, unit)
     assert all(10**8 <= value <= 10**8.2 for value in zoomed)
 
 
@@ -321,7 +325,7 @@ def test_the_results_file_is_downloaded(chrome: Chrome, page: Path, run: Run, fo
 @pytest.mark.parametrize(
     ("dark", "ink", "paper"), [(True, "#e6e9ed", "rgb(21, 24, 28)"), (False, "#1b1f24", "rgb(255, 255, 255)")]
 )
-def test_it_follows_the_system(chrome: Chrome, page: Path, dark: bool, ink: str, paper: str) -> None:
+def test_it_follows_the_colour_scheme(chrome: Chrome, page: Path, dark: bool, ink: str, paper: str) -> None:
     browser.show(chrome, page, dark=dark)
     browser.until(chrome, lambda: layout(chrome, "memory-chart")["font"]["color"] == ink)
     assert chrome.execute_script("return getComputedStyle(document.body).backgroundColor") == paper
@@ -338,7 +342,7 @@ def test_a_value_that_no_axis_can_show_is_left_out(chrome: Chrome, folder: Path)
     assert browser.console(chrome) == []
 
 
-def test_a_run_without_a_measurement_is_a_page_too(chrome: Chrome, folder: Path) -> None:
+def test_a_run_without_a_measured_point(chrome: Chrome, folder: Path) -> None:
     nothing = Run("oom", folder, (failed("mat", "dense", 4, 8, 0, "oom", "too large"),))
     write_page([nothing], folder / "nothing.html")
     browser.show(chrome, folder / "nothing.html")

@@ -131,7 +131,7 @@ def test_markdown_looks_as_agreed(capsys: pytest.CaptureFixture[str], folder: Pa
     assert text == (GOLDEN / "report.md").read_text(encoding="utf-8")
 
 
-def test_several_runs_are_told_apart(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_several_runs_are_distinguished(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     names = [written(folder / f"{name}.csv", grow((16, 32))) for name in ("old", "new")]
     text = reported(capsys, *names)
     assert text.startswith("Runs old.csv, new.csv\n")
@@ -161,7 +161,7 @@ def test_where_keeps_what_fulfils_every_condition(capsys: pytest.CaptureFixture[
 def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     name = written(folder / "run.csv", grow((16, 1024)))
     text = reported(capsys, name, "--columns", "status,update_seconds", "--sort", "-update_seconds")
-    table = text.partition("Every repeat:")[2].splitlines()
+    table = text.partition("All repeats:")[2].splitlines()
     assert table[2].split() == ["model", "mode", "agents", "status", "update_seconds"]
     assert [line.split()[3:] for line in table[4:10]] == [
         ["ok", "85.9", "ms"],
@@ -173,7 +173,7 @@ def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Pat
     ]
 
 
-def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_diverged_loss_sorts_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     losses = (1.0, math.nan, 0.1, None, 3.0, math.nan, -2.0)
     records = [point("mat", "dense", 2 + i, policy_loss=loss) for i, loss in enumerate(losses)]
     name = written(folder / "run.csv", records)
@@ -187,19 +187,19 @@ def test_a_loss_that_diverged_stands_last(capsys: pytest.CaptureFixture[str], fo
         assert sorted(cells[4:]) == ["-", "nan", "nan"]
 
 
-def test_a_model_of_ones_own_has_a_colon_in_its_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_a_custom_model_has_a_colon_in_its_name(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     own = [dataclasses.replace(point("mat", "dense", size), model="my.models:linear", mode="") for size in (16, 32)]
     name = written(folder / "run.csv", [*own, *(point("mat", "dense", size) for size in (16, 32))])
     for chosen in ((), ("--reference", "my.models:linear")):
-        assert "x = times my.models:linear" in " ".join(reported(capsys, name, *chosen).split())
-    assert "x = times mat dense" in " ".join(reported(capsys, name, "--reference", "mat:dense").split())
+        assert "x = ratio to my.models:linear" in " ".join(reported(capsys, name, *chosen).split())
+    assert "x = ratio to mat dense" in " ".join(reported(capsys, name, "--reference", "mat:dense").split())
     assert main(["report", name, "--reference", "my.models:other"]) == 2
 
 
-def test_losses_that_are_no_numbers_are_said(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_non_finite_losses_are_reported(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = [point("mat", "dense", size, value_loss=loss) for size, loss in ((16, 1.0), (32, math.nan))]
     text = reported(capsys, written(folder / "run.csv", records))
-    assert "Losses that are no numbers, so that nothing was learned:\n  mat dense: at 32 agents\n" in text
+    assert "Non-finite losses (training diverged):\n  mat dense: at 32 agents\n" in text
 
 
 def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
@@ -264,9 +264,9 @@ def sections(records: list[Record], **wanted: Any) -> str:
     return stream.getvalue()
 
 
-def test_nothing_measured_is_said() -> None:
-    assert "No point was tried yet." in sections([])
-    assert "No point was tried yet." in sections([point("mat", "dense", 4, status="planned")])
+def test_nothing_measured() -> None:
+    assert "No points measured yet." in sections([])
+    assert "No points measured yet." in sections([point("mat", "dense", 4, status="planned")])
     failed = sections([too_large(point("mat", "dense", 4096))])
     assert "mat dense: oom at 4096 agents (nothing ran): needs" in failed
 
@@ -277,15 +277,15 @@ def test_points_that_failed_in_part_are_counted() -> None:
         for repeat, reason in enumerate(("one thing", "another"), start=1)
     ]
     good = [point("mat", "dense", size) for size in (16, 32)]
-    assert "1 point, or some of its repeats, was not measured: --full says why." in sections([*good, *bad])
+    assert "1 point failed in at least one repeat; --full lists the reasons." in sections([*good, *bad])
     more = point("mat", "dense", 32, repeat=1, status="timeout")
-    assert "2 points, or some of their repeats, were not measured" in sections([*good, *bad, more])
+    assert "2 points failed in at least one repeat" in sections([*good, *bad, more])
 
 
 def test_factors_compare_only_equal_work() -> None:
     records = [point("sable", "chunkwise", 16, envs=2), point("mat", "dense", 16, envs=8)]
-    assert "x = times" not in sections(records)
-    assert "x = times sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
+    assert "x = ratio" not in sections(records)
+    assert "x = ratio to sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
 
 
 def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
@@ -424,11 +424,11 @@ def test_a_fit_that_is_far_off_is_not_extrapolated() -> None:
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"
 
 
-def test_what_data_says_is_no_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_text_from_data_is_no_markup(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     bad = point("mat", "dense", 64, status="error", reason=HOSTILE, scenario=HOSTILE)
     name = written(folder / "run.csv", [point("mat", "dense", 16, scenario=HOSTILE), bad])
     text = " ".join(reported(capsys, name, "--full").split())
-    assert "error at 64 agents (the largest that ran: 16): [red]a[/red] <b>|`x`*_@me_#12 https://x.org/ [31m" in text
+    assert "error at 64 agents (largest that ran: 16): [red]a[/red] <b>|`x`*_@me_#12 https://x.org/ [31m" in text
     marked = reported(capsys, name, "--full", "--markdown")
     for dangerous in ("<b>", "`x`", "@me", "_#12", "https://", "[red]", "\x1b"):
         assert dangerous not in marked
@@ -452,7 +452,7 @@ def test_charts_are_plain_and_as_wide_as_asked() -> None:
     assert "1.00 MiB" in charts(same, 60)
 
 
-def test_what_explains_a_chart_is_no_wider_than_the_chart() -> None:
+def test_the_legend_is_no_wider_than_the_chart() -> None:
     records = [
         point("sable", "chunkwise", agents, scenario=scenario, device=f"a device of {scenario}")
         for agents in (16, 64)

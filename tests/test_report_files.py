@@ -60,9 +60,7 @@ def test_what_cannot_be_written(
     assert sorted(path.name for path in table.parent.iterdir()) == ["folder.png", "results.csv"]
 
 
-def test_a_folder_that_takes_nothing(
-    table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_read_only_folder(table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) != table.parent)
     assert main(["report", str(table), "--png", str(table.with_suffix(".png"))]) == 2
     expected = f"scaleprof: --png: nothing can be written to the folder {table.parent}: name another file\n"
@@ -89,7 +87,7 @@ def small_files() -> Iterator[None]:
         ("export {table} --csv a.csv", "--csv: cannot write a.csv: File too large"),
     ],
 )
-def test_a_full_disk_leaves_what_was_there(
+def test_a_full_disk_leaves_the_old_file(
     command: str, message: str, table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(table.parent)
@@ -102,10 +100,12 @@ def test_a_full_disk_leaves_what_was_there(
     assert sorted(path.name for path in table.parent.iterdir()) == sorted([words[-1], "results.csv"])
 
 
-def test_a_sweep_of_which_nothing_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_without_a_measured_point(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (tmp_path / "results.csv").open("w", encoding="utf-8", newline="") as stream:
         write_records([failed("mat", "dense", 4, 8, 0, "oom")], stream)
     table, picture = str(tmp_path / "results.csv"), tmp_path / "a.png"
     assert main(["report", table, "--png", str(picture)]) == 2
-    assert capsys.readouterr().err.endswith("no point was measured, so there is nothing to draw; the table says why\n")
+    assert capsys.readouterr().err.endswith(
+        "no measured point, so there is nothing to draw; scaleprof report lists the reasons\n"
+    )
     assert not picture.exists()

@@ -158,7 +158,7 @@ def test_matched_widths_are_shown_once_for_each_that_was_asked() -> None:
     ]
     text = _printed(render_summary, records, 80)
     assert (
-        "Matched to sable's number of parameters:\n"
+        "Widths matched to Sable's parameter count:\n"
         "  sable, embed_dim=64: embed_dim 64 (97,045 parameters, sable has 97,045)\n"
         "  mat, embed_dim=64: embed_dim 72 (97,708 parameters, sable has 97,045)\n"
         "  sable, embed_dim=32: embed_dim 32 (25,749 parameters, sable has 25,749)\n"
@@ -167,10 +167,10 @@ def test_matched_widths_are_shown_once_for_each_that_was_asked() -> None:
     ) in text
     one = [record for record in records if record.embed_dim == 64]
     assert "  mat: embed_dim 72 (97,708 parameters, sable has 97,045)\n\n" in _printed(render_summary, one, 80)
-    assert "Matched" not in _printed(render_summary, _sweep(), 80)
+    assert "matched" not in _printed(render_summary, _sweep(), 80)
 
 
-def test_nothing_to_show_is_said() -> None:
+def test_nothing_to_show() -> None:
     assert _printed(render_summary, [], 80) == "Summary\nNo records.\n"
     assert _printed(render_grid, _sweep(), 80) == "No points.\n"
 
@@ -181,7 +181,7 @@ def test_bold_marks_the_best_in_a_terminal() -> None:
     assert "\x1b[1m*249 MiB\x1b[0m" in stream.getvalue()
 
 
-def test_markup_and_control_characters_of_data_are_only_text() -> None:
+def test_markup_and_control_characters_in_data_are_text() -> None:
     record = _record("[red]a[/red]", "m[/]", 4, device="[bold]cpu", scenario="s[x]")
     hostile = _failed(record, "error", "", "bad\n[blink]line\x1b[31m :smile:")
     text = _printed(render_summary, [hostile], 120, title="[i]t")
@@ -190,7 +190,7 @@ def test_markup_and_control_characters_of_data_are_only_text() -> None:
     assert "Scenario: s[x] | Device: [bold]cpu | 1 point: 0 ok, 1 failed (1 error)" in text
 
 
-def test_tables_are_plain_ascii_where_the_stream_is() -> None:
+def test_tables_are_ascii_if_the_stream_is() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
     render_summary(_sweep(), Console(file=stream, width=80, color_system=None))
@@ -198,17 +198,17 @@ def test_tables_are_plain_ascii_where_the_stream_is() -> None:
     assert b"oom: needs 34.2 GiB" in raw.getvalue()
 
 
-def test_memory_of_a_device_is_preferred_and_mixed_sources_are_told_apart() -> None:
+def test_device_memory_is_preferred_and_mixed_sources_are_marked() -> None:
     host = _record("a", "x", 4, host_rss_peak_bytes=MIB)
     device = _record("b", "x", 4, host_rss_peak_bytes=9 * MIB, device_peak_bytes=2 * MIB)
-    assert "Peak memory, by number of agents: device allocator (* = lowest)" in _printed(render_summary, [device], 80)
+    assert "Peak memory by number of agents\ndevice allocator; * = lowest\n" in _printed(render_summary, [device], 80)
     text = _printed(render_summary, [host, device], 120)
     assert "device allocator; h = host resident memory" in text
     assert "*h 1.00 MiB" in text
     assert "*2.00 MiB" in text
 
 
-def test_an_unknown_figure_of_a_good_point_is_not_a_missing_point() -> None:
+def test_an_unknown_figure_differs_from_a_missing_point() -> None:
     records = [_record("a", "x", 4), _record("b", "x", 8)]
     assert "a      x     n/a    -" in _printed(render_summary, records, 80)
 
@@ -221,7 +221,7 @@ def test_repeats_are_shown_as_their_median() -> None:
     assert reading.value == 2.0
 
 
-def test_best_is_only_told_among_rows_of_the_same_work() -> None:
+def test_best_is_marked_among_rows_of_the_same_work() -> None:
     records = [
         _record(model, "x", 4, envs=envs, host_rss_peak_bytes=size * MIB)
         for model, envs, size in (("a", 1, 1), ("b", 1, 2), ("a", 8, 9), ("b", 8, 8), ("c", 2, 1))
@@ -232,7 +232,7 @@ def test_best_is_only_told_among_rows_of_the_same_work() -> None:
     assert named == {("a", (1,)), ("b", (8,))}
 
 
-def test_an_axis_varies_only_where_it_tells_points_apart() -> None:
+def test_an_axis_varies_only_if_it_distinguishes_points() -> None:
     chunked, whole = _record("a", "x", 4, chunk=16), _record("a", "y", 4, device="")
     assert varying_axes([chunked, whole]) == ()
     assert varying_axes([chunked, dataclasses.replace(chunked, chunk=None)]) == ("chunk",)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.render.page import SCRIPTS
 from scaleprof import __version__
 from scaleprof.runs.store import load_records
 
@@ -61,7 +62,8 @@ def test_contents(installed: Installed) -> None:
     assert {name.partition("/")[0] for name in names} == {*PACKAGES, information}
     assert {f"{package}/py.typed" for package in PACKAGES} <= names
     assert "scaleprof/presets/paper-neom.toml" in names
-    assert {f"reports/render/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
+    assert {f"reports/render/templates/page.{kind}" for kind in ("html", "css")} <= names
+    assert {f"reports/render/templates/scripts/{name}.js" for name in SCRIPTS} <= names
     assert f"{information}/licenses/LICENSE" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     assert entry_points.split() == ["[console_scripts]", "scaleprof", "=", "scaleprof.cli:run"]

@@ -197,7 +197,7 @@ def row_labels(pivot: Pivot) -> tuple[TableColumn, ...]:
 def row_name(pivot: Pivot, row: Row) -> str:
     """A row in words: model, mode and the value of every axis that varies."""
     axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
-    return f"{shown(row.model)} {shown(row.mode)}{''.join(axes)}"
+    return f"{shown(f'{row.model} {row.mode}')}{''.join(axes)}"
 
 
 def axis_name(field: str) -> str:

@@ -1,1 +1,1 @@
-"""Comparing two runs: metrics, exact tests, findings, decisions."""
+"""Comparing two runs: metrics, exact tests, findings, verdicts, and the documents that present them."""

@@ -1,4 +1,4 @@
-"""Whether two runs were carried out alike: what sampled figures depend on, as far as their hosts say."""
+"""Whether two runs are comparable: the host facts, versions and variables that sampled figures depend on."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 _PREFIXES = ("XLA_", "JAX_", "MALLOC_", "OMP_")
 _NAMES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR")
-_NO_MATTER = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_PLATFORMS")
-"""Where compiled programs are kept; the platform stands in the records."""
+_IRRELEVANT = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_PLATFORMS")
+"""Where compiled programs are cached; the platform is in the records."""
 _PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/,;:='\"]+)*/(?=[^\s/,;:='\"]*)")
 MEMORY_KIND = "MALLOC_MMAP_THRESHOLD_"
-"""What a process that measures memory alone is given; `host_memory_quality` of its records says so too."""
+"""Set in a process that measures memory only; `host_memory_quality` of its records says so too."""
 
 Host = Mapping[str, Any]
 
 
-def what_matters(host: Host) -> dict[str, Any]:
-    """The part of an host that a comparison needs, without machine paths: JSON values, None where not known."""
+def comparable_facts(host: Host) -> dict[str, Any]:
+    """The facts of a host that a comparison needs, without machine paths: JSON values, None if unknown."""
     packages = host.get("packages")
     cards = host.get("cards")
     variables = host.get("variables")
@@ -34,7 +34,7 @@ def what_matters(host: Host) -> dict[str, Any]:
         "devices": host.get("devices"),
         "packages": {name: packages.get(name) for name in ("jax", "jaxlib")} if isinstance(packages, dict) else None,
         "variables": {
-            kind: {name: without_paths(str(value)) for name, value in sorted(some.items()) if _counts(name)}
+            kind: {name: without_paths(str(value)) for name, value in sorted(some.items()) if _is_relevant(name)}
             for kind, some in variables.items()
             if isinstance(some, dict)
         }
@@ -44,46 +44,48 @@ def what_matters(host: Host) -> dict[str, Any]:
 
 
 def without_paths(text: str) -> str:
-    """`text` with every path in it cut to its last name."""
+    """`text` with every path in it cut to its last component."""
     return _PATH.sub("", text)
 
 
 def differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:
-    """What differs between two runs of what sampled figures depend on, in words; unknown differs from nothing.
+    """The differences between two runs that affect sampled figures, a line each; an unknown fact never differs.
 
-    A run that was resumed has several hosts: one that differs is enough.
+    A resumed run has several hosts: one that differs is enough.
     """
-    found = [line for one in base for other in new for line in _differing(what_matters(one), what_matters(other))]
+    found = [
+        line for one in base for other in new for line in _differing(comparable_facts(one), comparable_facts(other))
+    ]
     return list(dict.fromkeys(found))
 
 
 def _differing(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
     for name, title in (("cpu", "CPU"), ("cores", "cores"), ("platform", "platform"), ("devices", "devices")):
         yield from _line(title, base[name], new[name])
-    # How many cores, not which: the same machine hands out any of them.
+    # How many cores, not which: a machine hands out any of them.
     yield from _line(
-        "usable cores", *(None if side["affinity"] is None else len(side["affinity"]) for side in (base, new))
+        "usable cores", *(None if host["affinity"] is None else len(host["affinity"]) for host in (base, new))
     )
     if base["platform"] != "cpu" or new["platform"] != "cpu":
-        cards = [None if side["cards"] is None else [card["name"] for card in side["cards"]] for side in (base, new)]
+        cards = [None if host["cards"] is None else [card["name"] for card in host["cards"]] for host in (base, new)]
         yield from _line("GPUs", *cards)
     for package in ("jax", "jaxlib"):
-        yield from _line(package, *((side["packages"] or {}).get(package) for side in (base, new)))
+        yield from _line(package, *((host["packages"] or {}).get(package) for host in (base, new)))
     if base["variables"] is not None and new["variables"] is not None:
         yield from _variables(base["variables"], new["variables"])
 
 
 def _variables(base: Mapping[str, dict[str, str]], new: Mapping[str, dict[str, str]]) -> Iterable[str]:
-    """Variables that differ: of each kind of process that both have, or else of all kinds together."""
+    """Variables that differ, per kind of process that both runs have, or else over all kinds."""
     kinds = [kind for kind in base if kind in new]
-    pairs = [(base[kind], new[kind]) for kind in kinds] or [(_of_all(base), _of_all(new))]
-    for ours, theirs in pairs:
-        for name in sorted({*ours, *theirs}):
-            if ours.get(name) != theirs.get(name):
-                yield f"{name}: {ours.get(name, 'not set')} in BASE, {theirs.get(name, 'not set')} in NEW"
+    pairs = [(base[kind], new[kind]) for kind in kinds] or [(_merged(base), _merged(new))]
+    for before, after in pairs:
+        for name in sorted({*before, *after}):
+            if before.get(name) != after.get(name):
+                yield f"{name}: {before.get(name, 'not set')} in BASE, {after.get(name, 'not set')} in NEW"
 
 
-def _of_all(variables: Mapping[str, dict[str, str]]) -> dict[str, str]:
+def _merged(variables: Mapping[str, dict[str, str]]) -> dict[str, str]:
     together = {name: value for some in variables.values() for name, value in some.items()}
     together.pop(MEMORY_KIND, None)
     return together
@@ -98,5 +100,5 @@ def _value(value: object) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _counts(name: str) -> bool:
-    return (name in _NAMES or name.startswith(_PREFIXES)) and not name.startswith(_NO_MATTER)
+def _is_relevant(name: str) -> bool:
+    return (name in _NAMES or name.startswith(_PREFIXES)) and not name.startswith(_IRRELEVANT)

@@ -1,12 +1,12 @@
 """Exact tests over few values: rank sums of two groups, signed ranks of pairs, and many tests at once.
 
 Both tests are permutation tests on ranks (Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; Mann & Whitney, Annals of
-Mathematical Statistics 18 (1947) 50-60). Ranks, because times have a heavy tail: one disturbed process changes a mean
-without limit, a rank by little. Every way to deal the values out is counted, with equal values at the mean of their
-ranks, so that p-values are exact for ties too and no normal approximation is made at any size.
+Mathematical Statistics 18 (1947) 50-60). Ranks are used because times have a heavy tail: one disturbed process can
+shift a mean arbitrarily, but a rank only a little. All permutations are counted, with ties at their mean rank, so
+p-values are exact at any size and with ties.
 
-Counting: the number of ways to reach each rank sum is the coefficient of a polynomial, which is kept as one large
-integer with a fixed number of bits per coefficient.
+The number of ways to reach each rank sum is the coefficient of a polynomial, stored as one large integer with a fixed
+number of bits per coefficient.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import lru_cache
 
 
 def rank_sum_p(low: Sequence[float], high: Sequence[float]) -> float:
-    """The one-sided p-value of `high` being larger than `low`: two groups of at least one value each.
+    """The one-sided p-value of `high` being larger than `low`, two groups of at least one value each.
 
-    The share of all ways to deal the values out to groups of these sizes in which the ranks of `high` sum to at least
-    what they sum to now.
+    The share of all assignments of the values to groups of these sizes in which the ranks of `high` sum to at least
+    the observed sum.
     """
     ranks = _doubled_ranks([*low, *high])
     return _rank_sum_tail(tuple(sorted(ranks)), len(high), sum(ranks[len(low) :]))
@@ -30,12 +30,12 @@ def rank_sum_p(low: Sequence[float], high: Sequence[float]) -> float:
 def sign_flip_p(differences: Sequence[float]) -> float:
     """The one-sided p-value of paired differences being above 0.
 
-    The share of all ways to choose their signs in which the ranks of the positive ones sum to at least what they sum to
-    now. A difference of 0 has no sign and says nothing; with none other, p is 1.
+    The share of all assignments of signs in which the ranks of the positive ones sum to at least the observed sum.
+    Differences of 0 are dropped; if none remain, p is 1.
     """
-    told = [value for value in differences if value != 0]
-    ranks = _doubled_ranks([abs(value) for value in told])
-    positive = sum(rank for rank, value in zip(ranks, told, strict=True) if value > 0)
+    nonzero = [value for value in differences if value != 0]
+    ranks = _doubled_ranks([abs(value) for value in nonzero])
+    positive = sum(rank for rank, value in zip(ranks, nonzero, strict=True) if value > 0)
     return _signed_rank_tail(tuple(sorted(ranks)), positive)
 
 
@@ -45,12 +45,12 @@ def least_rank_sum_p(low: int, high: int) -> float:
 
 
 def least_sign_flip_p(pairs: int) -> float:
-    """The p-value of the most extreme outcome for so many pairs: 1 / 2^pairs."""
+    """The p-value of the most extreme outcome for this many pairs: 1 / 2^pairs."""
     return 0.5**pairs
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order: those up to α are discoveries at a false discovery rate of α.
+    """Adjusted p-values, in the given order: those up to α are discoveries at a false discovery rate of α.
 
     Source: Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300; the adjusted value of the k-th smallest of m is
     the least of p_(i)·m/i over i ≥ k.
@@ -68,15 +68,15 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 def shift_interval(low: Sequence[float], high: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
     """The exact interval of how far `high` lies above `low`, by inverting the rank-sum test (Hodges & Lehmann, 1963).
 
-    None where the groups are too small for that confidence: below four values each at 95 %.
+    None if the groups are too small for that confidence: below four values each at 95 %.
     """
     return _between(sorted(b - a for a in low for b in high), _rank_sum_cut(len(low), len(high), (1 - confidence) / 2))
 
 
 def pair_interval(differences: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:
-    """The exact interval of the middle of paired differences, by inverting the signed-rank test.
+    """The exact interval of the median of paired differences, by inverting the signed-rank test.
 
-    None where there are too few pairs for that confidence: below six at 95 %.
+    None if there are too few pairs for that confidence: below six at 95 %.
     """
     count = len(differences)
     means = sorted((differences[i] + differences[j]) / 2 for i in range(count) for j in range(i, count))
@@ -84,16 +84,16 @@ def pair_interval(differences: Sequence[float], confidence: float = 0.95) -> tup
 
 
 def _between(values: Sequence[float], cut: int) -> tuple[float, float] | None:
-    """The ordered values without `cut` - 1 on each side; None where none may be left out."""
+    """The ends of the ordered values without the `cut` - 1 outermost at each end; None if `cut` is 0."""
     return (values[cut - 1], values[-cut]) if cut else None
 
 
 @lru_cache(maxsize=64)
 def _rank_sum_cut(low: int, high: int, half: float) -> int:
-    """How many of the ordered shifts lie below their interval, and one; 0 where the most extreme is not rare enough.
+    """One more than the number of ordered shifts below their interval; 0 if even the most extreme is too likely.
 
-    The probability that at most k of the shifts lie on one side of the truth is that of a rank sum within k of its
-    largest, and grows with k.
+    The probability that at most k shifts lie beyond the truth is that of a rank sum within k of its largest, which
+    grows with k.
     """
     ranks = tuple(range(2, 2 * (low + high) + 1, 2))
     least = high * (high + 1)
@@ -106,14 +106,14 @@ def _rank_sum_cut(low: int, high: int, half: float) -> int:
 
 @lru_cache(maxsize=64)
 def _signed_rank_cut(count: int, half: float) -> int:
-    """The same for the means of all two of so many differences."""
+    """The same for the pairwise means of `count` differences."""
     ranks = tuple(range(2, 2 * count + 1, 2))
     means = count * (count + 1) // 2
     return bisect_left(range(means + 1), True, key=lambda below: _signed_rank_tail(ranks, 2 * (means - below)) > half)
 
 
 def _doubled_ranks(values: Sequence[float]) -> list[int]:
-    """Twice the rank of each value, counted from 1; equal values share their mean rank, so that twice it is whole."""
+    """Twice the rank of each value, counted from 1; ties share their mean rank, twice which is a whole number."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0] * len(values)
     start = 0
@@ -134,13 +134,13 @@ def _rank_sum_tail(ranks: tuple[int, ...], size: int, least: int) -> float:
 
 def _signed_rank_tail(ranks: tuple[int, ...], least: int) -> float:
     counts = _signed_ranks(ranks)
-    # In whole numbers: 2^1100 is no float, the share is.
+    # Whole numbers: 2^1100 exceeds a float, the share does not.
     return counts[min(max(least, 0), len(counts) - 1)] / (1 << len(ranks))
 
 
 @lru_cache(maxsize=64)
 def _rank_sums(ranks: tuple[int, ...], size: int) -> list[int]:
-    """How many choices of `size` of the ranks sum to at least 0, 1, 2, … up to one more than all of them do."""
+    """How many subsets of `size` ranks sum to at least 0, 1, 2, … up to one more than the sum of all ranks."""
     width = 8 * (len(ranks) // 8 + 1)
     by_size = [1] + [0] * size
     for rank in ranks:
@@ -151,7 +151,7 @@ def _rank_sums(ranks: tuple[int, ...], size: int) -> list[int]:
 
 @lru_cache(maxsize=64)
 def _signed_ranks(ranks: tuple[int, ...]) -> list[int]:
-    """How many choices of signs make the positive ranks sum to at least 0, 1, 2, … as for `_rank_sums`."""
+    """How many assignments of signs make the positive ranks sum to at least 0, 1, 2, … as for `_rank_sums`."""
     width = 8 * (len(ranks) // 8 + 1)
     ways = 1
     for rank in ranks:
@@ -160,7 +160,7 @@ def _signed_ranks(ranks: tuple[int, ...]) -> list[int]:
 
 
 def _tails(polynomial: int, degree: int, width: int) -> list[int]:
-    """The sums of the coefficients from each power on, from the constant to a 0 beyond the highest."""
+    """The sums of the coefficients from each power upward, ending with a 0 beyond the highest."""
     size = width // 8
     digits = polynomial.to_bytes((degree + 1) * size, "little")
     tails = [0]

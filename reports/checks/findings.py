@@ -1,4 +1,4 @@
-"""What a check finds: one verdict per metric and point, and all of them together."""
+"""The findings of a check: one verdict per metric and point, and all of them together."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from reports.checks.policy import CheckPolicy
 from reports.records.record import Record
 
 REGRESSED, IMPROVED, UNCHANGED = "regressed", "improved", "unchanged"
-
-
 INCONCLUSIVE, NOT_COMPARABLE, NEW = "inconclusive", "not comparable", "new"
-
-
 VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
-
+"""The worst first."""
 
 STATUS = "status"
-"""What stands in the place of a metric's name where the outcome of a point is judged."""
-
+"""The name in place of a metric's where the outcome of a point is judged."""
 
 NOTHING_COMPARED = 4
+"""The exit code of a check that could compare nothing."""
 
-
-_ALMOST = 1 + 1e-9
-"""p-values are ratios of whole numbers: one that equals α may be a rounding error above it."""
+ROUNDING = 1 + 1e-9
+"""Tolerance of comparisons: a p-value equal to α may lie a rounding error above it."""
 
 
 class NothingToCompareError(ValueError):
@@ -34,10 +29,10 @@ class NothingToCompareError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One metric of one point, or its outcome: both sides, what came of comparing them, and why."""
+    """One metric of one point, or its outcome: the figures of both runs, the verdict and the reason."""
 
     point: Record
-    """Any record of the point: its `POINT_FIELDS` say which it is."""
+    """Any record of the point; its `POINT_FIELDS` identify it."""
     metric: str
     verdict: str
     reason: str
@@ -45,50 +40,50 @@ class Finding:
     """The figure of every repeat that has one."""
     new: tuple[float, ...] = ()
     source: str = ""
-    """What the figures are."""
+    """What was measured."""
     ratio: float | None = None
     """New over base: of the medians, or the median of the ratios of pairs."""
     interval: tuple[float, float] | None = None
-    """Of the ratio, at 95 %; exact. None where there are too few repeats."""
+    """Exact 95 % interval of the ratio; None with too few repeats."""
     units: str = ""
-    """What the test and the interval count: `5 and 5 repeats`, `80 bursts of 5 pairs`."""
+    """The sample of the test and the interval: `5 and 5 repeats`, `80 bursts of 5 pairs`."""
     threshold: float | None = None
     p_value: float | None = None
-    """One-sided, in the direction of the change, of one that is no larger than `MARGIN` of the threshold."""
+    """One-sided, in the direction of the change; the null hypothesis is a change of up to `MARGIN` of the threshold."""
     p_adjusted: float | None = None
-    """After Benjamini and Hochberg's correction; None where the test could not speak."""
+    """After Benjamini and Hochberg's correction; None if the test could never be significant."""
     needed: int | None = None
-    """Where inconclusive: repeats of each side that would be enough."""
+    """If inconclusive: the repeats per run that are enough."""
 
     @property
     def past_threshold(self) -> bool:
-        """Whether the change is larger than is let pass."""
+        """Whether the change exceeds the allowed one."""
         if not self.base or not self.new or self.threshold is None:
             return False
-        # Of the figures as they are: 110 / 100 is a rounding error above 1.1.
-        return self.ratio is None or abs(self.ratio - 1) > self.threshold * _ALMOST
+        # 110 / 100 is a rounding error above 1.1.
+        return self.ratio is None or abs(self.ratio - 1) > self.threshold * ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All findings of a check, and what is to be known about them."""
+    """All findings of a check, with notes."""
 
     base: str
     new: str
     policy: CheckPolicy
     findings: tuple[Finding, ...]
     matched: int
-    """Points that both sides tried."""
+    """Points that both runs tried."""
     sampled: int
     """Comparisons of sampled metrics."""
     family: int
-    """Those of them that have enough repeats to be tested at all: m in the correction."""
+    """Those with enough repeats to be tested: m in the correction."""
     differences: tuple[str, ...]
-    """How the two were carried out differently, of what sampled figures depend on."""
+    """How hosts, versions and variables differ, as far as sampled figures depend on them."""
     notes: tuple[str, ...]
-    """What is to be known of the figures."""
+    """About the figures."""
     caveats: tuple[str, ...]
-    """What is to be known of the verdicts."""
+    """About the verdicts."""
 
     def of(self, verdict: str) -> tuple[Finding, ...]:
         """The findings with this verdict."""
@@ -96,8 +91,8 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 if anything regressed; else 4 if nothing could be compared, or no sampled metric because the machines or
-        versions differ; else 0."""
+        """1 if anything regressed; else 4 if nothing could be compared, or no sampled metric because hosts or versions
+        differ; else 0."""
         if self.of(REGRESSED):
             return 1
         judged = [finding for finding in self.findings if finding.verdict not in (NOT_COMPARABLE, NEW)]
@@ -113,7 +108,7 @@ _SAMPLED = frozenset(metric.name for metric in METRICS if not metric.determinist
 
 
 def percent_change(ratio: float | None) -> str:
-    """A ratio as a signed change: 1.1 is `+10.0 %`, 25 is `x25`; None, something after nothing, is `from 0`."""
+    """A ratio as a signed change: 1.1 is `+10.0 %`, 25 is `x25`; None, a change from zero, is `from 0`."""
     if ratio is None:
         return "from 0"
     if ratio >= 10:

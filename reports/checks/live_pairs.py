@@ -1,4 +1,4 @@
-"""Live pairs: two sides that took turns, compared pair by pair, or burst by burst where samples tell them apart."""
+"""Live pairs: two sides that ran in turns, compared pair by pair, or burst by burst if there are samples."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from reports.records.record import Record
 from reports.records.run import Run
 
 MOST_BURSTS = 128
-"""Above this many bursts of a point, those that follow each other count together: the exact test is cubic in them."""
+"""Above this many bursts of a point, consecutive ones are grouped: the exact test is cubic in their number."""
 
 
 def pair_logs(
     run: Run, metric: Metric, source: Source, base: Sequence[Record], new: Sequence[Record]
 ) -> tuple[list[float], str]:
-    """The logarithms of new over base of each pair of one point, or each burst of it, and what they are counted in.
+    """The logarithms of new over base for each pair (or burst) of one point, and what they are counted in.
 
-    Raises ValueError for samples in which text stands for a number; one line that names file, column and burst.
+    Raises ValueError for samples with text in place of a number, naming file, column and burst.
     """
     partners = {_pair_of(record): record for record in base}
     pairs = [(partners[_pair_of(record)], record) for record in new if _pair_of(record) in partners]
@@ -28,7 +28,7 @@ def pair_logs(
     count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
     if not source.sample_column:
         return logs, count
-    sign = -1.0 if metric.higher_is_better else 1.0  # a sample is a time: the more, the lower the rate
+    sign = -1.0 if metric.higher_is_better else 1.0  # samples are times, the inverse of a rate
     of_pairs = [_burst_logs(run, old, now, source.sample_column) for old, now in pairs]
     total = sum(map(len, of_pairs))
     if total <= len(logs):
@@ -41,19 +41,19 @@ def pair_logs(
 
 
 def _pair_of(record: Record) -> str | int:
-    """What the two sides of a live pair of one point have in common."""
+    """What identifies a live pair among those of one point."""
     return record.pair_id or record.repeat
 
 
 def _medians(values: Sequence[float], several: int) -> list[float]:
-    """The medians of every `several` values that follow each other."""
+    """The median of each group of `several` consecutive values."""
     return [statistics.median(values[place : place + several]) for place in range(0, len(values), several)]
 
 
 def _burst_logs(run: Run, base: Record, new: Record, column: str) -> list[float]:
-    """For every burst that both sides had, the logarithm of the ratio of its median updates."""
-    ours, theirs = (_bursts(run, record, column) for record in (base, new))
-    return [math.log(theirs[burst] / ours[burst]) for burst in ours if burst in theirs]
+    """The logarithm of the ratio of median update times, for every burst that both sides have."""
+    before, after = (_bursts(run, record, column) for record in (base, new))
+    return [math.log(after[burst] / before[burst]) for burst in before if burst in after]
 
 
 def _bursts(run: Run, record: Record, column: str) -> dict[str, float]:
@@ -66,7 +66,7 @@ def _bursts(run: Run, record: Record, column: str) -> dict[str, float]:
             except ValueError:
                 raise ValueError(
                     f"{run.path}/samples/{record.files}.csv: {column} is {row[column]!r} in burst {row['burst']}, "
-                    "where a number belongs; correct the cell or delete the file"
+                    "which is not a number; correct the cell or delete the file"
                 ) from None
             if value > 0 and math.isfinite(value):
                 bursts.setdefault(row["burst"], []).append(value)

@@ -1,4 +1,4 @@
-"""The metrics of a check: what each reads from a record, and which change of it is a regression."""
+"""The metrics of a check: the columns that each is read from, its direction and its threshold."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from reports.records.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One way to know a metric: a figure of a record, and of each update where live pairs have samples."""
+    """One way to read a metric from a record, and from the samples of live pairs."""
 
     title: str
     columns: tuple[str, ...]
     read: Callable[[Record], float | None]
     cpu_only: bool = False
     least: Callable[[Record], float | None] | None = None
-    """What the figure would have been at least if nobody else had used the cores, if that is not the figure itself."""
+    """The least that the figure can be without CPU contention; None if contention does not affect it."""
     sample_column: str = ""
-    """The column of a samples file with what every update took, if there is one."""
+    """The column of a samples file with the time of each update, if there is one."""
 
     def value(self, record: Record) -> float:
-        """The figure of `record`; NaN where it is not known."""
+        """The figure of `record`; NaN if unknown."""
         value = self.read(record)
         return math.nan if value is None else value
 
     def is_known(self, record: Record) -> bool:
-        """Whether `record` has a figure that can be compared."""
+        """Whether `record` has a finite figure."""
         return math.isfinite(self.value(record))
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is judged, and by how much it may get worse."""
+    """A quantity to judge, and how much it may change."""
 
     name: str
     title: str
     sources: tuple[Source, ...]
-    """The first is taken that both sides have."""
+    """In order of preference: the first that both runs have is used."""
     threshold: float
-    """The largest change, as a fraction of the base's figure, that is none."""
+    """The allowed change, as a fraction of the base."""
     unit: Unit
     higher_is_better: bool = False
     by_memory_quality: bool = False
-    """Figures with the allocator set to be repeatable and with it left alone are not of one kind."""
+    """Figures measured with different allocator settings are not comparable."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column that it may be read from."""
+        """Every column that it can be read from."""
         return tuple(dict.fromkeys(column for source in self.sources for column in source.columns))
 
     @property
@@ -94,7 +94,7 @@ def _compile_seconds(record: Record) -> float | None:
 
 
 def _wall_alone(record: Record) -> float | None:
-    """Wall time less the share of the cores that others used, where that is so much that the record is contended."""
+    """Wall time, for a contended record less the share of the CPU that other processes used."""
     if record.update_seconds is None or not record.contended or record.others_cpu_share is None:
         return record.update_seconds
     return record.update_seconds * max(1 - record.others_cpu_share, 0)
@@ -176,14 +176,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "wall_time",
-        "wall time of an update on a CPU: shows waiting and sleeping, which CPU time does not",
+        "wall time of an update on a CPU, which unlike CPU time includes waiting",
         (_WALL_OF_CPU,),
         threshold=0.25,
         unit="seconds",
     ),
     Metric(
         "compile_time",
-        "compiling act, rollout and learn, where all were compiled",
+        "time to compile act, rollout and learn, if all were compiled",
         (Source("compile time", _COMPILE_COLUMNS, _compile_seconds),),
         threshold=0.25,
         unit="seconds",

@@ -1,11 +1,11 @@
-"""How far figures differ where nothing was changed, and the thresholds that follow for a machine.
+"""How much figures vary between runs of the same code, and the thresholds that follow for a machine.
 
-From every point that two runs of the same code have in common comes one ratio per sampled metric. Their logarithms
-have a mean of 0 but for chance, so that their root mean square s is the noise, with as many degrees of freedom as
-there are points (k). The recommended threshold is what normally distributed noise passes at none of the points in 99
-of 100 checks: z·s·√(k/c), where z is the normal quantile at 1 − 0.01/k and c the 10 % quantile of χ² with k degrees of
-freedom (s is itself an estimate, and may be too small), c by the approximation of Wilson and Hilferty (1931). It is at
-least the largest difference that was seen, and is rounded up to half a percent.
+Each point that two runs of the same code have in common gives one ratio per sampled metric. The logarithms have an
+expected mean of 0, so their root mean square s estimates the noise, with as many degrees of freedom as there are points
+(k). The recommended threshold is the one that normally distributed noise exceeds at no point in 99 of 100 checks:
+z·s·√(k/c), where z is the normal quantile at 1 − 0.01/k and c the 10 % quantile of χ² with k degrees of freedom, which
+allows for s being underestimated (c by the approximation of Wilson and Hilferty, 1931). It is at least the largest
+difference observed, rounded up to half a percent.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from reports.records.run import Run
 from reports.text.section import shown
 
 FALSE_ALARMS = 0.01
-"""The share of checks that may give a false alarm on a metric by its threshold alone."""
+"""Share of checks in which noise alone may exceed the threshold of a metric."""
 LEAST_POINTS = 3
-"""Below this many ratios nothing is recommended."""
+"""Ratios needed for a recommendation."""
 _LOW = 0.10
 _LEAST = 0.01
 _STEP = 0.005
@@ -33,35 +33,35 @@ _STEP = 0.005
 
 @dataclass(frozen=True, slots=True)
 class MetricNoise:
-    """What one metric did between two measurements of the same."""
+    """The noise of one metric."""
 
     metric: Metric
     points: int
-    """How many points have a ratio."""
+    """Number of points with a ratio."""
     spread: float | None
-    """Root mean square of the logarithms of the ratios, about the relative difference to expect."""
+    """Root mean square of the log ratios, roughly the expected relative difference."""
     largest: float | None
-    """The largest difference in size, as a fraction of the smaller figure."""
+    """The largest difference, as a fraction of the smaller figure."""
     threshold: float | None
-    """What is recommended; None where there are too few points, or where no threshold would do."""
+    """The recommendation; None if there are too few points or too much noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """The noise of every sampled metric that was measured."""
+    """The noise of every measured sampled metric."""
 
     source: str
     machine: str
     metrics: tuple[MetricNoise, ...]
     changed: tuple[str, ...]
-    """Deterministic metrics that differed, which between runs of the same code none should."""
+    """Deterministic metrics that differ, which they should not between runs of the same code."""
     notes: tuple[str, ...]
 
 
 def measure_noise(run: Run, again: Run | None = None) -> Noise:
     """The noise between two runs of the same code, the sides of live pairs, or the two halves of one run's repeats.
 
-    Raises ValueError where they have nothing to compare, or were not carried out alike.
+    Raises ValueError if they have nothing to compare, or ran under different conditions.
     """
     notes: list[str] = []
     policy = CheckPolicy(threshold_only=True)
@@ -71,19 +71,21 @@ def measure_noise(run: Run, again: Run | None = None) -> Noise:
     elif {"base", "new"} <= {record.side for record in run.records}:
         found = compare_sides(run, policy)
         source = f"the two sides of {run.name}"
-        notes.append("only if both sides were the same code is this noise")
+        notes.append("this is noise only if both sides ran the same code")
     else:
         found = compare_runs(*_halves(run), policy)
-        source = f"every other repeat of {run.name} and the rest"
+        source = f"the odd and even repeats of {run.name}"
         notes.append(
-            "halves of one run say nothing of how a machine drifts between runs, and have half the repeats of a check: "
-            "two runs of the same code, some time apart, say more"
+            "two halves of one run miss the drift between runs and have half the repeats of a check; "
+            "two runs of the same code, some time apart, are more reliable"
         )
     if found.differences:
-        raise ValueError(f"{source} were not carried out alike, so this is not noise: {'; '.join(found.differences)}")
+        raise ValueError(
+            f"{source} ran under different conditions, so this is not noise: {'; '.join(found.differences)}"
+        )
     metrics = tuple(one for metric in METRICS if not metric.deterministic and (one := _noise_of(metric, found)))
     if not any(one.points for one in metrics):
-        raise ValueError(f"{source}: no point was measured in both, so there is no noise to see")
+        raise ValueError(f"{source}: no point was measured in both, so there is nothing to compare")
     deterministic = {metric.name for metric in METRICS if metric.deterministic}
     changed = {f.metric for f in found.findings if f.metric in deterministic and f.base and f.new and f.ratio != 1}
     notes += [note for note in found.notes if "contended" in note]
@@ -93,7 +95,7 @@ def measure_noise(run: Run, again: Run | None = None) -> Noise:
 
 
 def recommended_threshold(logs: list[float], metric: Metric) -> float | None:
-    """The threshold for the logarithms of ratios of one metric; None where there are too few or it would be useless."""
+    """The threshold for the log ratios of one metric; None if there are too few or it would be useless."""
     count = len(logs)
     if count < LEAST_POINTS:
         return None
@@ -103,23 +105,23 @@ def recommended_threshold(logs: list[float], metric: Metric) -> float | None:
     low = count * (1 - part + normal.inv_cdf(_LOW) * math.sqrt(part)) ** 3
     limit = normal.inv_cdf(1 - FALSE_ALARMS / count) * spread * math.sqrt(count / low)
     limit = max(limit, *map(abs, logs))
-    # Of a rate the threshold is how far it may fall.
+    # The threshold of a rate is how far it may fall.
     fraction = -math.expm1(-limit) if metric.higher_is_better else math.expm1(limit)
     threshold = max(math.ceil(round(fraction / _STEP, 6)) * _STEP, _LEAST)
     return None if threshold >= (1 if metric.higher_is_better else LARGEST_THRESHOLD) else round(threshold, 4)
 
 
 def as_toml(noise: Noise) -> str:
-    """The recommendation as it can be pasted into a pyproject.toml."""
+    """The recommendation as lines for a pyproject.toml."""
     lines = [f"[{'.'.join(TABLE)}]"]
     made_on = f" on {noise.machine}" if noise.machine else ""
     lines.append(f"# {shown(f'scaleprof noise: {noise.source}{made_on}')}")
     for one in noise.metrics:
         if one.threshold is None:
             if not one.points:
-                why = "no point has undisturbed figures on both sides"
+                why = "no undisturbed point in both runs"
             elif one.points < LEAST_POINTS:
-                why = f"undisturbed figures of {one.points} point{'s' * (one.points > 1)} are too few"
+                why = f"{one.points} undisturbed point{'s' * (one.points > 1)}, needs {LEAST_POINTS}"
             else:
                 why = "too noisy to judge"
             lines.append(f"# {one.metric.name}: {why}")
@@ -130,7 +132,7 @@ def as_toml(noise: Noise) -> str:
 
 def _noise_of(metric: Metric, found: Comparison) -> MetricNoise | None:
     findings = [finding for finding in found.findings if finding.metric == metric.name]
-    as_measured = {source.title for source in metric.sources}  # not moved towards each other on a busy machine
+    as_measured = {source.title for source in metric.sources}  # not adjusted for contention
     ratios = [
         f.ratio for f in findings if f.verdict != NOT_COMPARABLE and f.source in as_measured and f.ratio is not None
     ]
@@ -145,10 +147,10 @@ def _noise_of(metric: Metric, found: Comparison) -> MetricNoise | None:
 
 
 def _halves(run: Run) -> tuple[Run, Run]:
-    """Every other repeat of a run, and the rest, so that what drifts during a run is in both."""
+    """The even and the odd repeats of a run, interleaved so that drift affects both."""
     repeats = sorted({record.repeat for record in run.records if record.status == "ok"})
     if len(repeats) < 2:
-        raise ValueError(f"{run.path} has one repeat of its points: sweep with --repeats, or name a second run")
+        raise ValueError(f"{run.path} has only one repeat per point; sweep with --repeats, or name a second run")
     even = set(repeats[::2])
     first, second = (
         tuple(record for record in run.records if (record.repeat in even) is chosen) for chosen in (True, False)

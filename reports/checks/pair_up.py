@@ -1,4 +1,4 @@
-"""Which points of two runs are the same point."""
+"""Which points two runs have in common, and how the outcome of each changed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import latest_of_each_run
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
-
-
 _NOT_TRIED = ("planned", "interrupted")
+
+Key = tuple[object, ...]
+"""What identifies a point in both runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
-    """The repeats of one point on one side."""
+class PointRepeats:
+    """The repeats of one point in one of the two runs."""
 
     records: tuple[Record, ...]
 
     @property
     def ok(self) -> tuple[Record, ...]:
+        """The repeats that gave a result."""
         return tuple(record for record in self.records if record.status == "ok")
 
     @property
@@ -31,8 +33,8 @@ class _Side:
         """2 if every repeat gave a result, 1 if some did, 0 if none."""
         return 2 if len(self.ok) == len(self.records) else int(bool(self.ok))
 
-    def told(self) -> str:
-        """How the repeats ended, in words, with a reason for the first that failed."""
+    def describe(self) -> str:
+        """How the repeats ended, with the reason of the first that failed."""
         counts = Counter(record.status for record in self.records)
         if len(counts) == 1:
             text = self.records[0].status
@@ -42,61 +44,63 @@ class _Side:
         return f"{text} ({reason})" if reason else text
 
 
-Key = tuple[object, ...]
-
-
-def _key(record: Record) -> Key:
+def point_identity(record: Record) -> Key:
+    """The key of the point that `record` belongs to."""
     return tuple(getattr(record, name) for name in _IDENTITY)
 
 
-def _points(records: Iterable[Record]) -> dict[Key, _Side]:
-    """The repeats of every point that was tried. Of two rows of the same repeat of one run the last one counts."""
+def tried_points(records: Iterable[Record]) -> dict[Key, PointRepeats]:
+    """The repeats of every point that was tried. Duplicate rows of one run: the last one wins."""
     points: dict[Key, list[Record]] = {}
     for record in latest_of_each_run(records):
         if record.status not in _NOT_TRIED:
-            points.setdefault(_key(record), []).append(record)
-    return {key: _Side(tuple(repeats)) for key, repeats in points.items()}
+            points.setdefault(point_identity(record), []).append(record)
+    return {key: PointRepeats(tuple(repeats)) for key, repeats in points.items()}
 
 
-def _no_common_point(base_name: str, new_name: str, base: Sequence[Record], new: Sequence[Record]) -> str:
+def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record], new: Sequence[Record]) -> str:
+    """Why two runs have no point in common, in one line."""
     for name, records in ((base_name, base), (new_name, new)):
-        if not _points(records):
-            return f"{name} has no point that was measured, so there is nothing to compare"
+        if not tried_points(records):
+            return f"{name} has no measured point, so there is nothing to compare"
     for name in _IDENTITY:
-        ours, theirs = ({str(getattr(r, name)) for r in records} for records in (base, new))
-        if not ours & theirs:
+        before, after = ({str(getattr(record, name)) for record in records} for records in (base, new))
+        if not before & after:
             return (
-                f"{base_name} and {new_name} have no point in common: {name} is {', '.join(sorted(ours))} in the one "
-                f"and {', '.join(sorted(theirs))} in the other; compare runs of the same grid"
+                f"{base_name} and {new_name} have no point in common: {name} is {', '.join(sorted(before))} in the "
+                f"first and {', '.join(sorted(after))} in the second; compare runs of the same grid"
             )
     return f"{base_name} and {new_name} have no point in common; compare runs of the same grid"
 
 
-def _vanished(old: _Side, left: Sequence[Record]) -> Finding:
-    how = f"now {left[-1].status}, not measured" if left else "no longer there"
-    if not old.ok:
-        return Finding(old.records[0], STATUS, UNCHANGED, f"was {old.told()}, {how}")
-    return Finding(old.records[0], STATUS, REGRESSED, f"was {old.told()}, {how}")
+def vanished_point(base: PointRepeats, untried: Sequence[Record]) -> Finding:
+    """The finding for a point that only BASE tried; `untried` are NEW's planned or interrupted records of it."""
+    now = f"now {untried[-1].status}, not measured" if untried else "no longer measured"
+    verdict = REGRESSED if base.ok else UNCHANGED
+    return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
 
 
-def _status(old: _Side, now: _Side) -> Finding | None:
-    """A point gets worse where results of all repeats become results of some, or results of some none."""
-    if old.outcome == now.outcome == 2:
+def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:
+    """The finding on how a point ended; None if every repeat gave a result in both runs.
+
+    A point regresses from results of all repeats to results of some, or from some to none.
+    """
+    if base.outcome == new.outcome == 2:
         return None
     verdict = UNCHANGED
-    if now.outcome != old.outcome:
-        verdict = REGRESSED if now.outcome < old.outcome else IMPROVED
-    return Finding(now.records[0], STATUS, verdict, f"was {old.told()}, now {now.told()}")
+    if new.outcome != base.outcome:
+        verdict = REGRESSED if new.outcome < base.outcome else IMPROVED
+    return Finding(new.records[0], STATUS, verdict, f"was {base.describe()}, now {new.describe()}")
 
 
-def _other_devices(old: _Side, now: _Side) -> list[str]:
-    """What the records themselves say of where they were measured."""
+def device_differences(base: PointRepeats, new: PointRepeats) -> list[str]:
+    """How platform, device and the number of pinned cores differ, according to the records themselves."""
     lines = []
-    for name, title in (("platform", "platform"), ("device", "device"), ("pinned_cpus", "cores pinned to")):
-        ours, theirs = ({str(getattr(r, name)) for r in side.ok} for side in (old, now))
+    for name, title in (("platform", "platform"), ("device", "device"), ("pinned_cpus", "pinned cores")):
+        before, after = ({str(getattr(record, name)) for record in point.ok} for point in (base, new))
         if name == "pinned_cpus":  # how many, not which
-            ours, theirs = ({str(len(text.split()) or "all") for text in side} for side in (ours, theirs))
-        ours, theirs = ours - {""}, theirs - {""}
-        if ours and theirs and ours != theirs:
-            lines.append(f"{title}: {', '.join(sorted(ours))} in BASE, {', '.join(sorted(theirs))} in NEW")
+            before, after = ({str(len(text.split()) or "all") for text in texts} for texts in (before, after))
+        before, after = before - {""}, after - {""}
+        if before and after and before != after:
+            lines.append(f"{title}: {', '.join(sorted(before))} in BASE, {', '.join(sorted(after))} in NEW")
     return lines

@@ -1,7 +1,4 @@
-"""What a check judges: every metric with its columns, its direction, and the change that it lets pass.
-
-docs/regression-checks.md shows the same table; a test compares the two.
-"""
+"""The policy of a check: thresholds, false discovery rate, and which metrics are judged."""
 
 from __future__ import annotations
 
@@ -18,61 +15,61 @@ from typing import Any
 from reports.checks.metrics import METRIC_NAMES, METRICS, Metric
 
 TABLE = ("tool", "scaleprof", "check")
-"""Where in a pyproject.toml thresholds stand."""
+"""The table of a pyproject.toml that holds thresholds."""
 LARGEST_THRESHOLD = 10.0
 _NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """How a check judges. `thresholds` holds what differs from the defaults, as fractions by metric."""
+    """How a check judges; `thresholds` overrides defaults, as fractions by metric."""
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
     alpha: float = 0.05
-    """The false discovery rate of sampled metrics over a whole check."""
+    """False discovery rate of sampled metrics over a whole check."""
     threshold_only: bool = False
-    """Take every change past its threshold for real, without a test."""
+    """Skip significance tests: every change past its threshold counts."""
     cross_machine: bool = False
-    """Compare what was measured on different machines or with different versions nevertheless."""
+    """Compare even if hosts, versions or variables differ."""
     metrics: tuple[str, ...] = METRIC_NAMES
-    """What is judged."""
+    """The metrics to judge."""
 
     def threshold(self, metric: Metric) -> float:
-        """The change of `metric`, as a fraction, up to which nothing is said."""
+        """The allowed change of `metric`, as a fraction."""
         return self.thresholds.get(metric.name, metric.threshold)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> CheckPolicy:
-        """The same with some thresholds replaced."""
+        """A copy with some thresholds replaced."""
         return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds})
 
 
 def parse_threshold(text: str) -> tuple[str, float]:
-    """Read `metric=5%` (or `metric=0.05`); raises ValueError saying what would be right."""
+    """Read `metric=5%` (or `metric=0.05`); raises ValueError with the correct form."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"'{text}' is not of the form metric=percent, such as throughput=5%")
+        raise ValueError(f"'{text}' is not METRIC=PERCENT, such as throughput=5%")
     name = name.strip()
     check_metric(name)
     return name, _fraction(name, value.strip(), "{}={}")
 
 
 def check_metric(name: str) -> None:
-    """Raise ValueError unless there is a metric of that name."""
+    """Raise ValueError unless a metric has that name."""
     if name not in METRIC_NAMES:
-        raise ValueError(f"there is no metric '{name}': {_nearest(name, METRIC_NAMES)}")
+        raise ValueError(f"unknown metric '{name}': {_nearest(name, METRIC_NAMES)}")
 
 
 def check_alpha(alpha: float) -> float:
-    """`alpha` if it is a probability above 0 and below 1; else raises ValueError."""
+    """`alpha`, if it lies between 0 and 1; else raises ValueError."""
     if not 0 < alpha < 1:
-        raise ValueError(f"{alpha:g} is no false discovery rate: give a number above 0 and below 1, such as 0.05")
+        raise ValueError(f"{alpha:g} is not a false discovery rate; give a number between 0 and 1, such as 0.05")
     return alpha
 
 
 def find_policy(folder: Path) -> tuple[Path, CheckPolicy] | None:
-    """The policy of the nearest pyproject.toml, from `folder` upward, that has a table `[tool.scaleprof.check]`.
+    """The nearest pyproject.toml, from `folder` upward, with a table `[tool.scaleprof.check]`, and its policy.
 
-    None where there is none. Raises ValueError, naming file and key, for what it cannot mean.
+    None if there is none. Raises ValueError, naming file and key, for invalid content.
     """
     for parent in (folder, *folder.parents):
         path = parent / "pyproject.toml"
@@ -96,7 +93,7 @@ def _read_table(path: Path) -> Mapping[str, Any] | None:
         content = content[name]
     if not isinstance(content, dict):
         raise ValueError(
-            f'{path}: {".".join(TABLE)} is no table; write [{".".join(TABLE)}] and throughput = "5%" below'
+            f'{path}: {".".join(TABLE)} is not a table; write [{".".join(TABLE)}] and throughput = "5%" below'
         )
     return content
 
@@ -108,19 +105,19 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> CheckPolicy:
         try:
             if key == "alpha":
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
-                    raise ValueError(f"{value!r} is no number: write alpha = 0.05")
+                    raise ValueError(f"{value!r} is not a number; write alpha = 0.05")
                 policy = dataclasses.replace(policy, alpha=check_alpha(value))
             elif key in METRIC_NAMES:
                 thresholds[key] = _fraction(key, value, '{} = "{}"')
             else:
-                raise ValueError(f"there is no such key: {_nearest(key, ('alpha', *METRIC_NAMES))}")
+                raise ValueError(f"unknown key: {_nearest(key, ('alpha', *METRIC_NAMES))}")
         except ValueError as error:
             raise ValueError(f"{path}, [{'.'.join(TABLE)}], {key}: {error}") from None
     return policy.with_thresholds(thresholds)
 
 
 def _fraction(name: str, value: Any, form: str) -> float:
-    """A threshold written as `5%`, `0.05`, or the number 0.05, as a fraction; `form` is how one is written there."""
+    """A threshold written as `5%`, `0.05`, or the number 0.05, as a fraction; `form` shows how to write one."""
     shown = str(value)
     percent = isinstance(value, str) and shown.endswith("%")
     digits = shown.removesuffix("%").strip() if percent else shown
@@ -130,15 +127,15 @@ def _fraction(name: str, value: Any, form: str) -> float:
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         number = float(value)
     if number is None or number < 0:
-        raise ValueError(f"'{shown}' is no threshold: write a percentage such as {form.format(name, '5%')}")
+        raise ValueError(f"'{shown}' is not a threshold; write a percentage such as {form.format(name, '5%')}")
     if not percent and number >= 1:
         right = form.format(name, f"{shown}%")
-        raise ValueError(f"'{shown}' would be {number * 100:g} %: write {right} if that many percent are meant")
+        raise ValueError(f"'{shown}' means {number * 100:g} %; write {right} for {number:g} %")
     metric = next(metric for metric in METRICS if metric.name == name)
     if metric.higher_is_better and number >= 1:
-        raise ValueError(f"'{shown}' is never passed, because {name} can fall by 100 % at most: write less")
+        raise ValueError(f"'{shown}' can never be exceeded: {name} falls by at most 100 %; write less")
     if number > LARGEST_THRESHOLD:
-        raise ValueError(f"'{shown}' is too large: write at most {LARGEST_THRESHOLD:.0%}")
+        raise ValueError(f"'{shown}' is too large; write at most {LARGEST_THRESHOLD:.0%}")
     return number
 
 

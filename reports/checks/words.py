@@ -1,4 +1,4 @@
-"""A check in words, the same in every output format."""
+"""The words and numbers of a check, the same in every output format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOW: dict[str, Callable[[float | None], str]] = {metric.name: metric.show for 
 
 
 def label_point(comparison: Comparison) -> Callable[[Finding], str]:
-    """How points are named: model, mode, agents, and every other axis that varies among them."""
+    """Names points by model, mode, agents, and every other axis that varies among them."""
     axes = [axis for axis in varying_axes([finding.point for finding in comparison.findings]) if axis in POINT_FIELDS]
     axes = [axis for axis in axes if axis != "side"]
 
@@ -37,8 +37,8 @@ def label_point(comparison: Comparison) -> Callable[[Finding], str]:
     return label
 
 
-def show_side(finding: Finding, values: Sequence[float]) -> str:
-    """The median of one side, in its unit."""
+def show_median(finding: Finding, values: Sequence[float]) -> str:
+    """The median of BASE's or NEW's figures, with its unit."""
     return _SHOW[finding.metric](statistics.median(values)) if values else UNKNOWN
 
 
@@ -50,7 +50,7 @@ def show_interval(finding: Finding) -> str:
 
 
 def show_change(finding: Finding) -> str:
-    """The change of the ratio, if the two may be compared."""
+    """The relative change, if the runs are comparable."""
     known = finding.base and finding.new and finding.metric != STATUS and finding.verdict != NOT_COMPARABLE
     return percent_change(finding.ratio) if known else UNKNOWN
 
@@ -65,38 +65,36 @@ def show_ratio_interval(finding: Finding) -> str:
     return UNKNOWN if finding.interval is None else " to ".join(f"{end:.3f}" for end in finding.interval)
 
 
+def count(number: int, noun: str) -> str:
+    """`1 point`, `3 points`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def headline(comparison: Comparison) -> str:
-    """The outcome and how many findings have each verdict."""
+    """How many findings have each verdict."""
     counts = [f"{len(comparison.of(verdict))} {verdict}" for verdict in VERDICTS if comparison.of(verdict)]
-    points = f"{comparison.matched} matched point{'' if comparison.matched == 1 else 's'}"
-    return f"{', '.join(counts) or 'nothing to compare'} ({points})"
+    return f"{', '.join(counts) or 'nothing to compare'} ({count(comparison.matched, 'matched point')})"
 
 
 def outcome(comparison: Comparison) -> str:
-    """What the exit code says, in words."""
+    """The meaning of the exit code."""
     if comparison.of(REGRESSED):
         return "Regressed"
-    return "No regression" if comparison.exit_code == 0 else "Could not be compared"
+    return "No regression" if comparison.exit_code == 0 else "Not comparable"
 
 
 def order(findings: Sequence[Finding]) -> list[Finding]:
-    """The worst verdicts first; within one as they were found."""
+    """The worst verdicts first; equal ones in their original order."""
     return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
 
 
 def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
-    """What is to be known of the figures and, where they were `judged`, of the verdicts, a line each."""
+    """Notes on the figures and, if they were `judged`, on the verdicts, a line each."""
     policy = comparison.policy
     lines = []
     if comparison.differences:
-        lines.append(
-            (
-                "Compared although these differ: "
-                if policy.cross_machine
-                else "Not alike (--cross-machine compares anyway): "
-            )
-            + "; ".join(comparison.differences)
-        )
+        what = "compared despite differences" if policy.cross_machine else "differences (--cross-machine ignores them)"
+        lines.append(f"{what}: {'; '.join(comparison.differences)}")
     lines += comparison.notes
     if judged:
         lines += comparison.caveats
@@ -106,12 +104,12 @@ def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
                 f"Benjamini-Hochberg at {policy.alpha:g} over {_family(comparison)}"
             )
     if any(finding.interval for finding in comparison.findings):
-        lines.append("intervals are exact, at 95 %")
+        lines.append("intervals are exact 95 % confidence intervals")
     return [shown(line[:1].upper() + line[1:]) for line in lines]
 
 
 def _family(comparison: Comparison) -> str:
     untested = comparison.sampled - comparison.family
-    return f"{comparison.family} comparisons" + (
+    return count(comparison.family, "comparison") + (
         f" ({untested} more have too few repeats to be tested)" if untested else ""
     )

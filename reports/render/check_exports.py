@@ -1,7 +1,4 @@
-"""A check as text for people and machines: Markdown, JSON, GitHub annotations, JUnit. `verdict_table` has the terminal.
-
-What came from data is escaped for the format that it goes into.
-"""
+"""A check for programs: JSON, GitHub annotations and JUnit. Text from data is escaped for each format."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -31,74 +28,17 @@ from reports.checks.words import (
     label_point,
     order,
     outcome,
-    show_change,
-    show_interval,
-    show_ratio,
-    show_ratio_interval,
-    show_side,
 )
 from reports.records.record import POINT_FIELDS
 from reports.text.section import shown
 from reports.text.units import UNKNOWN
 
 JSON_SCHEMA = 1
-_MARKDOWN = re.compile(r"([\\`*_\[\]#|~$])")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """For a comment on a pull request: what regressed first, what did not change folded away."""
-    label = label_point(comparison)
-    lines = [f"### {outcome(comparison)}: {_markdown(comparison.base)} -> {_markdown(comparison.new)}", ""]
-    lines += [headline(comparison), ""]
-    for verdict in VERDICTS:
-        findings = comparison.of(verdict)
-        if not findings:
-            continue
-        title = f"{len(findings)} {verdict}"
-        folded = verdict in (UNCHANGED, NOT_COMPARABLE)
-        lines += [f"<details><summary>{title}</summary>", ""] if folded else [f"**{title}**", ""]
-        lines += _markdown_table(findings, label)
-        lines += ["", "</details>", ""] if folded else [""]
-    lines += [f"- {_markdown(line)}" for line in footnotes(comparison)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def comparison_markdown(comparison: Comparison) -> str:
-    """All points side by side, one table, without a verdict."""
-    label = label_point(comparison)
-    lines = [f"### {_markdown(comparison.base)} -> {_markdown(comparison.new)}", ""]
-    lines += ["| point | metric | base | new | ratio | interval |", "|---|---|--:|--:|--:|--:|"]
-    for finding in comparison.findings:
-        if finding.base or finding.new:
-            sides = [show_side(finding, values) for values in (finding.base, finding.new)]
-            cells = [label(finding), finding.metric, *sides, show_ratio(finding), show_ratio_interval(finding)]
-            lines.append(f"| {' | '.join(_markdown(cell) for cell in cells)} |")
-    ended = [finding for finding in comparison.findings if not finding.base and not finding.new]
-    lines += ["", *(f"- {_markdown(f'{label(finding)}: {finding.reason}')}" for finding in ended)]
-    lines += [f"- {_markdown(line)}" for line in footnotes(comparison, judged=False)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _markdown_table(findings: Sequence[Finding], label: Callable[[Finding], str]) -> list[str]:
-    lines = ["| point | metric | base | new | change | interval | why |", "|---|---|--:|--:|--:|--:|---|"]
-    for finding in findings:
-        cells = [label(finding), finding.metric, show_side(finding, finding.base), show_side(finding, finding.new)]
-        cells += [show_change(finding), show_interval(finding), finding.reason]
-        lines.append(f"| {' | '.join(_markdown(cell) for cell in cells)} |")
-    return lines
-
-
-def _markdown(text: str) -> str:
-    """`text` as it reads, on one line: no markup, no HTML, no mention of anybody, no link."""
-    escaped = _MARKDOWN.sub(r"\\\1", shown(text).replace("&", "&amp;"))
-    for character, entity in {"<": "&lt;", ">": "&gt;", "@": "&#64;", "://": "&#58;//", "www.": "www&#46;"}.items():
-        escaped = escaped.replace(character, entity)
-    return escaped
-
-
 def as_json(comparison: Comparison) -> str:
-    """Everything, for programs: one object; what is not known is null."""
+    """One object with everything; unknown values are null."""
     policy = comparison.policy
     content = {
         "schema": JSON_SCHEMA,
@@ -152,8 +92,8 @@ def _finite(value: float | None) -> float | None:
 
 
 def as_github(comparison: Comparison) -> str:
-    """Workflow commands of GitHub Actions: an error for a regression, a warning for what could not be judged, a notice
-    for an improvement, and a notice with the counts."""
+    """Workflow commands of GitHub Actions: an error per regression, a warning per finding that could not be judged, a
+    notice per improvement, and a notice with the counts."""
     label = label_point(comparison)
     levels = {REGRESSED: "error", INCONCLUSIVE: "warning", NOT_COMPARABLE: "warning", IMPROVED: "notice"}
     lines = [
@@ -169,14 +109,14 @@ def as_github(comparison: Comparison) -> str:
 
 
 def _command(level: str, title: str, message: str) -> str:
-    """One workflow command; the message and, more strictly, the property are escaped as the runner unescapes them."""
+    """One workflow command, escaped as the runner unescapes it; properties need more escapes than the message."""
     data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
     return f"::{level} title={name}::{data}"
 
 
 def as_junit(comparison: Comparison) -> str:
-    """JUnit's XML: one test case per point and metric; regressions fail, what could not be judged is skipped."""
+    """JUnit XML: one test case per point and metric; regressions fail, unjudged findings are skipped."""
     label = label_point(comparison)
     skipped = (INCONCLUSIVE, NOT_COMPARABLE)
     suite = ElementTree.Element(
@@ -204,13 +144,13 @@ def as_junit(comparison: Comparison) -> str:
 
 
 def _numbers(finding: Finding) -> str:
-    """The figures of both sides, as they were measured."""
+    """The measured figures of both runs."""
     return "\n".join(
-        f"{side}: {', '.join(f'{value:g}' for value in values) or UNKNOWN}"
-        for side, values in (("base", finding.base), ("new", finding.new))
+        f"{name}: {', '.join(f'{value:g}' for value in values) or UNKNOWN}"
+        for name, values in (("base", finding.base), ("new", finding.new))
     )
 
 
 def _xml(text: str) -> str:
-    """`text` without the characters that XML cannot hold in any way."""
+    """`text` with every character that XML cannot represent replaced."""
     return _NOT_XML.sub("\ufffd", text)

@@ -1,4 +1,4 @@
-"""One picture of a sweep for paper and slides: memory and throughput, log–log (matplotlib, without a window)."""
+"""A log-log figure of memory and throughput for papers and slides (matplotlib, without a window)."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _ROW_INCHES = 4.2
 _LINE_INCHES = 0.2
 _LONGEST_LABEL = 56
 _EDGE = 0.055
-"""Height of one row of failure markers, as a part of the panel's."""
+"""Height of one row of failure markers, as a fraction of the panel."""
 _LEAST_SPAN = 4.0
-"""The least ratio of the ends of a vertical axis: less would make a cliff of a per cent."""
+"""The smallest ratio of the ends of a vertical axis: less would exaggerate small differences."""
 _MARGIN = 1.15
 _GREY = "#555555"
 _FIT_LINE: dict[str, Any] = {"linestyle": (0, (3, 3)), "linewidth": 0.9, "zorder": 2}
@@ -57,15 +57,15 @@ _STYLE: dict[str, Any] = {
     "text.usetex": False,
     "text.parse_math": False,
 }
-"""Text from data is no formula, an SVG's text stays text, and its ids are the same every time."""
+"""Text from data is not parsed as a formula, text in an SVG stays text, and its ids are deterministic."""
 
 
 def write_figure(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
-    """Draw `runs` into the file `path`; its ending says what: `.png` (160 dpi) or `.svg`. Equal runs give equal files.
+    """Draw `runs` into the file `path`, as `.png` (160 dpi) or `.svg`. Equal runs give equal files.
 
     Raises:
-        ValueError: another ending, nothing that was measured to draw, or a file that cannot be written. What was there
-            stays.
+        ValueError: another suffix, no measured point, or a file that cannot be written. An existing file is then
+            unchanged.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
@@ -84,21 +84,21 @@ def write_figure(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
 
 
 def _defaults() -> dict[Any, Any]:
-    """Matplotlib's own style, whatever stands in a matplotlibrc; the choice of a window system is left alone."""
+    """Matplotlib's default style, independent of any matplotlibrc; the backend is left alone."""
     return {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
 
 
 def draw(runs: Sequence[Run]) -> Figure:
-    """The picture of `runs` as a figure that belongs to no window.
+    """The figure of `runs`, without a window.
 
     Raises:
-        ValueError: no point of `runs` ended with a measurement of memory or speed.
+        ValueError: no point of `runs` has a measurement of memory or speed.
     """
     records = [record for run in runs for record in run.records]
     measures = [*known_measures(records, MEMORY)[:1], *known_measures(records, SPEED)[:1]]
     if not measures:
         names = ", ".join(str(run.path) for run in runs)
-        raise ValueError(f"{names}: no point was measured, so there is nothing to draw; the table says why")
+        raise ValueError(f"{names}: no measured point, so there is nothing to draw; scaleprof report lists the reasons")
     rows = [fullest_slice(found) for axis in AXIS_TITLES if (found := slices(runs, axis))]
     panels = [[_prepare(one, measure, records) for measure in measures] for one in rows]
     handles = _legend(panel for row in panels for panel in row)
@@ -118,7 +118,7 @@ def draw(runs: Sequence[Run]) -> Figure:
 
 
 def _described(runs: Sequence[Run]) -> str:
-    """What was run where, on one line: runs, and the scenarios, devices and environments of their records."""
+    """The title: runs, and the scenarios, devices and numbers of environments of their records."""
     records = [record for run in runs for record in run.records]
     parts = [", ".join(run.name for run in runs)]
     for name in ("scenario", "device", "envs"):
@@ -129,7 +129,7 @@ def _described(runs: Sequence[Run]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """One measure along one slice, with all that is drawn there."""
+    """One measure along one slice, with everything drawn there."""
 
     slice: Slice
     measure: Column
@@ -137,7 +137,7 @@ class _Panel:
     trends: tuple[Trend | None, ...]
 
     def range(self) -> tuple[float, float]:
-        """The ends of the vertical axis: all that was measured and the limits, and room for failures above."""
+        """The ends of the vertical axis: all measurements and limits, with room for failures above."""
         shown = [line for _, line in self.limits]
         for curve in self.slice.curves:
             shown += [value for repeats in curve.values(self.measure).values() for value in repeats]
@@ -149,7 +149,7 @@ class _Panel:
         return low, low * (high / low) ** (1 / (1 - part))
 
     def failures(self) -> dict[int, list[tuple[Curve, str]]]:
-        """Which curves failed at a size, and with what status."""
+        """By size, the curves that failed there, and their status."""
         found: dict[int, list[tuple[Curve, str]]] = {}
         for curve in self.slice.curves:
             for size, failed in curve.failures().items():
@@ -222,7 +222,7 @@ def _line(style: int) -> dict[str, Any]:
 
 
 def _whose(style: int) -> dict[str, Any]:
-    """The mark of a curve beside its failure, so that it needs no colour to be told."""
+    """The marker of a curve beside its failure, to identify it without colour."""
     return _line(style) | {"markersize": 5, "markeredgewidth": 1.1, "clip_on": False, "zorder": 4}
 
 
@@ -240,7 +240,7 @@ def _failure(status: str, colour: str) -> dict[str, Any]:
 
 
 def _legend(panels: Iterable[_Panel]) -> list[Line2D | Patch]:
-    """A handle for every curve, then for every kind of mark that occurs."""
+    """A handle for every curve, then for every kind of mark used."""
     curves: dict[int, Line2D | Patch] = {}
     marks: dict[object, Line2D | Patch] = {}
     statuses: set[str] = set()
@@ -249,14 +249,14 @@ def _legend(panels: Iterable[_Panel]) -> list[Line2D | Patch]:
             label = _shortened(curve.label, _LONGEST_LABEL)
             curves.setdefault(curve.style, Line2D([], [], label=label, **_line(curve.style)))
             if trend is not None:
-                name = "fit (past the last point: extrapolated)"
+                name = "fit (extrapolated beyond the last point)"
                 marks.setdefault("fit", Line2D([], [], color=_GREY, label=name, **_FIT_LINE))
                 if trend.low:
                     name = "95 % interval of the fit"
                     marks.setdefault("band", Patch(color=_GREY, alpha=0.2, linewidth=0, label=name))
         for limit, line in panel.limits:
             name = f"memory limit {tick_label(limit, 'bytes')}"
-            name += "" if line == limit else ", less what the process holds"
+            name += "" if line == limit else ", minus resident memory"
             marks.setdefault(limit, Line2D([], [], label=name, **_LIMIT_LINE))
         statuses.update(status for failed in panel.failures().values() for _, status in failed)
     failures = [
@@ -268,7 +268,7 @@ def _legend(panels: Iterable[_Panel]) -> list[Line2D | Patch]:
 
 
 def _apart(sizes: Sequence[int], ratio: float) -> list[float]:
-    """The sizes whose labels have room: each at least `ratio` times the one before, the last one always."""
+    """The sizes whose labels have room: each at least `ratio` times the previous, always with the last."""
     kept = [float(sizes[-1])]
     for size in reversed(sizes[:-1]):
         if kept[-1] / size >= ratio:
@@ -283,6 +283,6 @@ def _set_ticks(axis: Axis, values: Sequence[float], unit: str) -> None:
 
 
 def _shortened(text: str, length: int) -> str:
-    """`text` on one line without control characters, and not longer than `length`."""
+    """`text` on one line without control characters, at most `length` long."""
     line = one_line(text)
     return line if len(line) <= length else f"{line[: length - 1]}…"

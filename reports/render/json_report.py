@@ -1,4 +1,4 @@
-"""A report for programs: one JSON object whose keys stay what they are (docs/reports.md lists them)."""
+"""A report for programs: one JSON object with stable keys (docs/reports.md lists them)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from reports.records.record import POINT_FIELDS, SCHEMA_VERSION, Record
 from reports.records.run import Run
 
 FORMAT = 1
-"""Counts up when a key changes its meaning or goes; keys that are added leave it as it is."""
+"""Incremented when a key changes its meaning or is removed, not when keys are added."""
 
 
 def json_report(runs: Sequence[Run], records: Sequence[Sequence[Record]], reference: tuple[str, str]) -> str:
-    """The text of the object: `rows`, `fits` and `failures` with the run that each belongs to.
+    """The text of the object: `rows`, `fits` and `failures`, each with its run.
 
     Args:
-        runs: where the records come from.
-        records: those of each run that are reported on.
-        reference: model and mode that a terminal's factors refer to.
+        runs: the runs.
+        records: the records of each run to report.
+        reference: model and mode that are the baseline for ratios.
     """
     everything, also = joined(runs, records)
     names = [record.run_id for record in everything] if also else [runs[0].name] * len(everything)
@@ -83,7 +83,7 @@ def _law(law: Law) -> dict[str, Any]:
 
 
 def _failures(records: Sequence[Record], also: Sequence[str], name: str) -> list[dict[str, Any]]:
-    """Every repeat that was tried and gave no result."""
+    """Every repeat that gave no result."""
     pivot = make_pivot(records, also=also)
     return [
         {
@@ -102,7 +102,7 @@ def _failures(records: Sequence[Record], also: Sequence[str], name: str) -> list
 
 
 def _finite(value: Any) -> Any:
-    """Numbers that JSON has no word for (a loss that is NaN) become null."""
+    """`value` with null for numbers that JSON cannot represent, such as a NaN loss."""
     if isinstance(value, Mapping):
         return {key: _finite(part) for key, part in value.items()}
     if isinstance(value, list):

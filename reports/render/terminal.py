@@ -1,14 +1,13 @@
-"""Sections as text for a terminal, a pipe or a log file; a sweep's summary, and the grid of one that is only planned.
+"""Documents as text for a terminal, a pipe or a log file.
 
-Nothing here needs colour to be understood. Numbers are never cut or wrapped: columns that do not fit the width of the
-console go into a further table below. Text from data is never read as markup.
+Everything can be read without colour. Numbers are never cut or wrapped: columns that do not fit the width of the
+console continue in a further table below. Text from data is never read as markup.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rich import box
 from rich.cells import cell_len
@@ -16,77 +15,109 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.records.record import POINT_FIELDS, Record, point_key
-from reports.report.summary import point_count, summary_sections
-from reports.text.section import Section, TableColumn, label, shown
+from reports.records.record import Record
+from reports.report.summary import grid_document, summary_document
+from reports.text.section import Document, Section, TableColumn
+from reports.text.units import UNKNOWN
+from reports.text.wrapping import wrap
 
 _GAP = 2
 _NARROWEST_LABEL = 8
+_SQUEEZED_LABEL = 14
+_STYLES = {"": "bold", "good": "green", "bad": "bold red"}
 
 
 def render_summary(records: Sequence[Record], console: Console, *, title: str = "Summary") -> None:
-    """Prints peak memory and agent-steps per second, models and modes down and agents across, then matched widths and
-    what failed.
-
-    Repeats of a point are shown as their median over those that ended well. The best of each column has a `*` and is
-    bold. Rows also show every other axis that has more than one value in `records`.
-    """
-    print_lines(console, title, style="bold")
-    if not records:
-        print_lines(console, "No records.")
-        return
-    print_sections(console, summary_sections(records))
+    """Print the summary of a sweep."""
+    print_document(console, summary_document(records, title))
 
 
 def render_grid(records: Sequence[Record], console: Console) -> None:
-    """Prints the points with status `planned`, one row each, with the fields in which they differ as columns.
+    """Print the planned points."""
+    print_document(console, grid_document(records))
 
-    What is the same for all stands in one paragraph above the table.
-    """
-    planned = [record for record in records if record.status == "planned"]
-    if not planned:
-        print_lines(console, "No points.")
-        return
-    repeats = Counter(point_key(record) for record in planned)
-    first: dict[tuple[object, ...], Record] = {}
-    for record in planned:
-        first.setdefault(point_key(record), record)
-    points = list(first.values())
-    differing = [name for name in POINT_FIELDS if len({getattr(point, name) for point in points}) > 1]
-    columns = ["model", "mode", "agents", *(name for name in differing if name not in ("model", "mode", "agents"))]
-    same = [name for name in POINT_FIELDS if name not in columns and getattr(points[0], name) not in (None, "")]
-    if same:
-        print_lines(console, "For all: " + ", ".join(f"{name}={shown(getattr(points[0], name))}" for name in same))
-        console.print()
-    labels = [label("#", range(1, len(points) + 1))]
-    labels += [label(name, [getattr(point, name) for point in points]) for name in columns]
-    if len(set(repeats.values())) > 1:
-        labels.append(label("repeats", [repeats[point_key(point)] for point in points]))
-    console.print(_table(labels, _label_widths(console.width, labels, []), []))
-    console.print()
-    print_lines(console, point_count(len(points), len(planned)))
+
+def print_document(console: Console, document: Document) -> None:
+    """Print the title, the lines and every section, separated by empty lines."""
+    if document.title:
+        print_lines(console, document.title, style="bold")
+    print_lines(console, *document.lines)
+    first, *others = document.sections or (None,)
+    if first is not None:
+        if document.title or document.lines:
+            console.print()
+        _print_section(console, first)
+    print_sections(console, (section for section in others if section is not None))
 
 
 def print_sections(console: Console, sections: Iterable[Section]) -> None:
-    """Every section with an empty line before it, as many tables as it takes to show every column in full."""
+    """Print an empty line and the section, for each of them."""
     for section in sections:
         console.print()
-        if section.heading:
-            print_lines(console, section.heading, style="bold" if section.columns else "")
-        print_lines(console, *section.lines)
-        if section.columns:
-            label_widths = _label_widths(console.width, section.labels, section.columns)
-            for some in _fitting(console.width, label_widths, section.columns):
-                console.print()
-                console.print(_table(section.labels, label_widths, some))
+        _print_section(console, section)
 
 
-def print_lines(console: Console, *lines: str, style: str = "") -> None:
-    """Lines wrapped between words to the width of the console, with what follows the first line of each set in."""
+def print_lines(console: Console, *lines: str, style: str = "", indent: str = "") -> None:
+    """Print lines wrapped to the width of the console; continuation lines are indented by two more spaces."""
     for line in lines:
-        indent = "    " if line.startswith(" ") else "  "
-        wrapped = textwrap.wrap(line, max(console.width, 20), subsequent_indent=indent, break_on_hyphens=False)
-        console.print(Text("\n".join(wrapped), style=style), soft_wrap=True)
+        wrapped = wrap(line, console.width, first=indent, rest=f"{indent}  ")
+        console.print(Text(wrapped, style=style), soft_wrap=True)
+
+
+def _print_section(console: Console, section: Section) -> None:
+    if section.heading:
+        print_lines(console, section.heading, style=_STYLES[section.tone])
+    if section.caption:
+        print_lines(console, section.caption)
+    lines = section.lines
+    if section.labels or section.columns:
+        table, remarks = _without_remarks(section)
+        lines = (*remarks, *lines)
+        if table.labels[0].cells:
+            _print_tables(console, table, after=bool(section.heading or section.caption))
+    print_lines(console, *lines, indent="  " if section.heading else "")
+    if section.code:
+        console.print()
+        console.print(Text(section.code), end="", soft_wrap=True)
+
+
+def _without_remarks(section: Section) -> tuple[Section, list[str]]:
+    """The section without its columns of long text, and that text as lines that start with the labels of their row.
+
+    A row without any figure becomes a line only. Rows with equal text share a line.
+    """
+    texts = [column for column in section.columns if column.below]
+    if not texts:
+        return section, []
+    columns = [column for column in section.columns if not column.below]
+    kept: list[int] = []
+    named: list[str] = []
+    shared: dict[str, list[str]] = {}
+    for row in range(len(section.labels[0].cells)):
+        text = ": ".join(column.cells[row].text for column in texts if column.cells[row].text)
+        line = ": ".join([*(one.cells[row].text for one in section.labels), text])
+        if text and all(column.cells[row].text == UNKNOWN for column in columns):
+            named.append(line)
+            continue
+        kept.append(row)
+        if text:
+            shared.setdefault(text, []).append(line)
+    whose = {text: "All" if len(lines) == len(kept) else str(len(lines)) for text, lines in shared.items()}
+    remarks = [lines[0] if len(lines) == 1 else f"{whose[text]} rows: {text}" for text, lines in shared.items()]
+
+    def rows(among: Iterable[TableColumn]) -> tuple[TableColumn, ...]:
+        return tuple(replace(column, cells=tuple(column.cells[row] for row in kept)) for column in among)
+
+    return replace(section, labels=rows(section.labels), columns=rows(columns)), [*remarks, *named]
+
+
+def _print_tables(console: Console, section: Section, *, after: bool) -> None:
+    """As many tables as it takes to show every column in full, each `after` an empty line."""
+    label_widths = _label_widths(console.width, section.labels, section.columns)
+    for place, some in enumerate(_fitting(console.width, label_widths, section.columns)):
+        if place or after:
+            console.print()
+        console.print(_table(section.labels, label_widths, some))
 
 
 def _width(column: TableColumn) -> int:
@@ -94,10 +125,11 @@ def _width(column: TableColumn) -> int:
 
 
 def _label_widths(width: int, labels: Sequence[TableColumn], columns: Sequence[TableColumn]) -> list[int]:
-    """Labels as wide as they are if everything fits `width`; else the long ones are folded, down to a third of it."""
+    """The widths of the labels, folded if all columns then fit beside them, else to a third of `width` at least."""
     widths = [_width(one) for one in labels]
-    beside = sum(_width(column) + _GAP for column in columns) + _GAP * (len(labels) - 1)
-    room = max(width - beside, width // 3) if columns else width - beside
+    room = width - sum(_width(column) + _GAP for column in columns) - _GAP * (len(labels) - 1)
+    if columns and room < sum(min(one, _SQUEEZED_LABEL) for one in widths):
+        room = max(room, width // 3)
     while sum(widths) > room and max(widths) > _NARROWEST_LABEL:
         widths[widths.index(max(widths))] -= 1
     return widths

@@ -1,22 +1,21 @@
-"""Log–log charts of memory and throughput as text, for a terminal without colour and for a pipe."""
+"""Log-log charts of memory and throughput as text, readable without colour."""
 
 from __future__ import annotations
 
 import math
 import string
-import textwrap
 from collections.abc import Callable, Sequence
 
 from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_field, reader, row_name
 from reports.records.record import Record
 from reports.text.units import format_bytes, format_rate
+from reports.text.wrapping import wrap
 
 MARKS = string.ascii_lowercase + string.ascii_uppercase
 HEIGHT = 18
-"""Lines of one chart."""
+"""Height of a chart in lines."""
 _Y_TICKS = 5
 _TICK_WIDTH = 8
-_NARROWEST = 20
 _INDENT = " " * 5
 _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 
@@ -24,13 +23,13 @@ _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), ascii_only: bool = False) -> str:
     """Memory and agent-steps per second against agents, and against sequence length where that varies.
 
-    Every row is a letter, explained below the charts. Points that gave no figure are not drawn.
+    Every row is a letter, explained below the charts. Points without a figure are not drawn.
 
     Args:
-        records: as `answers.report_sections` takes them.
-        width: of the charts and of what explains them, in characters.
-        also: fields that tell rows apart besides those of a point.
-        ascii_only: draw with `+`, `-` and `|`, for an output that knows no box characters.
+        records: as for `report_sections`.
+        width: of charts and legend, in characters.
+        also: fields that distinguish rows besides those of a point.
+        ascii_only: draw with `+`, `-` and `|` instead of box characters.
     """
     tried = [record for record in records if record.status != "planned"]
     parts = []
@@ -44,7 +43,7 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
             ("Peak memory", reader(field), format_bytes),
             ("Agent-steps per second", reader(speed), format_rate),
         ):
-            chart = _chart(pivot, f"{name}, by {SIZE_NAMES[across]} (log-log)", read, show, width)
+            chart = _chart(pivot, f"{name} by {SIZE_NAMES[across]} (log-log)", read, show, width)
             if chart:
                 parts.append(chart)
         legend = [_explained(_mark(index), row_name(pivot, row), width) for index, row in enumerate(pivot.rows)]
@@ -74,7 +73,7 @@ def _chart(
     plotext.plot_size(width, HEIGHT)
     plotext.theme("clear")
     plotext.title(title)
-    # Logarithms are taken here: plotext's own log scale does not go with limits.
+    # plotext's own log scale does not work with limits.
     low, high = min(values), max(values)
     if high / low < 1.5:
         low, high = low / 1.5, high * 1.5
@@ -94,9 +93,8 @@ def _chart(
 
 
 def _explained(mark: str, name: str, width: int) -> str:
-    """What a mark stands for, in lines no longer than `width`."""
-    lines = textwrap.wrap(name, max(width, _NARROWEST) - len(_INDENT), break_on_hyphens=False)
-    return f"  {mark}  " + f"\n{_INDENT}".join(lines)
+    """The line of the legend for `mark`, wrapped to `width`."""
+    return wrap(name, width, first=f"  {mark}  ", rest=_INDENT)
 
 
 def _mark(index: int) -> str:
@@ -104,7 +102,7 @@ def _mark(index: int) -> str:
 
 
 def _spaced(sizes: Sequence[int], most: int) -> list[int]:
-    """At most `most` of `sizes`, evenly picked, the first and the last among them."""
+    """At most `most` of `sizes`, evenly spaced, including the first and the last."""
     if len(sizes) <= most:
         return list(sizes)
     return [sizes[round(step * (len(sizes) - 1) / (most - 1))] for step in range(most)]

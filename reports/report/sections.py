@@ -1,7 +1,4 @@
-"""What `scaleprof report` says: how memory and throughput grow, in tables and in words, and where each mode stopped.
-
-Answers come first, details on demand. All of it is sections; who draws them does not matter here.
-"""
+"""The sections of `scaleprof report`: memory and throughput in tables, growth in words, where each mode stopped."""
 
 from __future__ import annotations
 
@@ -43,42 +40,42 @@ from reports.text.units import UNKNOWN, format_bytes, format_factor, format_rate
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a report shows besides the answers."""
+    """The options of a report."""
 
     reference: str = ""
-    """`model` or `model:mode` that factors refer to; empty: the first row."""
+    """Baseline for ratios, `model` or `model:mode`; empty: the first row."""
     full: bool = False
-    """Every fit instead of the fullest of each mode, every failure, and a table of all repeats."""
+    """Show every fit instead of the longest curve of each mode, every failure, and a table of all repeats."""
     columns: tuple[str, ...] = ()
-    """The columns of that table; where there are any, it is shown."""
+    """The columns of the table of repeats; if given, the table is shown."""
     sort: str = ""
-    """The column by which it is sorted, with `-` in front where descending; where there is one, it is shown."""
+    """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where a row ended: its largest size that ran, and the smallest that did not."""
+    """How far a row got: its largest size that ran, and its smallest that did not."""
 
     model: str
-    """Model and mode in words."""
+    """Model and mode."""
     name: str
-    """The same with the row's value of every axis that varies."""
+    """Model, mode, and the row's value on every axis that varies."""
     across: str
     largest: int | None
-    """The largest size with a result; None where there is none."""
+    """The largest size with a result; None if there is none."""
     record: Record | None
-    """How the smallest size without a result ended; None where all have one."""
+    """How the smallest size without a result ended; None if every size has one."""
 
 
 def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
-    """The whole report on `records` (of `joined`).
+    """All sections of the report on `records` (from `joined`).
 
     Raises:
-        ValueError: the reference was not measured, or there is no such column.
+        ValueError: the reference was not measured, or a column does not exist.
     """
     measured = [record for record in records if record.status != "planned"]
     if not measured:
-        return [Section("", ("No point was tried yet.",))]
+        return [Section(lines=("No points measured yet.",))]
     pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]
     pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
     reference = reference_row(measured, wanted.reference)
@@ -91,10 +88,8 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections.append(failures)
     elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
         count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
-        words = (
-            "1 point, or some of its repeats, was" if count == 1 else f"{count} points, or some of their repeats, were"
-        )
-        sections.append(Section("", (f"{words} not measured: --full says why.",)))
+        points = "1 point" if count == 1 else f"{count} points"
+        sections.append(Section(lines=(f"{points} failed in at least one repeat; --full lists the reasons.",)))
     sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
@@ -104,7 +99,7 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
 
 
 def reaches(pivot: Pivot) -> list[Reach]:
-    """Where every row of `pivot` ended."""
+    """How far every row of `pivot` got."""
     found = []
     for row in pivot.rows:
         ran = [size for size, point in row.points.items() if point.measured]
@@ -112,7 +107,7 @@ def reaches(pivot: Pivot) -> list[Reach]:
         first = row.points[failed[0]].outcome if failed else None
         found.append(
             Reach(
-                f"{shown(row.model)} {shown(row.mode)}",
+                shown(f"{row.model} {row.mode}"),
                 row_name(pivot, row),
                 pivot.across,
                 max(ran, default=None),
@@ -125,11 +120,11 @@ def reaches(pivot: Pivot) -> list[Reach]:
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
     field = memory_field(pivot)
     read = reader(field)
-    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}: {COLUMNS[field].short} (* = lowest{among(pivot)}"
     details = _Details(pivot, reference, field, read, format_bytes)
     return measure_section(
         pivot,
-        f"{heading}{details.explanation})",
+        f"Peak memory by {SIZE_NAMES[pivot.across]}",
+        f"{COLUMNS[field].short}; * = lowest{among(pivot)}{details.explanation}",
         read,
         lambda reading: format_bytes(reading.value),
         lower_is_better=True,
@@ -145,7 +140,7 @@ def _rate_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
 
 
 class _Details:
-    """Below a figure: how many times the reference's it is, and between which values its repeats lie."""
+    """The lines below a figure: its ratio to the reference, and the range of its repeats."""
 
     def __init__(
         self,
@@ -162,8 +157,8 @@ class _Details:
         said = [line for cell in cells for line in self(*cell)]
         several = any(self._range(point) for _, _, point in cells)
         name = shown(" ".join(reference))
-        self.explanation = f"; x = times {name}" if any(line.endswith("x") for line in said) else ""
-        self.explanation += "; median of repeats, below it their lowest and highest" if several else ""
+        self.explanation = f"; x = ratio to {name}" if any(line.endswith("x") for line in said) else ""
+        self.explanation += "; median of repeats, with their range below" if several else ""
 
     def __call__(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
         return tuple(line for line in (self._factor(row, size, point), self._range(point)) if line)
@@ -177,7 +172,7 @@ class _Details:
         return format_factor(mine.value / theirs.value) if mine and theirs and theirs.value else ""
 
     def _base(self, row: Row) -> Row | None:
-        """The reference's row of equal work; of several the one most alike, none where two are equally so."""
+        """The reference's row with the same work; of several the most similar, or None if that is ambiguous."""
 
         def alike(other: Row) -> int:
             return sum(mine == its for mine, its in zip(row.values, other.values, strict=True))
@@ -202,7 +197,7 @@ class _Details:
         low, high = (self._format(value) for value in (min(known), max(known)))
         if low == high:
             return ""
-        # One unit for both where it is the same: 305-320 MiB.
+        # A shared unit is written once: 305-320 MiB.
         number, _, unit = low.partition(" ")
         return f"{number}-{high}" if unit and high.endswith(f" {unit}") else f"{low}-{high}"
 
@@ -212,15 +207,19 @@ def _growth(records: Sequence[Record], also: Sequence[str], *, full: bool) -> li
     for along, name in SIZE_NAMES.items():
         found = laws(records, along, also=also)
         chosen = found if full else fullest_laws(found)
-        lines = [f"  {law.name}: {in_words(law)}" for law in chosen]
+        lines = [f"{law.name}: {in_words(law)}" for law in chosen]
         if lines:
-            more = "" if len(chosen) == len(found) else f" (the fullest curves of {len(found)}; --full shows all)"
+            more = (
+                ""
+                if len(chosen) == len(found)
+                else f" ({len(chosen)} longest curves of {len(found)}; --full shows all)"
+            )
             sections.append(Section(f"How cost grows with the {name}{more}:", tuple(lines)))
     return sections
 
 
 def _reaches_section(found: Sequence[Reach]) -> Section:
-    """A line for every row that stopped, and one for every model and mode of which all rows ran to their end."""
+    """One line per row that stopped early, and one per model and mode whose rows all ran at every size."""
     lines = {}
     for stop in found:
         rows = [other for other in found if other.model == stop.model]
@@ -228,31 +227,31 @@ def _reaches_section(found: Sequence[Reach]) -> Section:
             lines[stop.model] = _reach_words(max(rows, key=lambda other: other.largest or 0))
         elif stop.record is not None:
             lines[stop.name] = _reach_words(stop)
-    return Section("Where each mode stopped:", tuple(f"  {name}: {words}" for name, words in lines.items()))
+    return Section("Where each mode stopped:", tuple(f"{name}: {words}" for name, words in lines.items()))
 
 
 def _reach_words(stop: Reach) -> str:
     unit = "agents" if stop.across == "agents" else "timesteps"
     if stop.record is None:
         return f"ran at every size, up to {stop.largest} {unit}"
-    largest = "nothing ran" if stop.largest is None else f"the largest that ran: {stop.largest}"
+    largest = "nothing ran" if stop.largest is None else f"largest that ran: {stop.largest}"
     size = getattr(stop.record, stop.across)
     need, limit = need_of(stop.record), stop.record.memory_limit_bytes
     why = shown(stop.record.reason or stop.record.reason_code)
     if need is not None:
-        why = f"needs {format_bytes(need)}" + ("" if limit is None else f" of {format_bytes(limit)}")
+        why = f"needs {format_bytes(need)}" + ("" if limit is None else f", limit {format_bytes(limit)}")
     return f"{stop.record.status} at {size} {unit} ({largest})" + ("" if why == UNKNOWN else f": {why}")
 
 
 def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[str]) -> Section:
-    """Every repeat, one row each."""
+    """One row per repeat."""
     several = any(record.repeat for record in records)
     naming = ("model", "mode", "agents", *(("repeat",) if several else ()))
     known = [name for name in DETAILS if any(getattr(record, name) not in (None, "") for record in records)]
     names = columns or [name for name in known if name != "repeat"]
     labels = [*also, *(name for name in naming if name not in names)]
     return Section(
-        "Every repeat:",
+        "All repeats:",
         labels=tuple(label(axis_name(name), [getattr(record, name) for record in records]) for name in labels),
         columns=tuple(
             TableColumn(

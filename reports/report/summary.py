@@ -1,4 +1,4 @@
-"""A sweep in short: peak memory, agent-steps per second, matched widths, what failed and what was measured at all."""
+"""The summary of a sweep: peak memory, agent-steps per second, matched widths, failures and counts; and its grid."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ from reports.arrange.pivot import (
     rate_of,
     row_labels,
 )
-from reports.records.record import STATUSES, Record
-from reports.text.section import Cell, Section, TableColumn, shown
+from reports.records.record import POINT_FIELDS, STATUSES, Record, point_key
+from reports.text.section import Cell, Document, Section, TableColumn, label, shown
 from reports.text.units import UNKNOWN, format_bytes, format_rate
 
 ENVIRONMENT_SHARE = 0.3
-"""From this share of an update on, a sweep measures the environment."""
+"""From this share of an update on, a point measures the environment more than the model."""
 
 _NOT_KNOWN = "n/a"
 _DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
 """Axes on which the width of a matched model depends."""
 
 Details = Callable[[Row, int, Repeats], tuple[str, ...]]
-"""What else is said about the figure of a point: its row, its size, itself."""
+"""Further lines in the cell of a point, given its row, its size and its repeats."""
 
 
-def summary_sections(records: Sequence[Record]) -> list[Section]:
-    """Memory and throughput by agents, then matched widths, what failed, and counts; what there is nothing of, not."""
+def summary_document(records: Sequence[Record], title: str) -> Document:
+    """Peak memory and agent-steps per second, models and modes down and agents across, then what else matters.
+
+    Repeats of a point are shown as the median of those that succeeded. Rows also show every other axis with more than
+    one value in `records`.
+    """
+    if not records:
+        return Document(title, ("No records.",))
     pivot = make_pivot(records)
     sections = [
         memory_section(pivot),
@@ -47,37 +53,69 @@ def summary_sections(records: Sequence[Record]) -> list[Section]:
         diverged_section(records),
         counts_section(records),
     ]
-    return [section for section in sections if section is not None]
+    return Document(title, sections=tuple(section for section in sections if section is not None))
+
+
+def grid_document(records: Sequence[Record]) -> Document:
+    """The points with status `planned`, one row each, with the fields in which they differ as columns.
+
+    What is the same for all of them stands in one paragraph above the table.
+    """
+    planned = [record for record in records if record.status == "planned"]
+    if not planned:
+        return Document(lines=("No points.",))
+    repeats = Counter(point_key(record) for record in planned)
+    first: dict[tuple[object, ...], Record] = {}
+    for record in planned:
+        first.setdefault(point_key(record), record)
+    points = list(first.values())
+    differing = [name for name in POINT_FIELDS if len({getattr(point, name) for point in points}) > 1]
+    columns = ["model", "mode", "agents", *(name for name in differing if name not in ("model", "mode", "agents"))]
+    same = [name for name in POINT_FIELDS if name not in columns and getattr(points[0], name) not in (None, "")]
+    common = "All points: " + ", ".join(f"{name}={shown(getattr(points[0], name))}" for name in same)
+    labels = [label("#", range(1, len(points) + 1))]
+    labels += [label(name, [getattr(point, name) for point in points]) for name in columns]
+    if len(set(repeats.values())) > 1:
+        labels.append(label("repeats", [repeats[point_key(point)] for point in points]))
+    count = point_count(len(points), len(planned))
+    return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=(count,))))
 
 
 def memory_section(pivot: Pivot) -> Section:
-    """Peak memory: that of the device's allocator, else all that the process had resident."""
+    """Peak memory: the device allocator's peak, else the peak resident memory of the process."""
     sources = {reading.source for row in pivot.rows for point in row.points.values() if (reading := memory_of(point))}
     mixed = len(sources) > 1
     if mixed:
-        named, best = ": device allocator; h = host resident memory", "lowest of its source"
+        named, best = ["device allocator", "h = host resident memory"], "lowest per source"
     else:
-        names = {"device": ": device allocator", "host": ": host resident memory"}
-        named, best = "".join(names[source] for source in sources), "lowest"
+        names = {"device": "device allocator", "host": "host resident memory"}
+        named, best = [names[source] for source in sources], "lowest"
 
     def show(reading: Reading) -> str:
         return f"{'h ' if mixed and reading.source == 'host' else ''}{format_bytes(reading.value)}"
 
-    heading = f"Peak memory, by {SIZE_NAMES[pivot.across]}{named} (* = {best}{among(pivot)})"
-    return measure_section(pivot, heading, memory_of, show, lower_is_better=True, say_need=True)
+    caption = "; ".join([*named, f"* = {best}{among(pivot)}"])
+    heading = f"Peak memory by {SIZE_NAMES[pivot.across]}"
+    return measure_section(pivot, heading, caption, memory_of, show, lower_is_better=True, say_need=True)
 
 
 def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
-    """Agent-steps per second; `more` says in the heading what `details` are."""
-    heading = f"Agent-steps per second, by {SIZE_NAMES[pivot.across]} (* = highest{among(pivot)}{more})"
+    """Agent-steps per second; `more` explains `details` in the caption."""
     return measure_section(
-        pivot, heading, rate_of, lambda reading: format_rate(reading.value), lower_is_better=False, details=details
+        pivot,
+        f"Agent-steps per second by {SIZE_NAMES[pivot.across]}",
+        f"* = highest{among(pivot)}{more}",
+        rate_of,
+        lambda reading: format_rate(reading.value),
+        lower_is_better=False,
+        details=details,
     )
 
 
 def measure_section(
     pivot: Pivot,
     heading: str,
+    caption: str,
     read: Callable[[Repeats], Reading | None],
     show: Callable[[Reading], str],
     *,
@@ -87,7 +125,7 @@ def measure_section(
 ) -> Section:
     """A table of one measure: rows of the pivot down, sizes across, the best of each column marked.
 
-    With `say_need`, the cell of a point that was predicted not to fit says what it would have needed.
+    With `say_need`, the cell of a point that was predicted not to fit says how much memory it needs.
     """
     best = best_cells(pivot, read, lower_is_better=lower_is_better)
     columns = []
@@ -104,16 +142,16 @@ def measure_section(
                 more = () if details is None else details(row, size, point)
                 cells.append(Cell(show(reading), (index, size) in best, more))
         columns.append(TableColumn(str(size), tuple(cells)))
-    return Section(heading, labels=row_labels(pivot), columns=tuple(columns))
+    return Section(heading, labels=row_labels(pivot), columns=tuple(columns), caption=caption)
 
 
 def need_of(record: Record) -> int | None:
-    """The bytes that a point needed which was predicted not to fit."""
+    """The bytes that a point needs, if it was predicted not to fit."""
     return record.xla_peak_bytes if (record.status, record.reason_code) == ("oom", "predicted") else None
 
 
 def _without_reading(point: Repeats, *, say_need: bool) -> str:
-    """The cell of a point that has no figure: why, in one word, and what a predicted oom would have needed."""
+    """The cell of a point without a figure: its status, and the memory that a predicted oom needs."""
     outcome = point.outcome
     if outcome.status == "ok":
         return _NOT_KNOWN
@@ -122,20 +160,20 @@ def _without_reading(point: Repeats, *, say_need: bool) -> str:
 
 
 def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:
-    """One line for each width that was chosen to give a model as many parameters as Sable."""
+    """One line per width that was chosen to match Sable's number of parameters."""
     axes = [axis for axis in pivot.axes if axis in _DECIDE_WIDTH]
     lines = [
-        f"  {shown(record.model)}{''.join(f', {axis}={shown(getattr(record, axis))}' for axis in axes)}: "
+        f"{shown(record.model)}{''.join(f', {axis}={shown(getattr(record, axis))}' for axis in axes)}: "
         f"embed_dim {record.matched_embed_dim} ({_count(record.parameters)} parameters, "
         f"sable has {_count(record.reference_parameters)})"
         for record in records
         if record.matched_embed_dim is not None
     ]
-    return Section("Matched to sable's number of parameters:", tuple(dict.fromkeys(lines))) if lines else None
+    return Section("Widths matched to Sable's parameter count:", tuple(dict.fromkeys(lines))) if lines else None
 
 
 def failures_section(pivot: Pivot) -> Section | None:
-    """One line for each way in which a point gave no figure, with how many of its repeats it concerns if not all."""
+    """One line per point and way of failing, with the number of repeats concerned if not all."""
     lines = []
     for row in pivot.rows:
         axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
@@ -144,13 +182,13 @@ def failures_section(pivot: Pivot) -> Section | None:
             for (status, reason), count in reasons.items():
                 total = len(point.records)
                 share = "" if count == total else f" ({count} of {total} repeats)"
-                name = f"{shown(row.model)} {shown(row.mode)}, {pivot.across}={size}{''.join(axes)}"
-                lines.append(f"  {name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
+                name = f"{shown(f'{row.model} {row.mode}')}, {pivot.across}={size}{''.join(axes)}"
+                lines.append(f"{name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
     return Section("Not measured:", tuple(lines)) if lines else None
 
 
 def environment_share_section(records: Sequence[Record]) -> Section | None:
-    """Where the environments take so much of an update that the sweep measures them and not the models."""
+    """Points whose updates are dominated by the environment rather than the model."""
     lines = []
     for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
         shares = {
@@ -160,13 +198,13 @@ def environment_share_section(records: Sequence[Record]) -> Section | None:
         }
         large = [f"{share:.0%} at {agents}" for agents, share in sorted(shares.items()) if share > ENVIRONMENT_SHARE]
         if large:
-            lines.append(f"  {shown(model)} {shown(mode)}: {', '.join(large)} agents")
-    heading = f"Environments that take over {ENVIRONMENT_SHARE:.0%} of an update (it is them that is measured there):"
+            lines.append(f"{shown(f'{model} {mode}')}: {', '.join(large)} agents")
+    heading = f"Dominated by the environment (over {ENVIRONMENT_SHARE:.0%} of the update time):"
     return Section(heading, tuple(lines)) if lines else None
 
 
 def diverged_section(records: Sequence[Record]) -> Section | None:
-    """Where a loss is no number any more: what was measured is measured, but nothing was learned."""
+    """Points with a non-finite loss: their costs are valid, but training diverged."""
     lines = []
     for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
         sizes = {
@@ -176,15 +214,15 @@ def diverged_section(records: Sequence[Record]) -> Section | None:
             and any(loss is not None and not math.isfinite(loss) for loss in (record.policy_loss, record.value_loss))
         }
         if sizes:
-            lines.append(f"  {shown(model)} {shown(mode)}: at {', '.join(map(str, sorted(sizes)))} agents")
-    return Section("Losses that are no numbers, so that nothing was learned:", tuple(lines)) if lines else None
+            lines.append(f"{shown(f'{model} {mode}')}: at {', '.join(map(str, sorted(sizes)))} agents")
+    return Section("Non-finite losses (training diverged):", tuple(lines)) if lines else None
 
 
 def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:
-    """Scenario, device and how many records ended how; points are counted as the tables tell them apart.
+    """Scenario, device, and the number of points and repeats by status.
 
     Args:
-        records: planned ones among them.
+        records: all records, planned ones included.
         also: fields that tell points apart besides their own and the device.
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
@@ -199,11 +237,11 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
     total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
-    return Section("", (f"Scenario: {scenario} | Device: {device} | {total}: {counts}",))
+    return Section(lines=(f"Scenario: {scenario} | Device: {device} | {total}: {counts}",))
 
 
 def point_count(points: int, repeats: int) -> str:
-    """How many points, and how many repeats where those are more."""
+    """The number of points, and of repeats if larger."""
     text = f"{points} point{'' if points == 1 else 's'}"
     return text if points == repeats else f"{text}, {repeats} repeats"
 

@@ -1,1 +1,1 @@
-"""Units, ticks, style and sections: how anything is written for people."""
+"""Units, ticks, wrapping, style and sections: how numbers and text are presented."""

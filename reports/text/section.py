@@ -1,20 +1,22 @@
-"""What a report says, before it is drawn: a heading with lines of text, or with a table. Pure data.
+"""Documents before they are drawn: sections with a heading, a table and lines of text. Pure data.
 
-`reports.render.terminal` and `reports.render.markdown` draw sections; text in them may come from data
-and is never markup.
+`reports.render.terminal`, `reports.render.markdown` and the page draw them. Text from data is never markup.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from reports.text.units import UNKNOWN
+
+Tone = Literal["", "good", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure of a table, with what is said about it in lines of its own below."""
+    """One cell of a table; `details` are further lines below its text."""
 
     text: str
     best: bool = False
@@ -22,43 +24,61 @@ class Cell:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """All lines, the best of a column marked."""
+        """All lines of the cell; the best of a column starts with `*`."""
         return (f"*{self.text}" if self.best else self.text, *self.details)
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """One column of a table; figures stand on the right."""
+    """One column of a table, aligned right (numbers) or left (text)."""
 
     header: str
     cells: tuple[Cell, ...]
     right: bool = True
+    below: bool = False
+    """Long text: a terminal prints it below the table, a line per row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, then lines of text, then a table whose `labels` name its rows."""
+    """A heading with a caption, a table whose `labels` name its rows, lines of text, and a block of code."""
 
-    heading: str
+    heading: str = ""
     lines: tuple[str, ...] = ()
+    """Items of a list under a heading; paragraphs without one."""
     labels: tuple[TableColumn, ...] = ()
     columns: tuple[TableColumn, ...] = ()
+    caption: str = ""
+    """How to read the table."""
+    code: str = ""
+    """Text to copy as it is, ending in a line break."""
+    tone: Tone = ""
+    collapsed: bool = False
+    """Of minor interest: Markdown folds it away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A title, paragraphs below it, and sections."""
+
+    title: str = ""
+    lines: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
 
 
 def label(header: str, values: Sequence[object]) -> TableColumn:
-    """A column that names rows; whole numbers stand on the right."""
+    """A column that names rows; whole numbers are aligned right."""
     right = all(value is None or isinstance(value, int) for value in values)
     return TableColumn(header, tuple(Cell(shown(value)) for value in values), right)
 
 
 def shown(value: object) -> str:
-    """`value` on one line and without control characters (`one_line`), `-` for what is not there."""
+    """`value` on one line without control characters (`one_line`); `-` for None and for empty text."""
     if value is None:
         return UNKNOWN
     return one_line(str(value)) or UNKNOWN
 
 
 def one_line(text: str) -> str:
-    """`text` with single blanks in place of all that is no visible character: line ends, escapes, marks that turn the
-    direction of writing."""
+    """`text` with each run of invisible characters (line ends, escapes, direction marks) replaced by one space."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,12 +1,12 @@
-"""How curves and failures look, the same in pictures and on the page: seen without colour too."""
+"""How curves and failures look in pictures and on the page; they differ in shape as well as in colour."""
 
 from __future__ import annotations
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette (2008), told apart by eyes of every kind; without its yellow, which paper swallows."""
+"""Okabe and Ito's colour-blind safe palette (2008), without its yellow, which is too light for white paper."""
 
 ON_DARK = {"#0072B2": "#3D9FE6", "#56B4E9": "#A6DDFF", "#000000": "#FFFFFF"}
-"""What takes the place of a colour that a dark page would swallow, and of its neighbour."""
+"""Replacements for colours with too little contrast on a dark page."""
 
 MARKERS = (
     ("o", "circle", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"),
@@ -19,13 +19,13 @@ MARKERS = (
     ("p", "pentagon", "M0-5L5-1L3 5H-3L-5-1z"),
     ("<", "triangle-left", "M-5 0L4-5V5z"),
 )
-"""Of a curve's points: matplotlib's name, plotly's, and an SVG path of 10 pixels for a legend of our own.
+"""Markers of curves: matplotlib's name, plotly's name, and a 10-pixel SVG path for the legend.
 
-Their number has no factor in common with that of the colours, so that 63 curves differ.
+Their number is coprime to that of the colours, so that 63 curves differ.
 """
 
 DASHES: tuple[tuple[float, ...], ...] = ((), (9, 2), (6, 2, 1.5, 2), (1.5, 1.5), (9, 2, 1.5, 2, 1.5, 2))
-"""Of a curve's line: lengths drawn and left out in turns, in points; none is a solid line."""
+"""Line styles of curves: alternating lengths of dashes and gaps in points; empty is solid."""
 
 FAILURES = {
     "oom": ("X", "x", "out of memory"),
@@ -35,7 +35,7 @@ FAILURES = {
     "skipped": (">", "triangle-right", "skipped"),
     "interrupted": ("H", "hexagon", "interrupted"),
 }
-"""Of a failure at the top edge: matplotlib's marker, plotly's, and what the legend says."""
+"""Marks of failures at the top edge: matplotlib's marker, plotly's marker, and the legend text."""
 
 
 def colour_of(style: int) -> str:

@@ -1,14 +1,11 @@
-"""Numbers as people read them: three significant digits and the unit that keeps them short.
-
-Only plain ASCII comes out, so that a table survives any terminal and any log file.
-"""
+"""Numbers as text: three significant digits and a fitting unit, in plain ASCII for any terminal and log file."""
 
 from __future__ import annotations
 
 import math
 
 UNKNOWN = "-"
-"""How every formatter writes `None`."""
+"""How every formatter writes None."""
 
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SI_SUFFIXES = ("", "k", "M", "G", "T", "P", "E")
@@ -18,7 +15,7 @@ _SHORT_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
 def format_bytes(size_bytes: float | None) -> str:
     """A number of bytes in binary units: 327155712 is `312 MiB`, 1331439862 is `1.24 GiB`; None is `-`.
 
-    Between 1000 and 1023 of a unit all four digits are shown (`1013 MiB`).
+    From 1000 to 1023 of a unit, all four digits are shown (`1013 MiB`).
     """
     if size_bytes is None:
         return UNKNOWN
@@ -65,12 +62,12 @@ def format_number(value: float | None) -> str:
 
 
 def format_factor(value: float | None) -> str:
-    """How many times something is another: 1.234 is `1.23x`; None is `-`."""
+    """A ratio: 1.234 is `1.23x`; None is `-`."""
     return UNKNOWN if value is None else f"{format_number(value)}x"
 
 
 def _long_duration(seconds: float) -> str:
-    """A minute or more in two units, the smaller one with two digits."""
+    """A minute or more in two units, the smaller with two digits."""
     whole = round(seconds)
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
@@ -82,7 +79,7 @@ def _long_duration(seconds: float) -> str:
 
 
 def _scale(value: float, base: float, names: tuple[str, ...]) -> tuple[float, str]:
-    """`value` in the largest unit of which it is at least one, where rounding to a whole counts as reaching it."""
+    """`value` in the largest unit that makes it at least 1 after rounding to a whole number, and that unit."""
     scaled, index = float(value), 0
     while abs(scaled) >= base - 0.5 and index < len(names) - 1:
         scaled /= base
@@ -91,11 +88,11 @@ def _scale(value: float, base: float, names: tuple[str, ...]) -> tuple[float, st
 
 
 def _three_digits(value: float) -> str:
-    """`value` with three significant digits, never in scientific notation unless it is below 0.001."""
+    """`value` with three significant digits; in scientific notation only below 0.001."""
     if value == 0:
         return "0"
     if abs(value) < 0.000995:
         return f"{value:.2e}"
-    # The exponent is taken after rounding: 9.996 has to become 10.0, not 10.00.
+    # The exponent after rounding: 9.996 becomes 10.0, not 10.00.
     exponent = int(f"{value:.2e}".partition("e")[2])
     return f"{value:.{max(0, 2 - exponent)}f}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reports.checks.findings import Comparison
     from reports.checks.policy import CheckPolicy
+    from reports.text.section import Document
 
 CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
 COMPARE_FORMATS = ("table", "markdown", "json")
@@ -77,16 +78,14 @@ def compare(
     _check_format(format_, COMPARE_FORMATS)
     policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
     found = _compared(runs, baseline, policy)
-    if format_ == "table":
-        from rich.console import Console
+    if format_ == "json":
+        from reports.render.check_exports import as_json
 
-        from reports.render.check_table import render_comparison
-
-        render_comparison(found, Console(highlight=False))
+        write(as_json(found))
     else:
-        from reports.render import check_exports as verdicts
+        from reports.checks.documents import comparison_document
 
-        write(verdicts.comparison_markdown(found) if format_ == "markdown" else verdicts.as_json(found))
+        _show(comparison_document(found), format_)
     return 0
 
 
@@ -121,22 +120,29 @@ def check(
 
 
 def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
-    if format_ == "table":
+    if format_ in ("table", "markdown"):
+        from reports.checks.documents import check_document
+
+        _show(check_document(found, unchanged=everything or format_ == "markdown"), format_)
+    else:
+        from reports.render import check_exports
+
+        writers = {"json": check_exports.as_json, "github": check_exports.as_github, "junit": check_exports.as_junit}
+        write(writers[format_](found))
+
+
+def _show(document: Document, format_: str) -> None:
+    """Print a document as a table or as Markdown."""
+    if format_ == "markdown":
+        from reports.render.markdown import markdown
+
+        write(markdown(document))
+    else:
         from rich.console import Console
 
-        from reports.render.check_table import render_check
+        from reports.render.terminal import print_document
 
-        render_check(found, Console(highlight=False), everything=everything)
-    else:
-        from reports.render import check_exports as verdicts
-
-        writers = {
-            "markdown": verdicts.as_markdown,
-            "json": verdicts.as_json,
-            "github": verdicts.as_github,
-            "junit": verdicts.as_junit,
-        }
-        write(writers[format_](found))
+        print_document(Console(highlight=False), document)
 
 
 def noise(
@@ -153,11 +159,9 @@ def noise(
     Give two runs of the same code, or one and --again; a run of live pairs of the same code; or one run with at least
     two repeats, which is split in two.
     """
-    from rich.console import Console
-
+    from reports.checks.documents import noise_document
     from reports.checks.findings import NOTHING_COMPARED, NothingToCompareError
     from reports.checks.noise import measure_noise
-    from reports.render.check_table import render_noise
     from scaleprof.runs.baselines import load_any
 
     first = load_any(run)
@@ -176,7 +180,7 @@ def noise(
         raise UserError(str(error), NOTHING_COMPARED) from None
     except ValueError as error:
         raise UserError(str(error)) from None
-    render_noise(found, Console(highlight=False))
+    _show(noise_document(found), "table")
     return 0
 
 

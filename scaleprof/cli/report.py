@@ -15,7 +15,7 @@ from scaleprof.errors import UserError
 
 if TYPE_CHECKING:
     from reports import Record, Run
-    from reports.text.section import Section
+    from reports.text.section import Document
 
 Text = str | None
 
@@ -72,7 +72,7 @@ def report(
     elif markdown:
         from reports.render.markdown import markdown as as_markdown
 
-        write(as_markdown(asked.sections(), title=asked.title))
+        write(as_markdown(asked.document()))
     else:
         _print(asked, plot=plot)
     return 0
@@ -109,11 +109,12 @@ class _Asked:
     def title(self) -> str:
         return f"Run{'' if len(self.runs) == 1 else 's'} {', '.join(str(run.path) for run in self.runs)}"
 
-    def sections(self) -> list[Section]:
+    def document(self) -> Document:
         from reports.report.sections import Wanted, report_sections
+        from reports.text.section import Document
 
         wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
-        return report_sections(self.records, self.also, wanted)
+        return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
 
 
 def _read(
@@ -157,15 +158,14 @@ def _default_reference(records: Sequence[Record]) -> str:
 def _print(asked: _Asked, *, plot: bool) -> None:
     from rich.console import Console
 
-    from reports.render.terminal import print_lines, print_sections
+    from reports.render.terminal import print_document
     from reports.render.text_plot import charts
 
     console = Console(highlight=False)
-    sections = asked.sections()
+    document = asked.document()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(asked.records, console.width, also=asked.also, ascii_only=ascii_only) if plot else ""
-    print_lines(console, asked.title, style="bold")
-    print_sections(console, sections)
+    print_document(console, document)
     if drawn:
         console.print()
         console.print(drawn, markup=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.checks.comparability import what_matters, without_paths
+from reports.checks.comparability import comparable_facts, without_paths
 from reports.records.record import Record, point_key
 from reports.records.run import Run, load_run
 from scaleprof.errors import UserError
@@ -153,7 +153,7 @@ def _kept(record: Record) -> Record:
 
 def _distinct(run: Run) -> list[dict[str, Any]]:
     """What matters of every host of the run, each once."""
-    found = {json.dumps(one): one for one in map(what_matters, run.hosts)}
+    found = {json.dumps(one): one for one in map(comparable_facts, run.hosts)}
     return list(found.values())
 
 

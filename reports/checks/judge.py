@@ -1,0 +1,164 @@
+"""One metric of one point in both runs: which figures are compared, their ratio, and the test of a sampled one."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from reports.checks.decide import PendingTest, describe_change, verdict_by_threshold
+from reports.checks.exact_tests import (
+    least_rank_sum_p,
+    least_sign_flip_p,
+    pair_interval,
+    rank_sum_p,
+    shift_interval,
+    sign_flip_p,
+)
+from reports.checks.findings import NOT_COMPARABLE, UNCHANGED, Finding
+from reports.checks.metrics import Metric, Source
+from reports.checks.pair_up import PointRepeats
+from reports.checks.policy import CheckPolicy
+from reports.records.record import Record
+
+CONFIDENCE = 0.95
+MARGIN = 1 / 3
+"""The share of its threshold that a sampled change must significantly exceed."""
+_LARGEST_LOG = math.log(sys.float_info.max)
+
+Pairing = Callable[[Metric, Source, Sequence[Record], Sequence[Record]], tuple[list[float], str]]
+"""Gives the logarithms of new over base of each pair or burst, and what they are counted in."""
+
+
+def judge_metric(
+    metric: Metric, base: PointRepeats, new: PointRepeats, policy: CheckPolicy, blocked: str, pairing: Pairing | None
+) -> tuple[Finding, PendingTest | None] | None:
+    """Compare one metric of one point.
+
+    Args:
+        metric: what to compare.
+        base: the repeats of the point in BASE.
+        new: the same in NEW.
+        policy: thresholds and options.
+        blocked: why the runs cannot be compared; empty if they can.
+        pairing: for live pairs, how to match them.
+
+    Returns:
+        The finding, with its verdict unless a test follows, and that test. None if neither run has a figure.
+    """
+    source, before, after, why = _figures(metric, base.ok, new.ok)
+    if not before and not after and not why:
+        return None
+    finding = Finding(
+        new.records[0],
+        metric.name,
+        UNCHANGED,
+        "",
+        base=tuple(source.value(record) for record in before),
+        new=tuple(source.value(record) for record in after),
+        source=source.title,
+        threshold=policy.threshold(metric),
+    )
+    if blocked or why:
+        return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked), None
+    if source.least is not None and pairing is None:
+        finding = _without_contention(finding, source.least, before, after)
+    finding = replace(finding, ratio=_ratio(statistics.median(finding.new), statistics.median(finding.base)))
+    if metric.deterministic:
+        finding = replace(finding, reason=describe_change(finding.ratio, finding.threshold))
+        return replace(finding, verdict=verdict_by_threshold(metric, finding)), None
+    margin = 1 + MARGIN * policy.threshold(metric)
+    if pairing is not None:
+        logs, units = pairing(metric, source, before, after)
+        if logs:
+            return _test_pairs(metric, replace(finding, units=units), logs, margin)
+    return _test_repeats(metric, finding, margin)
+
+
+def _test_pairs(
+    metric: Metric, finding: Finding, logs: Sequence[float], margin: float
+) -> tuple[Finding, PendingTest | None]:
+    finding = replace(finding, ratio=math.exp(statistics.median(logs)), interval=_exp(pair_interval(logs, CONFIDENCE)))
+    sign = -1.0 if metric.higher_is_better else 1.0
+    worse, better = (sign_flip_p([way * sign * value - math.log(margin) for value in logs]) for way in (1.0, -1.0))
+    return finding, PendingTest(0, worse, better, least_sign_flip_p(len(logs)), paired=True)
+
+
+def _test_repeats(metric: Metric, finding: Finding, margin: float) -> tuple[Finding, PendingTest | None]:
+    base, new = finding.base, finding.new
+    interval = None
+    if min(*base, *new) > 0:
+        interval = _exp(shift_interval(_logs(base), _logs(new), CONFIDENCE))
+    finding = replace(finding, interval=interval, units=f"{len(base)} and {len(new)} repeats")
+    larger, smaller = (rank_sum_p([margin * value for value in low], high) for low, high in ((base, new), (new, base)))
+    worse, better = (smaller, larger) if metric.higher_is_better else (larger, smaller)
+    return finding, PendingTest(0, worse, better, least_rank_sum_p(len(base), len(new)), paired=False)
+
+
+def _figures(
+    metric: Metric, base: Sequence[Record], new: Sequence[Record]
+) -> tuple[Source, list[Record], list[Record], str]:
+    """The first source known in both runs, the records that have it, and why they cannot be compared, if so."""
+    on_cpu = all(record.platform == "cpu" for record in (*base, *new))
+    sources = [source for source in metric.sources if on_cpu or not source.cpu_only]
+    only_one: tuple[Source, list[Record], list[Record], str] | None = None
+    for source in sources:
+        before, after = ([record for record in records if source.is_known(record)] for records in (base, new))
+        if before and after:
+            if metric.by_memory_quality:
+                return (source, *_of_one_quality(before, after))
+            return source, before, after, ""
+        if (before or after) and only_one is None:
+            only_one = source, before, after, f"not measured in {'BASE' if after else 'NEW'}"
+    return only_one or (metric.sources[0], [], [], "")
+
+
+def _of_one_quality(base: list[Record], new: list[Record]) -> tuple[list[Record], list[Record], str]:
+    """The records measured with the same allocator settings; the repeatable ones if both runs have both kinds."""
+    before, after = ({record.host_memory_quality for record in records} for records in (base, new))
+    common = before & after
+    if not common:
+        named = (", ".join(sorted(quality or "unknown" for quality in qualities)) for qualities in (before, after))
+        why = "allocator: {} in BASE, {} in NEW (see host_memory_quality)".format(*named)
+        return base, new, why
+    chosen = "repeatable" if "repeatable" in common else max(common)
+    kept = [[record for record in records if record.host_memory_quality == chosen] for records in (base, new)]
+    return kept[0], kept[1], ""
+
+
+def _without_contention(
+    finding: Finding, least: Callable[[Record], float | None], base: Sequence[Record], new: Sequence[Record]
+) -> Finding:
+    """The finding with its figures moved towards each other, as far as CPU contention may have raised them.
+
+    A figure above the other run's median is lowered to it, but not below its own contention-free minimum. A difference
+    that contention can explain is thus no change.
+    """
+
+    def lowered(values: Sequence[float], records: Sequence[Record], other: float) -> tuple[float, ...]:
+        lowest = [value if (low := least(one)) is None else low for value, one in zip(values, records, strict=True)]
+        return tuple(min(value, max(low, other)) for value, low in zip(values, lowest, strict=True))
+
+    base_median, new_median = statistics.median(finding.base), statistics.median(finding.new)
+    before, after = lowered(finding.base, base, new_median), lowered(finding.new, new, base_median)
+    if (before, after) == (finding.base, finding.new):
+        return finding
+    return replace(finding, base=before, new=after, source=f"{finding.source}, adjusted for CPU contention")
+
+
+def _ratio(new: float, base: float) -> float | None:
+    """New over base; 1 if both are 0, None if only the base is."""
+    if base == 0:
+        return 1.0 if new == 0 else None
+    return new / base
+
+
+def _logs(values: Sequence[float]) -> list[float]:
+    return [math.log(value) for value in values]
+
+
+def _exp(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    low, high = (math.exp(min(end, _LARGEST_LOG)) for end in interval or (0.0, 0.0))
+    return None if interval is None else (low, high)
