@@ -29,7 +29,7 @@ OPTIONS = SweepOptions(
 
 @pytest.fixture(autouse=True)
 def nothing_was_reported_before() -> None:
-    routing._report.cache_clear()
+    routing._reported.clear()
 
 
 def told(kind: str) -> dict[str, Any]:
@@ -71,13 +71,13 @@ def test_an_unknown_fact_is_logged_once(kind: str, caplog: pytest.LogCaptureFixt
     for _ in range(2):
         assert columns_of({"gpu_colour": "red", "xla_peak_bytes": 3}, kind) == {"xla_peak_bytes": 3}
     assert [record.getMessage() for record in caplog.records] == [
-        "scaleprof: the worker reports 'gpu_colour', which is not a column of a record; the value is not kept"
+        "scaleprof: the worker reports 'gpu_colour' = 'red', which is not a column of a record"
     ]
 
 
 def test_a_column_of_the_sweep_is_not_taken_from_a_worker(caplog: pytest.LogCaptureFixture) -> None:
     assert columns_of({"run_id": "mine"}, TOGETHER) == {}
-    assert "the worker reports 'run_id', which only the sweep fills" in caplog.text
+    assert "the worker reports 'run_id' = 'mine', which only the sweep fills" in caplog.text
 
 
 def test_an_unknown_fact_is_shown_to_the_user(

@@ -1,12 +1,11 @@
 """Routes the facts that workers report into the columns of a record.
 
 Each column names the process that it is read from. A fact is a column or is listed in `OTHER_FACTS`; any other is
-logged once and dropped.
+logged once with its value.
 """
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -24,29 +23,31 @@ WRITERS: Mapping[str, frozenset[Writer]] = {
 """The writers that each kind of process acts as."""
 
 _log = logging.getLogger(__name__)
+_reported: set[str] = set()
 
 
 def columns_of(facts: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The facts that a process of this kind may fill columns with: no times from `memory`, no memory from `speed`."""
     found = {}
     for name, value in facts.items():
-        if not is_column(name):
+        if not is_column(name, value):
             continue
         writer = COLUMNS[name].writer
         if writer == "parent":
-            _report(name, "which only the sweep fills")
+            _report(name, value, "which only the sweep fills")
         elif writer in WRITERS[kind]:
             found[name] = value
     return found
 
 
-def is_column(name: str) -> bool:
+def is_column(name: str, value: Any) -> bool:
     """Whether a fact is a column. Logs a fact that is neither a column nor in `OTHER_FACTS`."""
     if name not in COLUMNS and name not in OTHER_FACTS:
-        _report(name, "which is not a column of a record")
+        _report(name, value, "which is not a column of a record")
     return name in COLUMNS
 
 
-@functools.cache
-def _report(name: str, why: str) -> None:
-    _log.warning("scaleprof: the worker reports '%s', %s; the value is not kept", name, why)
+def _report(name: str, value: Any, why: str) -> None:
+    if name not in _reported:
+        _reported.add(name)
+        _log.warning("scaleprof: the worker reports '%s' = %.80r, %s", name, value, why)

@@ -154,7 +154,7 @@ def measure(
 
 def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions, rates: Rates) -> Record:
     """The record of a point that ended: what its processes told, and how they ended."""
-    known = {name: value for name, value in outcome.facts.items() if is_column(name)}
+    known = {name: value for name, value in outcome.facts.items() if is_column(name, value)}
     record = point.record(
         run_id=run_id,
         timestamp=now(),
