@@ -20,7 +20,8 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"))
 }
 README = PAGES["README.md"]
-COMMANDS = ("sweep", "report", "export", "list", "doctor", "compare", "check", "noise", "baseline save", "baseline list")
+BASELINE_COMMANDS = ("baseline save", "baseline list")
+COMMANDS = ("sweep", "report", "export", "list", "doctor", "compare", "check", "noise", *BASELINE_COMMANDS)
 
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}(scaleprof .*)$", re.MULTILINE)
