@@ -1,17 +1,16 @@
-"""How often the gate is wrong, and what it finds: false alarms on unchanged code, detection of injected changes.
+"""How good `scaleprof check` is: false alarms on unchanged code, and detection of injected changes.
 
-Simulated are sweeps of 20 points on a CPU. A process (repeat) has a speed of its own, lognormal with the given spread;
-wall time adds half of that again, the rise of memory varies by 0.5 %, one repeat compiles and the others read what it
-compiled, XLA's bytes are the same every time. With `--drift`, all points of a run share one more factor of that spread,
-as when a machine is faster on one day than on another. With `--pairs` the sides are measured as live pairs: the given
-spread is that of the machine from burst to burst, which both sides share; the ratio of two processes has one of 2.5 %,
-and each process 1 % more in each of 16 bursts.
+It simulates sweeps of 20 points on a CPU. Each process (repeat) has a lognormal speed with the given spread. Wall time
+adds half of that spread, the rise of memory varies by 0.5 %, one repeat compiles and the others read its programs, and
+XLA's bytes never vary. With `--drift`, all points of a run share a further factor of that spread, as on a machine that
+is faster on some days. With `--pairs` the sides are live pairs: the given spread is the machine's from burst to burst,
+which both sides share; the ratio of two processes has a spread of 2.5 %, plus 1 % per process in each of 16 bursts.
 
-Recorded runs of the same code, given as arguments, are used too: their repeats are pooled by point and dealt out to two
-sides again and again, so that noise is what it was.
+Given recorded runs of the same code, it pools their repeats by point and deals them out to two sides again and again,
+so that the noise is real.
 
-Printed is the share of checks, in percent, that found a regression: any at all where nothing was changed; else of
-throughput (or XLA's bytes) at one of the points that were changed, and, for all points, the mean share of them found.
+It prints the percentage of checks that found a regression: any at all if nothing was changed; otherwise one of
+throughput (or XLA's bytes) at a changed point and, for changes of all points, the mean share of them that was found.
 
     python benchmarks/gate.py [--checks 300] [--threshold 10%] [--alpha 0.05] [--spreads 2,5,15] [--drift 0 | --pairs]
         [RUN ...]
@@ -38,7 +37,7 @@ POINTS = 20
 SLOWER = (1.05, 1.10, 1.20)
 MORE_MEMORY = 1.02
 PAIR_SPREAD = 0.025
-"""Of the ratio of two processes that take turns, as `benchmarks/steadiness.py` saw it."""
+"""Of the ratio of two processes that take turns, as `benchmarks/steadiness.py` measured it."""
 BURST_SPREAD = 0.01
 BURSTS = 16
 TIMES = ("update_cpu_seconds", "update_seconds")
@@ -85,13 +84,13 @@ def one_sweep(spread: float, drift: float, repeats: int, draw: random.Random) ->
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LivePairs(Run):
-    """A run of live pairs whose samples are drawn when they are asked for: one update a burst."""
+    """A run of live pairs whose samples are drawn on request, one update per burst."""
 
     machine_spread: float = 0.0
     """Of the machine's speed from burst to burst."""
 
     def samples(self, record: Record) -> list[dict[str, str]]:
-        """The bursts of `record`: its own time, times what the machine does to both sides, times noise of its own."""
+        """The bursts of `record`: its own time × the machine's factor, shared by both sides × its own noise."""
         machine, own = random.Random(record.pair_id), random.Random(record.files)
         rows = []
         for burst in range(BURSTS):
@@ -151,13 +150,13 @@ def larger(records: list[Record]) -> list[Record]:
 
 
 def check_runs(sides: Sides, policy: CheckPolicy) -> Comparison:
-    """The gate's own comparison of two runs."""
+    """Compare two runs as `scaleprof check` does."""
     base, new = (Run("run", Path(), tuple(records)) for records in sides)
     return compare_runs(base, new, policy)
 
 
 def check_pairs(sides: Sides, policy: CheckPolicy, machine_spread: float) -> Comparison:
-    """The gate's own comparison of the sides of live pairs."""
+    """Compare the sides of live pairs as `scaleprof check` does."""
     return compare_sides(LivePairs("run", Path(), (*sides[0], *sides[1]), machine_spread=machine_spread), policy)
 
 
@@ -168,13 +167,13 @@ def found(comparison: Comparison, metric: str, points: int | None = None) -> flo
 
 
 def print_table(title: str, make: Callable[[int], Sides], check: Check, repeats: Iterable[int], checks: int) -> None:
-    """One table: what was done down, the number of repeats of each side across."""
+    """Print one table: a row per injected change, a column per number of repeats."""
     repeats = list(repeats)
     print(f"\n{title}\n")
-    print(f"| injected, repeats | {' | '.join(map(str, repeats))} |")
+    print(f"| injected change; repeats: | {' | '.join(map(str, repeats))} |")
     print(f"|---|{'--:|' * len(repeats)}")
     alarms = [100 * sum(bool(check(make(n)).of(REGRESSED)) for _ in range(checks)) / checks for n in repeats]
-    print(f"| nothing: false alarms | {' | '.join(f'{share:.1f}' for share in alarms)} |", flush=True)
+    print(f"| none (false alarms) | {' | '.join(f'{share:.1f}' for share in alarms)} |", flush=True)
     fewer = max(checks // 3, 20)
     rows: list[tuple[str, Callable[[list[Record]], list[Record]], str, int | None]] = [
         *(
@@ -198,14 +197,14 @@ def print_table(title: str, make: Callable[[int], Sides], check: Check, repeats:
 
 
 def main() -> None:
-    """Print a table for each spread, or for the runs that were named."""
+    """Print a table for each spread, or for the given runs."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runs", nargs="*", type=Path, help="runs of the same code")
-    parser.add_argument("--checks", type=int, default=300, help="A/A checks per cell; a third of it for the others")
-    parser.add_argument("--threshold", default="10%", help="of throughput")
+    parser.add_argument("runs", nargs="*", type=Path, help="recorded runs of the same code, instead of simulated ones")
+    parser.add_argument("--checks", type=int, default=300, help="false-alarm checks per cell; other cells use a third")
+    parser.add_argument("--threshold", default="10%", help="threshold of throughput")
     parser.add_argument("--alpha", type=float, default=0.05, help="the false discovery rate")
-    parser.add_argument("--spreads", default="2,5,15", help="of processes, in percent")
-    parser.add_argument("--drift", type=float, default=0.0, help="of runs, in percent")
+    parser.add_argument("--spreads", default="2,5,15", help="spreads between processes, in percent")
+    parser.add_argument("--drift", type=float, default=0.0, help="spread between runs, in percent")
     parser.add_argument("--pairs", action="store_true", help="simulate live pairs")
     options = parser.parse_args()
     draw = random.Random(0)
@@ -217,17 +216,17 @@ def main() -> None:
                 pools.setdefault(point_key(record), []).append(record)
         most = min(map(len, pools.values())) // 2
         repeats = [count for count in REPEATS if count <= most]
-        title = f"Recorded: {len(pools)} points, threshold {options.threshold}"
+        title = f"Recorded runs: {len(pools)} points; threshold {options.threshold}"
         deal = partial(dealt, list(pools.values()), draw=draw)
         print_table(title, deal, partial(check_runs, policy=policy), repeats, options.checks)
         return
     for percent in map(float, options.spreads.split(",")):
         if options.pairs:
-            title = f"Live pairs, spread of the machine {percent:g} %, threshold {options.threshold}"
+            title = f"Live pairs; spread: bursts {percent:g} %; threshold {options.threshold}"
             make = partial(simulated_pairs, draw=draw)
             check: Check = partial(check_pairs, policy=policy, machine_spread=percent / 100)
         else:
-            title = f"Spread of processes {percent:g} %, of runs {options.drift:g} %, threshold {options.threshold}"
+            title = f"Spread: processes {percent:g} %, runs {options.drift:g} %; threshold {options.threshold}"
             make = partial(simulated, percent / 100, options.drift / 100, draw=draw)
             check = partial(check_runs, policy=policy)
         print_table(title, make, check, REPEATS, options.checks)

@@ -1,4 +1,4 @@
-"""What the benchmarks of models share: a process on a few cores that compiles and times act and learn at many sizes."""
+"""Shared by the model benchmarks: compile and time act and learn at many sizes, on a few cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One model in one mode at one size. `None` is not measured."""
+    """One model in one mode at one size. `None` means not measured."""
 
     model: str
     mode: str
@@ -32,24 +32,24 @@ class Row:
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every table has."""
-    parser.add_argument("--seq-len", default="16")
-    parser.add_argument("--envs", type=int, default=16)
-    parser.add_argument("--accumulate", type=int, default=0, help="0 leaves it open, as in the trainer")
-    parser.add_argument("--segment", type=int, default=0, help="0 leaves it open, as in the trainer")
-    parser.add_argument("--remat", action="store_true")
-    parser.add_argument("--acting", default="sequential")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--cores", type=int, default=1)
-    parser.add_argument("--memory-gib", type=float, default=8.0, help="programs that need more are not run")
-    parser.add_argument("--json", metavar="FILE")
+    """Add the options that all tables share."""
+    parser.add_argument("--seq-len", default="16", help="timesteps, as a list")
+    parser.add_argument("--envs", type=int, default=16, help="environments in the batch")
+    parser.add_argument("--accumulate", type=int, default=0, help="gradient groups; 0 chooses by size, as in training")
+    parser.add_argument("--segment", type=int, default=0, help="segment length; 0 chooses by size, as in training")
+    parser.add_argument("--remat", action="store_true", help="recompute activations in the backward pass")
+    parser.add_argument("--acting", default="sequential", help="sequential or fixed_point")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls of learn; act has four times as many")
+    parser.add_argument("--cores", type=int, default=1, help="cores to pin the process to")
+    parser.add_argument("--memory-gib", type=float, default=8.0, help="do not run programs that need more")
+    parser.add_argument("--json", metavar="FILE", help="also write the rows as JSON")
 
 
 def run_table(variants: list[tuple[str, str]], options: argparse.Namespace) -> int:
-    """Measure every (model, mode) at every size, and print a line each and the exponents."""
+    """Measure every (model, mode) at every size; print a line for each, then the exponents."""
     os.sched_setaffinity(0, set(range(options.cores)))
     rate = matmul_rate()
-    print(f"measured matrix-product rate: {rate / 1e9:.0f} GFLOP/s on {options.cores} core(s)")
+    print(f"matrix-product rate: {rate / 1e9:.0f} GFLOP/s on {options.cores} core(s)")
     rows = []
     for model, mode in variants:
         for seq_len in numbers(options.seq_len):
@@ -66,12 +66,12 @@ def run_table(variants: list[tuple[str, str]], options: argparse.Namespace) -> i
 
 
 def numbers(text: str) -> list[int]:
-    """A list of whole numbers."""
+    """Parse a comma-separated list of integers."""
     return [int(part) for part in text.split(",")]
 
 
 def measure(model: str, mode: str, agents: int, seq_len: int, options: argparse.Namespace) -> Row:
-    """Compile and time acting and one value-and-gradient of one model at one size."""
+    """Compile and time act and learn (one value-and-gradient) of one model at one size."""
     import jax
 
     from sable.config import ModelConfig, PPOConfig
@@ -109,7 +109,7 @@ def measure(model: str, mode: str, agents: int, seq_len: int, options: argparse.
 
 
 def random_batch(policy: Any, space: Any, seq_len: int, envs: int, key: Any) -> Any:
-    """A minibatch of random numbers with no episode end in it."""
+    """A random minibatch without episode ends."""
     import jax
     import jax.numpy as jnp
 
@@ -136,7 +136,7 @@ def random_batch(policy: Any, space: Any, seq_len: int, envs: int, key: Any) -> 
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """The compiled function, and what tracing, lowering and compiling took."""
+    """The compiled function, and the seconds for tracing, lowering and compiling."""
     import jax
 
     start = time.perf_counter()
@@ -145,7 +145,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]
 
 
 def timed(program: Callable[..., Any], arguments: tuple[Any, ...], repeats: int) -> float:
-    """Median wall time after two calls that are not counted."""
+    """Median wall time in seconds, after two discarded calls."""
     import jax
 
     seconds = []
@@ -159,7 +159,7 @@ def timed(program: Callable[..., Any], arguments: tuple[Any, ...], repeats: int)
 
 
 def learn_flops(params: Any, space: Any, seq_len: int, envs: int) -> float:
-    """Arithmetic of the layers: 2 FLOPs per weight and token forward, twice that backward (matrices only)."""
+    """FLOPs of the layers' matrices: 2 per weight and token forward, twice that backward."""
     import jax
 
     weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params) if leaf.ndim == 2)
@@ -167,7 +167,7 @@ def learn_flops(params: Any, space: Any, seq_len: int, envs: int) -> float:
 
 
 def matmul_rate() -> float:
-    """FLOP/s of a large float32 matrix product on the cores this process may use."""
+    """FLOP/s of a large float32 matrix product on this process's cores."""
     import jax
     import jax.numpy as jnp
 
@@ -192,7 +192,7 @@ def line(row: Row, rate: float) -> str:
 
 
 def exponents(rows: list[Row]) -> list[str]:
-    """Slopes of log time and log memory between the smallest and the largest size, in N and in T, of every variant."""
+    """Log-log slopes of time and memory between the smallest and largest N and T, for each variant."""
     texts = []
     for axis, letter, other in (("agents", "N", "seq_len"), ("seq_len", "T", "agents")):
         series: dict[tuple[str, int], list[Row]] = {}

@@ -1,9 +1,9 @@
-"""How true the memory figures are: programs of known footprint, and the project's own models, each in fresh processes.
+"""How accurate the memory figures are: programs of known footprint and the project's models, in fresh processes.
 
-For every program the bytes that it must hold at once are known by construction. Beside that truth stand XLA's static
-figure (arguments + outputs − aliases + temporaries) and the measured rise (VmHWM over the base after compiling), taken
-as `scaleprof sweep --measure memory` takes them. The models have no truth of that kind: beside their measured rise
-stand the static figure as compiled by default, and with YNNPACK fusions off, where it claims to be exact.
+Each program's footprint is known by construction. It is compared with XLA's static figure (arguments + outputs −
+aliases + temporaries) and with the measured rise (VmHWM over the base after compiling), both taken as
+`scaleprof sweep --measure memory` takes them. The models' true footprint is unknown: their measured rise is compared
+with the static figure, compiled by default and with YNNPACK fusions off, where that figure claims to be exact.
 
     python benchmarks/memory_truth.py [--repeats 3] [--only NAME] [--models]
 """
@@ -32,7 +32,7 @@ MODELS = (("sable:factored", 256), ("sable:chunkwise", 512), ("mat:dense", 512),
 
 
 class Program(NamedTuple):
-    """A function, the shapes of its inputs, which of them are donated, and the bytes it must hold at its peak."""
+    """A function, its input shapes, the donated inputs, and the bytes it must hold at its peak."""
 
     function: Callable[..., Any]
     shapes: tuple[tuple[tuple[int, ...], str], ...]
@@ -41,7 +41,7 @@ class Program(NamedTuple):
 
 
 def programs() -> dict[str, Program]:
-    """Programs from 0.1 to 4 GB, by name; names say what they hold."""
+    """Programs of 0.1 to 4 GB, by name."""
     import jax
     import jax.numpy as jnp
 
@@ -87,7 +87,7 @@ def programs() -> dict[str, Program]:
 
 
 def measure(name: str) -> dict[str, Any]:
-    """In a child: the static figure and the measured rise of one program."""
+    """In a child: one program's static figure and measured rise."""
     import jax
     import jax.numpy as jnp
 
@@ -105,30 +105,30 @@ def measure(name: str) -> dict[str, Any]:
         inputs = [jax.block_until_ready(make()) for make in makers]
         result = jax.block_until_ready(compiled(*inputs))
         del inputs, result
-        given_back(base)
+        wait_until_freed(base)
     peak = host.peak_rss_bytes()
     assert peak is not None
     return {"static": static.peak_bytes, "bound": bound, "measured": peak - base, "truth": program.truth_bytes}
 
 
-def given_back(base: int) -> None:
-    """Wait until freed arrays are gone: jax frees them in another thread, beside the next allocation."""
+def wait_until_freed(base: int) -> None:
+    """Wait until freed arrays are gone: jax frees them in another thread, during the next allocation."""
     deadline = time.monotonic() + 5.0
     while host.rss_bytes() > base + 20 * MB and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
 def in_child(name: str) -> dict[str, Any]:
-    """The figures of one program from a fresh process with a repeatable allocator."""
-    environment = {**child_variables("cpu"), **ALLOCATOR}
+    """One program's figures from a fresh process with a repeatable allocator."""
+    variables = {**child_variables("cpu"), **ALLOCATOR}
     command = [sys.executable, __file__, "--child", name]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def known_programs(repeats: int, only: str | None) -> None:
-    """One line per program."""
+    """Print a line per program."""
     names = ("program", "truth MB", "static", "error", "bound", "measured", "error", "spread")
     print("{:30s} {:>9s} {:>8s} {:>7s} {:5s} {:>9s} {:>7s} {:>7s}".format(*names))
     for name in programs():
@@ -145,8 +145,8 @@ def known_programs(repeats: int, only: str | None) -> None:
         )
 
 
-def custom_models(repeats: int) -> None:
-    """One line per model and way of compiling, through the product's own command line."""
+def project_models(repeats: int) -> None:
+    """Print a line per model and compiler flag, measured through the command line."""
     names = ("model", "agents", "fusions", "static MB", "bound", "measured", "static/measured", "spread")
     print("\n{:17s} {:>6s} {:8s} {:>9s} {:5s} {:>9s} {:>15s} {:>7s}".format(*names))
     for model, agents in MODELS:
@@ -164,8 +164,8 @@ def custom_models(repeats: int) -> None:
                     "cpu",
                 ]
                 flags_before = os.environ.get("XLA_FLAGS", "")
-                environment = {**os.environ, "XLA_FLAGS": f"{flags_before} {flags}".strip()}
-                subprocess.run(command, env=environment, capture_output=True, check=True)
+                variables = {**os.environ, "XLA_FLAGS": f"{flags_before} {flags}".strip()}
+                subprocess.run(command, env=variables, capture_output=True, check=True)
                 records = read_records(Path(folder) / "run" / "results.csv")
             rises = [record.host_peak_rise_bytes for record in records if record.host_peak_rise_bytes is not None]
             if not rises or records[0].xla_peak_bytes is None:
@@ -180,11 +180,11 @@ def custom_models(repeats: int) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", metavar="NAME")
-    parser.add_argument("--models", action="store_true", help="the models alone")
+    parser.add_argument("--repeats", type=int, default=3, help="fresh processes per row")
+    parser.add_argument("--only", metavar="NAME", help="only programs whose name contains NAME")
+    parser.add_argument("--models", action="store_true", help="only the project's models")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -193,7 +193,7 @@ def main() -> int:
     if not options.models:
         known_programs(options.repeats, options.only)
     if options.only is None:
-        custom_models(options.repeats)
+        project_models(options.repeats)
     return 0
 
 

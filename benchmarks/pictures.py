@@ -1,6 +1,6 @@
-"""Pictures of every world after a few steps of random play, for docs/scenarios.md.
+"""Draw every scenario after a few steps of random play, for docs/scenarios.md.
 
-Jumanji's environments draw themselves; `neom` and the diagnostics are drawn as what their agents see over time.
+Jumanji's environments render themselves; `neom` and the diagnostics are drawn as their observations over time.
 
     python benchmarks/pictures.py FOLDER [--agents 16]
 """
@@ -17,7 +17,7 @@ DOTS_PER_INCH = 60
 
 
 def draw(name: str, agents: int, file: Path) -> None:
-    """One picture of the scenario after `STEPS` steps."""
+    """Draw one scenario after at most `STEPS` steps."""
     import jax
     import matplotlib as mpl
     import numpy as np
@@ -59,12 +59,12 @@ def draw(name: str, agents: int, file: Path) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Draw all scenarios."""
     import scenarios
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--agents", type=int, default=16)
+    parser.add_argument("folder", type=Path, help="where the PNG files go")
+    parser.add_argument("--agents", type=int, default=16, help="number of agents")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     for name in scenarios.SCENARIOS:
@@ -74,5 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of these scripts holds a file that has the name of a package
     sys.exit(main())

@@ -1,9 +1,9 @@
-"""How steady the figures of a point are, and what measuring it costs, through the product's own command line.
+"""How steady a point's figures are, and what measuring costs, through the command line.
 
-The same code is measured against itself: `--pairs` times as two processes one after the other (as the repeats of a
-sweep are), and as often as live pairs that take turns (`--against` this checkout). Printed are the spreads of the
-logarithm of the ratio of the two, in wall time and in processor time, by the median and the 25th percentile of the
-updates; then the overhead per point beside one bare `import jax`, and the share of a core that the sweep itself uses.
+The same code is measured against itself: `--pairs` times as two processes one after the other (like a sweep's
+repeats), and as often as live pairs that take turns (`--against` this checkout). It prints the spread of the log ratio
+of the two, in wall time and CPU time, for the median and the 25th percentile of the updates. Then it prints the
+overhead per point, next to that of a bare `import jax`, and the share of a core that the sweep itself uses.
 
     python benchmarks/steadiness.py [--agents 64] [--model sable:chunkwise] [--pairs 6]
 """
@@ -28,7 +28,7 @@ Times = dict[str, list[float]]
 
 
 def sweep(folder: Path, options: argparse.Namespace, *arguments: str) -> Path:
-    """Run a sweep in a folder of its own; returns the run directory."""
+    """Run a sweep in a new folder; return the run directory."""
     run = folder / f"run{len(list(folder.iterdir()))}"
     command = [sys.executable, "-m", "scaleprof", "sweep", "--agents", str(options.agents), "--model", options.model]
     command += ["--device", "cpu", "--min-seconds", str(options.seconds), "--out", str(run), *arguments]
@@ -37,7 +37,7 @@ def sweep(folder: Path, options: argparse.Namespace, *arguments: str) -> Path:
 
 
 def measured(file: Path) -> Times:
-    """Wall and processor seconds of every measured update in a file of samples, and its burst if it has one."""
+    """Wall and CPU seconds of every measured update in a samples file, and its burst if it has one."""
     with file.open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["phase"] == "measure"]
     names = ("update_seconds", "update_cpu_seconds", "burst")
@@ -50,7 +50,7 @@ def first_quartile(values: Sequence[float]) -> float:
 
 
 def in_bursts(times: Times, name: str, statistic: Callable[[Sequence[float]], float]) -> list[float]:
-    """The statistic of each burst."""
+    """`statistic` of each burst's values."""
     bursts: dict[float, list[float]] = {}
     for burst, value in zip(times["burst"], times[name], strict=True):
         bursts.setdefault(burst, []).append(value)
@@ -58,12 +58,12 @@ def in_bursts(times: Times, name: str, statistic: Callable[[Sequence[float]], fl
 
 
 def spread(ratios: Sequence[float]) -> str:
-    """Standard deviation and largest size of logarithms of ratios."""
+    """Standard deviation and largest magnitude of log ratios."""
     return f"sd {statistics.stdev(ratios):6.2%}  largest {max(abs(ratio) for ratio in ratios):6.2%}"
 
 
 def steadiness(options: argparse.Namespace, folder: Path) -> Path:
-    """Print the spreads; returns the run of single processes."""
+    """Print the spreads; return the run of single processes."""
     single = sweep(folder, options, "--repeats", str(2 * options.pairs))
     singles = [measured(file) for file in sorted((single / "samples").glob("*.csv"))]
     paired = sweep(folder, options, "--repeats", str(options.pairs), "--against", str(ROOT))
@@ -91,7 +91,7 @@ def steadiness(options: argparse.Namespace, folder: Path) -> Path:
 
 
 def bare_import() -> float:
-    """Median wall time of a process that imports jax and nothing else."""
+    """Median wall time of a process that only imports jax."""
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
@@ -101,19 +101,19 @@ def bare_import() -> float:
 
 
 def main() -> int:
-    """The command line."""
+    """Print spreads, overhead and the sweep's own CPU use."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agents", type=int, default=64)
-    parser.add_argument("--model", default="sable:chunkwise")
-    parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--agents", type=int, default=64, help="number of agents")
+    parser.add_argument("--model", default="sable:chunkwise", help="model or model:mode")
+    parser.add_argument("--pairs", type=int, default=6, help="pairs of each kind")
+    parser.add_argument("--seconds", type=float, default=3.0, help="minimum measured seconds per point")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         records = read_records(steadiness(options, Path(folder)) / "results.csv")
     overhead = statistics.median(record.overhead_seconds for record in records if record.overhead_seconds is not None)
     share = statistics.median(record.parent_cpu_share for record in records if record.parent_cpu_share is not None)
-    print(f"overhead per point {overhead:.2f} s, a bare import of jax {bare_import():.2f} s")
-    print(f"processor time of the sweep itself while updates are measured: {share:.2%} of a core")
+    print(f"overhead per point {overhead:.2f} s, a bare import jax {bare_import():.2f} s")
+    print(f"CPU time of the sweep itself while updates are measured: {share:.2%} of a core")
     return 0
 
 

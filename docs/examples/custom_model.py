@@ -1,8 +1,8 @@
-"""A model of your own, for `scaleprof sweep --model custom_model:linear`: a linear actor and a linear critic per agent.
+"""A custom model for `scaleprof sweep --model custom_model:linear`: a linear actor and a linear critic per agent.
 
 `linear` is called with the options of the sweep (`sable.config.ModelConfig`) and the scenario's sizes
 (`sable.types.Space`), and returns an object with the six methods of `sable.types.Policy`. Parameters and carry are
-pytrees of any shape; everything is traced by JAX. B are environments, T timesteps, N agents, A actions.
+pytrees of any shape; JAX traces everything. B is environments, T timesteps, N agents, A actions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sable.types import Action, Evaluation, Space
 
 
 def linear(config: ModelConfig, space: Space) -> Linear:
-    """The builder that `--model` names. `config.embed_dim` and the like are there to be used; this model needs none."""
+    """The builder that `--model` names. This model needs no option of `config`, such as `config.embed_dim`."""
     return Linear(space)
 
 
 class Linear:
-    """Logits and value are linear in an agent's observation. There is no memory, so the carry is `()`."""
+    """Logits and value are linear in an agent's observation. It has no memory, so the carry is `()`."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
@@ -36,15 +36,15 @@ class Linear:
         }
 
     def init_carry(self, envs):
-        """Nothing is remembered."""
+        """No memory."""
         return ()
 
     def permute_carry(self, carry, order):
-        """Nothing to put into another order."""
+        """No memory to reorder."""
         return carry
 
     def act(self, params, observation, reset, carry, key):
-        """One action for every agent of every environment: arrays of (B, N)."""
+        """One action for every agent of every environment: (B, N)."""
         logits, value = self.apply(params, observation)
         noise = jnp.moveaxis(self.distribution.draw_noise(key, observation.action_mask), 0, 1)
         actions = self.distribution.sample(logits, observation.action_mask, noise)
@@ -52,7 +52,7 @@ class Linear:
         return Action(actions, log_prob, value, carry, decoder_steps=jnp.zeros_like(observation.step_count))
 
     def evaluate(self, params, observation, actions, resets, carry):
-        """What `act` said of these actions, over whole sequences: arrays of (B, T, N)."""
+        """Log-probability, entropy and value of these actions, over whole sequences: (B, T, N)."""
         logits, value = self.apply(params, observation)
         log_prob, entropy = self.distribution.log_prob_and_entropy(logits, observation.action_mask, actions)
         return Evaluation(log_prob, entropy, value)

@@ -1,7 +1,7 @@
-"""Two scenarios of your own: `scaleprof sweep --scenario custom_scenario:make`, and `custom_scenario:make_jumanji`.
+"""Two custom scenarios: `scaleprof sweep --scenario custom_scenario:make`, and `custom_scenario:make_jumanji`.
 
-A factory is called with the number of agents N, and whatever it returns is traced by JAX. `make` returns an object that
-keeps `scenarios.wrappers.Environment`; `make_jumanji` an environment of Jumanji's behind the adapter.
+A factory is called with the number of agents N; JAX traces the methods of what it returns. `make` returns an object
+that implements `scenarios.wrappers.Environment`, `make_jumanji` a Jumanji environment in the adapter.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ def make(num_agents):
 
 
 class GatherState(NamedTuple):
-    """What one environment remembers: a pytree of arrays, of the same shapes after every step."""
+    """The state of one environment: a pytree of arrays whose shapes never change."""
 
     step_count: jax.Array
     """Timesteps of the episode so far, from 0: ()."""
     places: jax.Array
-    """Where every agent is on a line: (N,)."""
+    """Every agent's position on the line: (N,)."""
 
 
 class Gather:
-    """Agents on a line must come together: each is rewarded with minus its distance from where the team is on average.
+    """Agents on a line must gather: the reward is minus the agent's distance from the team's mean position.
 
-    `reset` and `step` are of one environment, without a batch axis and without resetting where an episode ends.
+    `reset` and `step` handle one environment: no batch axis, and no reset at an episode's end.
     """
 
     episode_limit = 20
 
     def __init__(self, num_agents):
-        # What an agent sees must not grow with N: here 2 numbers, its place and the way to the team's middle.
+        # An observation must not grow with N: here 2 numbers, the agent's position and the way to the team's mean.
         self.space = Space(num_agents, features=2, actions=3)
 
     def reset(self, key, elapsed):
-        """A new episode. A task that could start late would start where the fraction `elapsed` of it has passed."""
+        """A new episode. A task that can start late begins at the fraction `elapsed`; this one ignores it."""
         places = jax.random.uniform(key, (self.space.num_agents,), minval=-1.0, maxval=1.0)
         state = GatherState(jnp.zeros((), dtype=jnp.int32), places)
         return state, self.observe(state)
@@ -56,12 +56,12 @@ class Gather:
             state=state,
             observation=self.observe(state),
             reward=-jnp.abs(places - places.mean()),
-            discount=jnp.ones(()),  # 0 where the task itself is over; this one is only ever cut off by its limit
+            discount=jnp.ones(()),  # 0 where the task itself is over; here only the time limit ends an episode
             ended=state.step_count >= self.episode_limit,
         )
 
     def observe(self, state):
-        """Features (N, F), which actions are legal (N, A), and the timestep ()."""
+        """Features (N, F), legal actions (N, A) and the timestep ()."""
         way = state.places.mean() - state.places
         left, right = state.places > -1.0, state.places < 1.0
         return Observation(
@@ -72,10 +72,10 @@ class Gather:
 
 
 def make_jumanji(num_agents):
-    """Jumanji's Connector on boards of its own generator, seen in our own way, behind the adapter.
+    """Jumanji's Connector with its own generator, in the adapter, with observations of our own.
 
-    Jumanji shows the whole board to everybody; `observe` makes of its state what each agent sees instead. Where no
-    field of an environment's observation grows with N there is no need of it: return the environment as it is.
+    Jumanji shows every agent the whole board; `observe` makes a small observation from the state instead. If no field
+    of an environment's observation grows with N, `observe` is not needed: return the environment as it is.
     """
     from jumanji.environments import Connector
     from jumanji.environments.routing.connector.generator import UniformRandomGenerator
@@ -85,7 +85,7 @@ def make_jumanji(num_agents):
     side = math.isqrt(10 * num_agents) + 1
 
     def observe(state, timestep):
-        """4 numbers per agent: its place on the board and the way to its target, in board lengths."""
+        """4 numbers per agent: its position and the way to its target, in board lengths."""
         agents = state.agents
         return jnp.concatenate([agents.position, agents.target - agents.position], axis=-1) / side
 

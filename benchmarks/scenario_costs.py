@@ -1,11 +1,11 @@
-"""What each scenario costs at each number of agents: a batched step, a reset, memory; ours and the library's wrapper.
+"""Measure what each scenario costs per number of agents: a batched step, a reset, memory; also Jumanji's own wrapper.
 
-Every row is a process of its own. `step` is one step of all environments under random legal actions, in a scan; `reset`
-one start of one environment in the making of a pool; `rise` how far that process's resident memory rose while it
-stepped. With `--library`, Jumanji's own environment of the same size, with its own observer and generator, in its
-`VmapAutoResetWrapper`, which resets every environment at every step; its rows give no reset, because every step is one.
+Every row is a process of its own. `step` is one step of all environments in a scan, under random legal actions;
+`reset` is the time per start when a pool is made; `rise` is the rise of the process's resident memory while it stepped.
+With `--library`, Jumanji's own environment of the same size, with its own observer and generator, runs in its
+`VmapAutoResetWrapper`. That resets every environment at every step, so its rows have no separate reset.
 
-    python benchmarks/scenarios.py [--scenarios connector,lbf] [--agents 16,64,256,1024] [--library]
+    python benchmarks/scenario_costs.py [--scenarios connector,lbf] [--agents 16,64,256,1024] [--library]
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ import sys
 import time
 from typing import Any
 
-sys.path.pop(0)  # this file is not the package of its name
-
 import scenarios
 from scaleprof.launch.local import ALLOCATOR, child_variables
 from scaleprof.probes import host
@@ -30,7 +28,7 @@ MB = 2**20
 
 
 def measure(name: str, agents: int, envs: int, library: bool) -> dict[str, Any]:
-    """In a child: the figures of one scenario at one size."""
+    """In a child: measure one scenario at one size."""
     import jax
     import jax.numpy as jnp
 
@@ -71,7 +69,7 @@ def measure(name: str, agents: int, envs: int, library: bool) -> dict[str, Any]:
 
 
 def library_environment(name: str, agents: int) -> Any:
-    """Jumanji's own environment of the same size as ours, as it is shipped."""
+    """Jumanji's own environment, unchanged, of the same size as ours."""
     from jumanji.environments import Cleaner, Connector, LevelBasedForaging, RobotWarehouse, SearchAndRescue
     from jumanji.environments.routing import cleaner, connector, lbf
     from jumanji.environments.swarms.search_and_rescue.generator import RandomGenerator as Fields
@@ -105,7 +103,7 @@ def library_environment(name: str, agents: int) -> Any:
 
 
 def measure_library(name: str, agents: int, envs: int) -> dict[str, Any]:
-    """The library's environment in its vmapped wrapper with auto-reset; what it lets agents see is computed too."""
+    """Measure the library's environment in its auto-reset wrapper, observations included."""
     import jax
     from jumanji.wrappers import VmapAutoResetWrapper
 
@@ -148,12 +146,12 @@ def measure_library(name: str, agents: int, envs: int) -> dict[str, Any]:
 
 
 def in_child(name: str, agents: int, options: argparse.Namespace, *, library: bool) -> dict[str, Any] | str:
-    """The figures from a fresh process, or why there are none."""
-    environment = {**os.environ, **child_variables("cpu"), **ALLOCATOR}
+    """The figures from a fresh process, or the reason for having none."""
+    variables = {**os.environ, **child_variables("cpu"), **ALLOCATOR}
     command = [sys.executable, __file__, "--child", f"{name} {agents} {options.envs} {int(library)}"]
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True, timeout=options.timeout
+            command, env=variables, capture_output=True, text=True, check=True, timeout=options.timeout
         )
     except subprocess.TimeoutExpired:
         return f"over {options.timeout:g} s"
@@ -176,13 +174,13 @@ def line(name: str, agents: int, who: str, found: dict[str, Any] | str) -> str:
 
 
 def main() -> int:
-    """The command line."""
+    """Print a row per scenario and number of agents."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenarios", default=",".join(scenarios.SCENARIOS))
-    parser.add_argument("--agents", default="16,64,256,1024")
-    parser.add_argument("--envs", type=int, default=8)
-    parser.add_argument("--timeout", type=float, default=120.0)
-    parser.add_argument("--library", action="store_true")
+    parser.add_argument("--scenarios", default=",".join(scenarios.SCENARIOS), help="scenarios, as a list")
+    parser.add_argument("--agents", default="16,64,256,1024", help="agent counts, as a list")
+    parser.add_argument("--envs", type=int, default=8, help="environments stepped together")
+    parser.add_argument("--timeout", type=float, default=120.0, help="seconds per row")
+    parser.add_argument("--library", action="store_true", help="also measure Jumanji's own environments")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
