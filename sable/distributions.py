@@ -120,7 +120,7 @@ class TanhGaussian(nnx.Module):
         self, mean: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], noise: Float[Array, "*batch A"]
     ) -> Float[Array, "*batch A"]:
         """u = mean + std · noise."""
-        return mean + self.std * noise
+        return mean + jax.lax.broadcast_to_rank(self.std, mean.ndim) * noise
 
     def log_prob_and_entropy(
         self, mean: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], actions: Float[Array, "*batch A"]
@@ -134,7 +134,7 @@ class TanhGaussian(nnx.Module):
         within 1e-6 of the integral for std ≤ 1, 2e-5 for std ≤ 1.5, 2e-4 for std ≤ 2 and 3e-3 for std ≤ 3, whatever
         the mean.
         """
-        std = self.std
+        std = jax.lax.broadcast_to_rank(self.std, mean.ndim)
         gaussian = -0.5 * ((actions - mean) / std) ** 2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
         entropy = 0.5 * math.log(2.0 * math.pi * math.e) + jnp.log(std) + _mean_log_slope(mean, std)
         return jnp.sum(gaussian - log_slope(actions), axis=-1), jnp.sum(entropy, axis=-1)
@@ -168,8 +168,10 @@ def log_slope(u: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
 
 
-def _mean_log_slope(mean: Float[Array, "*batch A"], std: Float[Array, " A"]) -> Float[Array, "*batch A"]:
+def _mean_log_slope(mean: Float[Array, "*batch A"], std: Float[Array, "... A"]) -> Float[Array, "*batch A"]:
     """E log(1 − tanh² u) over u ~ N(mean, std²)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(ENTROPY_NODES)
-    u = mean[..., None] + std[:, None] * jnp.asarray(nodes, mean.dtype)
-    return jnp.sum(log_slope(u) * jnp.asarray(weights / weights.sum(), mean.dtype), axis=-1)
+    at, weight = (
+        jax.lax.broadcast_to_rank(jnp.asarray(x, mean.dtype), mean.ndim + 1) for x in (nodes, weights / weights.sum())
+    )
+    return jnp.sum(log_slope(mean[..., None] + std[..., None] * at) * weight, axis=-1)

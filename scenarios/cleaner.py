@@ -100,14 +100,14 @@ def crowds(state: State) -> Int[Array, "S S"]:
 def observe(state: State, timestep: Any) -> Float[Array, "N 77"]:
     """What every agent sees; see the module's docstring."""
     place, side = state.agents_locations, state.grid.shape[0]
-    rows, columns = (place[:, axis, None] + jnp.arange(WINDOW) for axis in (0, 1))
+    rows, columns = (place[:, axis, None] + jnp.arange(WINDOW)[None] for axis in (0, 1))
 
     def window(cells: Int[Array, "S S"], outside: int) -> Int[Array, "N W"]:
         padded = jnp.pad(cells, SIGHT, constant_values=outside)
         return padded[rows[:, :, None], columns[:, None, :]].reshape(-1, WINDOW * WINDOW)
 
     tiles = window(state.grid, WALL)
-    others = window(crowds(state), 0) - (jnp.arange(WINDOW * WINDOW) == CENTRE)
+    others = window(crowds(state), 0) - (jnp.arange(WINDOW * WINDOW) == CENTRE)[None]
     features = [place / (side - 1), tiles == WALL, tiles == DIRTY, others > 0]
     return jnp.concatenate([field.astype(jnp.float32) for field in features], axis=-1)
 

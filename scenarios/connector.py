@@ -155,7 +155,7 @@ def observe(state: State, timestep: Any, reach: int = REACH) -> Float[Array, "N 
     head, target, side = state.agents.position, state.agents.target, state.grid.shape[0]
     padded = jnp.pad(state.grid, SIGHT, constant_values=PATH)
     offsets = jnp.arange(WINDOW)
-    rows, columns = head[:, 0, None] + offsets, head[:, 1, None] + offsets
+    rows, columns = head[:, 0, None] + offsets[None], head[:, 1, None] + offsets[None]
     seen = padded[rows[:, :, None], columns[:, None, :]].reshape(-1, WINDOW * WINDOW)
     targets: Bool[Array, "N W"] = jnp.asarray(is_target(seen))  # type: ignore[arg-type]  # works on arrays too
     own = seen == get_target(state.agents.id)[:, None]

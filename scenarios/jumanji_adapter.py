@@ -84,14 +84,14 @@ class Adapted:
         self._observe = observe or (lambda _, timestep: flat_observation(timestep.observation, self._agents))
         self._truncated = truncated
         actions, self._bounds = self._action_kind()
-        state, timestep = jax.eval_shape(environment.reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
+        state, timestep = jax.eval_shape(self._jumanji_reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
         features = jax.eval_shape(self._observe, state, timestep)
         if features.ndim != 2 or features.shape[0] != self._agents:
             raise ValueError(
                 f"{self._name} is observed in shape {features.shape}: it must be ({self._agents}, features)"
             )
         self.space = Space(self._agents, features.shape[1], actions, continuous=self._bounds is not None)
-        _, timestep = jax.eval_shape(environment.step, state, self._action_shape())
+        _, timestep = jax.eval_shape(self._jumanji_step, state, self._action_shape())
         own = timestep.reward.shape == (self._agents,)
         if reward == "individual" and not own:
             raise ValueError(f"reward is 'individual': {self._name} rewards the team as a whole: write shared")
@@ -104,7 +104,7 @@ class Adapted:
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[AdaptedState, Observation]:
         """Start an episode, always at timestep 0."""
-        state, timestep = self.environment.reset(jax.random.key_data(key))
+        state, timestep = self._jumanji_reset(jax.random.key_data(key))
         step_count = jnp.zeros((), dtype=jnp.int32)
         return AdaptedState(state, step_count), self._observation(state, timestep, step_count)
 
@@ -112,7 +112,7 @@ class Adapted:
         self, state: AdaptedState, actions: Int[Array, " N"] | Float[Array, "N A"], key: PRNGKeyArray
     ) -> EnvironmentStep:
         """One step of Jumanji's environment."""
-        after, timestep = self.environment.step(_with_key(state.environment, key), self._jumanji_actions(actions))
+        after, timestep = self._jumanji_step(_with_key(state.environment, key), self._jumanji_actions(actions))
         step_count = state.step_count + 1
         over = timestep.last()
         terminated = over & (timestep.discount == 0).all()
@@ -127,6 +127,16 @@ class Adapted:
             discount=1.0 - terminated.astype(jnp.float32),
             ended=ended,
         )
+
+    def _jumanji_reset(self, key: Array) -> tuple[Any, TimeStep]:
+        with jax.numpy_rank_promotion("allow"):  # Jumanji relies on it
+            started: tuple[Any, TimeStep] = self.environment.reset(key)
+        return started
+
+    def _jumanji_step(self, state: Any, actions: Array) -> tuple[Any, TimeStep]:
+        with jax.numpy_rank_promotion("allow"):
+            stepped: tuple[Any, TimeStep] = self.environment.step(state, actions)
+        return stepped
 
     def _observation(self, state: Any, timestep: TimeStep, step_count: Int[Array, ""]) -> Observation:
         mask = getattr(timestep.observation, "action_mask", None)

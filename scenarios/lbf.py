@@ -127,7 +127,7 @@ class WindowObserver(GridObserver):
         agents, food = boards(state, self.grid_size)
         free = jnp.pad((agents + food) == 0, self.fov)
         offsets = jnp.arange(2 * self.fov + 1)
-        row, column = state.agents.position.T[:, :, None] + offsets
+        row, column = state.agents.position.T[:, :, None] + offsets[None, None]
         layers = jnp.stack([jnp.pad(agents, self.fov), jnp.pad(food, self.fov), free.astype(agents.dtype)])
         view = layers[:, row[:, :, None], column[:, None, :]].swapaxes(0, 1)
         step_count = state.step_count

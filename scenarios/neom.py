@@ -120,7 +120,7 @@ class Neom:
         """
         agents = self.space.num_agents
         period = agents if self.task == HALVES else len(PATTERNS[self.task])
-        wavelengths = jnp.asarray([period, 32, 512, 2 * agents])
+        wavelengths = jnp.asarray([[period, 32, 512, 2 * agents]])
         angles = 2.0 * jnp.pi * (jnp.arange(agents)[:, None] % wavelengths) / wavelengths
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 

@@ -63,7 +63,8 @@ class LinearWarehouse(RobotWarehouse):
         """What every agent sees, as the library lays it out."""
         row, column = agents.position
         padded = jnp.pad(grid, ((0, 0), (SIGHT, SIGHT), (SIGHT, SIGHT)))
-        rows, columns = row[:, None] + jnp.arange(WINDOW), column[:, None] + jnp.arange(WINDOW)
+        offsets = jnp.arange(WINDOW)[None]
+        rows, columns = row[:, None] + offsets, column[:, None] + offsets
         seen = padded[:, rows[:, :, None], columns[:, None, :]].reshape(2, -1, WINDOW**2)
         shelf, robot = seen[_SHELVES], seen[_AGENTS][:, AROUND]
         directions = jax.nn.one_hot(agents.direction, 4)

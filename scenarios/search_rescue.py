@@ -80,8 +80,8 @@ class Near(NamedTuple):
 
     def block(self, start: Int[Array, ""]) -> tuple[Int[Array, "N K"], Bool[Array, "N K"]]:
         """The candidates of every viewer from the `start`-th on, and whether there are as many; else any thing."""
-        number = start + jnp.arange(BLOCK)
-        run = (number[:, None] >= self.upto[:, None, :]).sum(axis=-1)
+        number = start + jnp.arange(BLOCK)[None]
+        run = (number[..., None] >= self.upto[:, None, :]).sum(axis=-1)
         there = run < self.upto.shape[1]
         before = jnp.pad(self.upto, ((0, 0), (1, 0)))
         first, begin, end, earlier = (
@@ -104,7 +104,7 @@ def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float
     order = jnp.argsort(number)
     starts = jnp.searchsorted(number[order], jnp.arange(cells * cells + 1))
     row, column = (cell(viewers) - (runs - 1) // 2).T % cells
-    rows = cells * ((row[:, None] + jnp.arange(runs)) % cells)
+    rows = cells * ((row[:, None] + jnp.arange(runs)[None]) % cells)
     first, begin, end = starts[rows + column[:, None]], starts[rows], starts[rows + cells]
     beyond = column[:, None] + runs
     last = starts[rows + jnp.where(beyond > cells, beyond - cells, beyond)]

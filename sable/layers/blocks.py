@@ -91,7 +91,8 @@ class Head(nnx.Module):
 def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float[Array, "*batch E"]:
     """pe[2i] = sin(t · 10000^(−2i/E)), pe[2i + 1] = cos(the same), t = step_count (Vaswani et al., 2017, 3.5)."""
     frequencies = 10000.0 ** (-jnp.arange(0, embed_dim, 2) / embed_dim)
-    angles = step_count[..., None].astype(jnp.float32) * frequencies
+    timestep = step_count[..., None].astype(jnp.float32)
+    angles = timestep * jax.lax.broadcast_to_rank(frequencies, timestep.ndim)
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*step_count.shape, embed_dim)
 
 

@@ -35,7 +35,10 @@ class Linear(nnx.Linear):
     def __call__(self, x: Float[Array, "*tokens in"], out_sharding: None = None) -> Float[Array, "*tokens out"]:
         """Apply the layer to every token; one device holds it."""
         y = token_product(x, self.kernel[...], self.dtype)
-        return y if self.bias is None else (y.astype(jnp.float32) + self.bias[...]).astype(self.dtype)
+        if self.bias is None:
+            return y
+        bias = jax.lax.broadcast_to_rank(self.bias[...], y.ndim)
+        return (y.astype(jnp.float32) + bias).astype(self.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

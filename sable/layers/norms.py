@@ -55,7 +55,7 @@ class LayerNorm(HeadNorm):
 def rms_norm(x: Float[Array, "*tokens E"], scale: Float[Array, " E"]) -> Float[Array, "*tokens E"]:
     """scale · x / √(mean of x² + ε)."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * scale
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * _per_channel(scale, x)
 
 
 def _rms(x: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -66,7 +66,7 @@ def _rms_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, A
     saved_x, scale = saved
     x = saved_x.astype(gradient.dtype)
     inverse = jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON)
-    normed, inner = x * inverse, gradient * scale
+    normed, inner = x * inverse, gradient * _per_channel(scale, x)
     to_x = inverse * (inner - normed * _head_mean(inner * normed, 1))
     return to_x.astype(saved_x.dtype), _token_sum(gradient * normed)
 
@@ -80,7 +80,7 @@ def head_norm(
 ) -> Float[Array, "*tokens E"]:
     """scale · (x − mean) / √(variance + ε) + bias, with mean and variance over the channels of each head."""
     centred, inverse = _head_statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)), heads)
-    return centred * inverse * scale + bias
+    return centred * inverse * _per_channel(scale, x) + _per_channel(bias, x)
 
 
 def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple[Array, Array]]:
@@ -90,7 +90,7 @@ def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple
 def _head_gradient(heads: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, scale = saved
     centred, inverse = _head_statistics(x.astype(gradient.dtype), heads)
-    normed, inner = centred * inverse, gradient * scale
+    normed, inner = centred * inverse, gradient * _per_channel(scale, x)
     to_x = inverse * (inner - _head_mean(inner, heads) - normed * _head_mean(inner * normed, heads))
     return to_x.astype(x.dtype), _token_sum(gradient * normed), _token_sum(gradient)
 
@@ -110,6 +110,11 @@ def _head_mean(x: Array, heads: int) -> Array:
     average = jnp.kron(jnp.eye(heads, dtype=x.dtype), jnp.full((channels, 1), 1 / channels, dtype=x.dtype))
     means = jnp.matmul(x, average, precision=jax.lax.Precision.HIGHEST)
     return jnp.broadcast_to(means[..., None], (*means.shape, channels)).reshape(x.shape)
+
+
+def _per_channel(parameter: Array, x: Array) -> Array:
+    """A parameter of each channel, (1, …, 1, E), for tokens x."""
+    return jax.lax.broadcast_to_rank(parameter, x.ndim)
 
 
 def _token_sum(x: Array) -> Array:

@@ -8,6 +8,7 @@ N need not be a multiple of the block's size: padding with zeros adds nothing to
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -43,5 +44,7 @@ def within(
     v: Float[Array, "*batch H blocks block e"],
 ) -> Float[Array, "*batch H blocks block e"]:
     """q_i Σ kᵀv over the agents up to i of i's own block."""
-    scores = jnp.where(jnp.tri(q.shape[-2], dtype=bool), jnp.einsum("...nd,...md->...nm", q, k), 0.0)
+    scores = jnp.einsum("...nd,...md->...nm", q, k)
+    seen = jax.lax.broadcast_to_rank(jnp.tri(q.shape[-2], dtype=bool), scores.ndim)
+    scores = jnp.where(seen, scores, 0.0)
     return jnp.einsum("...nm,...me->...ne", scores, v)

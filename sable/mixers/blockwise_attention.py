@@ -51,6 +51,11 @@ def blockwise(
     return jnp.moveaxis(y.reshape(*batch, heads, agents, channels), -3, -2)
 
 
+def while_trips(agents: int) -> float:
+    """Mean iterations of the loops over blocks: causal ones stop at an agent's own block, halfway on average."""
+    return (-(-agents // BLOCK) + 1) / 2
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _attend(q: Blocks, k: Blocks, v: Blocks, agents: int, causal: bool) -> Blocks:
     """Attention of scaled queries; keys of index `agents` and above are padding."""
@@ -126,7 +131,7 @@ def _scores(
 ) -> Float[Array, "G n m"]:
     """Scores of query block i and key block j: −∞ where a key is padding or comes later."""
     queries, keys = i * q.shape[1] + jnp.arange(q.shape[1]), j * k.shape[1] + jnp.arange(k.shape[1])
-    seen = jnp.broadcast_to(keys < agents, (len(queries), len(keys)))
+    seen = jnp.broadcast_to((keys < agents)[None], (len(queries), len(keys)))
     if causal:
-        seen = seen & (queries[:, None] >= keys)
-    return jnp.where(seen, jnp.einsum("gnd,gmd->gnm", q, k), -jnp.inf)
+        seen = seen & (queries[:, None] >= keys[None])
+    return jnp.where(seen[None], jnp.einsum("gnd,gmd->gnm", q, k), -jnp.inf)

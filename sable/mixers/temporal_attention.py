@@ -51,7 +51,7 @@ def windowed(
     def timestep(xs: tuple[Array, Array]) -> Array:
         t, q_t = xs
         k_t, v_t, episodes = (jax.lax.dynamic_slice_in_dim(x, t, earlier + 1, axis=1) for x in (keys, values, episode))
-        seen = (episodes == episodes[:, -1:])[:, :, None, None] & of_agents
+        seen = (episodes == episodes[:, -1:])[:, :, None, None] & of_agents[None]
         return attend(q_t, k_t, v_t, seen)
 
     y = jax.lax.map(timestep, (jnp.arange(timesteps), jnp.moveaxis(q, 1, 0)))
@@ -126,7 +126,7 @@ class TemporalAttention(Projections):
         keys, values = state.keys.at[:, -1, agent].set(k), state.values.at[:, -1, agent].set(v)
         timesteps, agents = keys.shape[1:3]
         earlier, so_far = jnp.arange(timesteps) < timesteps - 1, jnp.arange(agents) <= agent
-        seen = state.seen[:, :, None] & (earlier[:, None] | so_far)
+        seen = state.seen[:, :, None] & (earlier[:, None] | so_far[None])[None]
         y = attend(q[:, None], keys, values, seen[:, :, None])
         return self.merge(y[:, 0]), Window(keys, values, state.seen)
 
