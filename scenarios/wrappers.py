@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from sable.types import Actions, Observation, Space, Step
+from sable.types import Actions, EpisodeStatistics, Observation, Space, Step
 from scenarios import episodes, reset_pool
 from scenarios.configs import BATCHINGS, RESETS
-from scenarios.episodes import EpisodeStatistics
 from scenarios.reset_pool import ResetPool
 
 
@@ -124,6 +123,10 @@ class Batched:
         if self.reset_kind == "exact":
             return state
         return state._replace(pool=reset_pool.build(self.environment.reset, key, self.pool_size))
+
+    def episode_statistics(self, state: BatchState) -> EpisodeStatistics:
+        """The statistics of every environment's episodes."""
+        return state.statistics
 
     def step(self, state: BatchState, actions: Actions, key: PRNGKeyArray) -> Step:
         """Advance all environments by one timestep; `Step.observation` is the next episode's where one ended."""

@@ -20,9 +20,24 @@ NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
     """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
 
-    def __init__(self, build: NetworkBuilder, *, fixed_point: bool, segmentation: Segmentation) -> None:
+    def __init__(
+        self,
+        build: NetworkBuilder,
+        *,
+        fixed_point: bool,
+        segmentation: Segmentation,
+        while_trips: Callable[[int], float] = lambda agents: 1.0,
+    ) -> None:
         super().__init__(build, segmentation=segmentation)
         self._fixed_point = fixed_point
+        self._while_trips = while_trips
+
+    def while_trips(self, agents: int) -> float:
+        """Mean iterations of the mixer's while loops.
+
+        Fixed-point acting counts as one sweep, so that a count of its operations is a lower bound.
+        """
+        return self._while_trips(agents)
 
     def permute_carry(self, carry: NetworkCarry, order: Int[Array, " N"]) -> NetworkCarry:
         """The carry itself: the agents of an earlier timestep are remembered together, in no order."""
