@@ -26,7 +26,7 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
         *,
         fixed_point: bool,
         segmentation: Segmentation,
-        while_trips: Callable[[int], float] = lambda agents: 1.0,
+        while_trips: Callable[[int], float],
     ) -> None:
         super().__init__(build, segmentation=segmentation)
         self._fixed_point = fixed_point
