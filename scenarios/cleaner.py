@@ -1,27 +1,28 @@
-"""`cleaner`: N agents clean the tiles of a maze before the time is up. Jumanji's Cleaner (1.1.2).
+"""`cleaner`: N agents clean the tiles of a maze within a time limit. Jumanji's Cleaner (1.1.2).
 
-Task          a tile is clean once an agent has stood on it. Agents do not block each other: many may share a tile.
-Observation   77 numbers per agent: its row and column divided by the maze's side − 1, in [0, 1] (2); the 5×5 window
-              around it row by row, 1 where a wall or the outside of the maze is (25); the same window, 1 where a tile
-              is dirty (25); the same window, 1 where at least one other agent is (25).
-Actions       4 discrete: up, right, down, left. There is no staying.
-Mask          a move is legal onto any tile that is no wall; every tile has a neighbour. An agent that moves illegally
-              stays, and the episode ends.
-Reward        1 for every tile that is cleaned and −0.5 for every timestep, for the team. `shared`: every agent receives
-              the N-th part of that; `individual`: 1 for a tile of its own, split among those who reach it together, and
-              the N-th part of −0.5, which is the same in sum; `team`: every agent receives all of it, as in Jumanji.
+Task          a tile is clean once an agent has stood on it. Agents do not block each other; several may share a tile.
+Observation   77 numbers per agent: row and column divided by the maze's side − 1, in [0, 1] (2); the 5×5 window around
+              it in row order, 1 for a wall or the outside of the maze (25); the same window, 1 for a dirty tile (25);
+              the same window, 1 where there is at least one other agent (25).
+Actions       4 discrete: up, right, down, left. Agents cannot stay.
+Mask          moving onto any tile that is not a wall is legal; every tile has a neighbour. An agent that moves
+              illegally stays, and the episode ends.
+Reward        1 for every cleaned tile and −0.5 for every timestep, for the team. `shared`: every agent receives 1/N of
+              that; `individual`: 1 for an own tile, split among agents that reach it together, and 1/N of −0.5, with
+              the same sum; `team`: every agent receives all of it, as in Jumanji.
 Episode       a termination when every tile is clean or any agent moved illegally; a truncation after `horizon`
-              timesteps (100). All episodes start at timestep 0. One illegal move in a joint action is enough, so who
-              ignores the mask sees episodes of one or two timesteps in a large team.
-Scaling rule  10 cells an agent, about half of them walls: the maze is a square whose side is the odd number nearest to
-              √(10N) (walls stand in odd rows and columns), and agents start on tiles drawn uniformly, so that everyone
-              has 4 to 8 tiles to clean, at every size. `cleaner:corner` starts everyone in the upper left corner, as
-              Jumanji does: another task at every size, in which most of a large maze is out of reach.
-Largest N     4096: a step is O(N). Mazes are made one wall after the other: make them in a pool, one by one.
-Optimum       below 5 an agent in a large team: all tiles but those on which agents start, less the penalty.
+              timesteps (100). All episodes start at timestep 0. One illegal move in the joint action ends the episode,
+              so in a large team a policy that ignores the mask sees episodes of one or two timesteps.
+Scaling rule  10 cells per agent, about half of them walls: the maze is a square with the odd side nearest to √(10N)
+              (walls stand in odd rows and columns). Agents start on uniformly drawn tiles, so each has 4 to 8 tiles to
+              clean at every size. `cleaner:corner` starts all agents in the upper left corner, as in Jumanji: that task
+              changes with size, because most of a large maze is out of reach.
+Largest N     4096: a step is O(N). Mazes are built wall by wall, so build them in a pool, one after the other.
+Optimum       below 5 per agent in a large team: all tiles except the starts of agents, minus the penalty.
 
-Unlike the library's: where agents start (`corner` does as it does); agents see windows and not the maze; the reward is
-divided by N, so that returns are as large in every team (`team` leaves it); reaching the time limit is a truncation.
+Differences from the library: where agents start (`corner` starts as the library does); agents see windows instead of
+the maze; the reward is divided by N, so that returns do not grow with the team (except `team`); the time limit is a
+truncation.
 """
 
 from __future__ import annotations

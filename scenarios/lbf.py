@@ -1,31 +1,32 @@
-"""`lbf`: N agents look for food that a few of them must take together. Jumanji's LevelBasedForaging (1.1.2).
+"""`lbf`: N agents collect food that takes several of them. Jumanji's LevelBasedForaging (1.1.2).
 
-Task          food lies on a board. Agents of level 1 or 2 that stand beside it take it by loading at the same
-              timestep, if their levels add up to its own, which is uniform from 1 to what the three weakest agents have
-              together: 3 in all but small teams.
-Observation   75 numbers per agent, the library's grid observer's: three 5×5 windows around the agent, row by row:
-              levels of agents (its own in the middle), levels of food, and 1 where a cell is free. Outside the board
-              all three are 0.
+Task          food lies on a board. Agents of level 1 or 2 next to it take it by loading at the same timestep if the sum
+              of their levels is at least its level, which is uniform from 1 to the sum of the three lowest agent levels
+              (3 in all but small teams).
+Observation   75 numbers per agent, as in the library's grid observer: three 5×5 windows around the agent in row order:
+              levels of agents (its own in the middle), levels of food, and 1 for free cells. Outside the board all
+              three are 0.
 Actions       6 discrete: stay, up, down, left, right, load.
-Mask          a move is legal onto a free cell, loading beside food, to stay always. An illegal action is to stay. Of
-              agents that move onto one cell, none does.
-Reward        N times the library's: food of level l shares out N·l / (levels of all food of the episode) among those
-              who took it, by their levels. Each agent its own (`individual`) or the team's mean (`shared`).
+Mask          moving onto a free cell is legal, as are loading next to food and staying. An illegal action means
+              staying. If several agents move onto one cell, none of them does.
+Reward        N times the library's: food of level l pays N·l / (sum of all food levels of the episode), divided among
+              those who took it in proportion to their levels. Each agent its own (`individual`) or the team's mean
+              (`shared`).
 Episode       a termination when no food is left; a truncation after `horizon` timesteps (100). All episodes start at
               timestep 0.
-Scaling rule  20 cells and one food an agent: the board is a square of side ⌈√(20N)⌉. Agents see 2 cells far. The return
-              of a team that takes all food is 1 an agent at every N.
-Largest N     1024, 4096 slowly: time and memory are O(N) a step, O(N log N) a reset.
-Optimum       a return of 1, if all food is taken in time.
-Published       `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
-              placement and its vector observer: 3 numbers (row, column, level) for every food and every agent,
-              (−1, −1, 0) where unseen. N is in the name. `shared` is the papers' reward: the sum of the library's.
+Scaling rule  20 cells and one food item per agent: the board is a square of side ⌈√(20N)⌉. Agents see 2 cells in each
+              direction. A team that takes all food has a return of 1 per agent at every N.
+Largest N     1024, slowly 4096: time and memory are O(N) per step, O(N log N) per reset.
+Optimum       a return of 1, if all food can be taken in time.
+Published     `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
+              placement and its vector observer: 3 numbers (row, column, level) for every food item and every agent,
+              (−1, −1, 0) if unseen. N is in the name. `shared` is the reward in the papers: the sum of the library's.
 
-Unlike the library's: moves, food taken, windows and masks are found in O(N), with the same outcome, on boards and not
-by comparing all pairs; agents are uniform over the cells without food (the library leaves out whole rows, and puts
-agents onto food once no row is left); food is drawn from the library's distribution (off the edge, no two side by
-side), all at once; the reward is N times as large, because what an agent can hope for would fall as 1/N; there is no
-penalty.
+Differences from the library: moves, loading, windows and masks are computed in O(N) on boards instead of by comparing
+all pairs, with the same outcome; agents are uniform over the cells without food (the library leaves out whole rows, and
+puts agents onto food if no row is left); food is drawn from the library's distribution (off the edge, no two items side
+by side), all at once; the reward is N times as large, because the return of one agent would otherwise fall as 1/N;
+there is no penalty.
 """
 
 from __future__ import annotations

@@ -1,33 +1,33 @@
-"""`rware`: N robots bring the shelves that are wanted to the goals of a warehouse. Jumanji's RobotWarehouse (1.1.2).
+"""`rware`: N robots bring requested shelves to the goals of a warehouse. Jumanji's RobotWarehouse (1.1.2).
 
-Task          a robot drives under a shelf, lifts it, carries it along the corridors to one of the two goals, and brings
-              it back to any free place for shelves before it can lift another. As many shelves as there are robots are
-              wanted; one that was delivered is replaced by another at random.
-Observation   66 numbers per agent, the library's: row and column divided by height − 1 and width − 1, in [0, 1] (2);
-              carrying (1); direction as one of four (4); on a corridor (1); for each of the 8 cells around it, row by
-              row, whether a robot is there and its direction (5 each); for each of the 9 cells, whether a shelf is
-              there and whether it is wanted (2 each).
+Task          a robot drives under a shelf, lifts it, carries it along the corridors to one of the two goals, and must
+              put it down in any free shelf place before it can lift another. As many shelves are requested as there are
+              robots; a delivered shelf is replaced by a random new request.
+Observation   66 numbers per agent, as in the library: row and column divided by height − 1 and width − 1, in [0, 1]
+              (2); carrying (1); direction one-hot (4); on a corridor (1); for each of the 8 cells around it in row
+              order, whether a robot is there and its direction (5 each); for each of the 9 cells, whether a shelf is
+              there and whether it is requested (2 each).
 Actions       5 discrete: stay, forward, turn left, turn right, lift or put down.
-Mask          forward is illegal for a robot that carries a shelf towards another shelf; all else is legal. An illegal
-              action is to stay.
-Reward        1 for every delivery, to every agent: the team's, there is no other.
+Mask          a robot with a shelf may not move forward onto another shelf; everything else is legal. An illegal action
+              means staying.
+Reward        1 to every agent for every delivery: only a team reward.
 Episode       **a termination when any two robots collide**, as in the library, also when one drives onto a cell that a
-              robot of a higher number leaves at the same timestep; a truncation after `horizon` timesteps (500). All
-              episodes start at timestep 0. The more robots there are, the shorter an episode of a random policy:
-              two timesteps at 256 agents.
-Scaling rule  at least 50 cells and one wanted shelf an agent: about as wide as high, clusters of 8×2 shelves. There are
-              two goals and 500 timesteps at every N.
-Largest N     256 for a task that means something: the way to a goal is then about 90 cells, and two goals serve all.
-              1024 is a stress test. Memory is O(N); robots move one after the other, and what XLA copies for each of
-              them makes a step grow faster than N: 9 times as long at 1024 as at 256.
+              robot with a higher number leaves at the same timestep; a truncation after `horizon` timesteps (500). All
+              episodes start at timestep 0. With more robots, episodes of a random policy get shorter: two timesteps at
+              256 agents.
+Scaling rule  at least 50 cells and one requested shelf per agent: about as wide as high, clusters of 8×2 shelves. Two
+              goals and 500 timesteps at every N.
+Largest N     256 for a meaningful task: a goal is then about 90 cells away, and two goals serve all. 1024 is a stress
+              test. Memory is O(N). Robots move one after the other, and XLA copies arrays for each of them, so a step
+              grows faster than N: it takes 9 times as long at 1024 as at 256.
 Optimum       not known.
-Published     `tiny-2ag` … `xlarge-4ag-hard`: shelves, agents and wanted shelves as in the papers (Mava), N in the name;
-              row and column are not divided.
+Published     `tiny-2ag` … `xlarge-4ag-hard`: shelves, agents and requests as in the papers (Mava), N in the name; row
+              and column are not divided.
 
-Unlike the library's: the windows are cut out for all agents at once, and the next wish is found without comparing all
-shelves with all wishes; at a collision, when nothing follows, the library's
-window is shifted by one cell if another robot is on the agent's own; row and column are divided; the time limit is a
-truncation and no termination.
+Differences from the library: windows are gathered for all agents at once, and the next request is found without
+comparing all shelves with all requests; after a collision, which ends the episode, the library shifts a window by one
+cell if another robot is on the agent's own; row and column are divided; the time limit is a truncation, not a
+termination.
 """
 
 from __future__ import annotations

@@ -1,28 +1,28 @@
-"""`search-rescue`: N agents fly over a field and find those who are lost in it. Jumanji's SearchAndRescue (1.1.2).
+"""`search-rescue`: N agents fly over a field and find targets in it. Jumanji's SearchAndRescue (1.1.2).
 
-Task          an agent finds a target that comes within 0.02 of it and is in its field of view, ±72° about where it
-              heads. Targets drift slowly about at random. The field is a square whose opposite edges are joined.
-Observation   99 numbers per agent, the library's: along each of 32 rays, evenly spread over the field of view, how far
-              the nearest other agent is, divided by the 0.4 up to which agents are seen, −1 where there is none (32);
-              the same of targets that were found, divided by the 0.1 up to which targets are seen (32), and of targets
-              that were not (32); the part of the targets that nobody has found yet (1); its own position divided by
-              the field's side (2). Whatever is seen has a radius of 0.02. Neither heading, speed nor time is seen.
-Actions       2 continuous in [−1, 1]: a turn of up to 45° to either side; acceleration by up to 0.005 a timestep, where
-              speed is kept from 0.005 to 0.02.
+Task          an agent finds a target that comes within 0.02 of it inside its field of view, ±72° around its heading.
+              Targets drift slowly at random. The field is a square that wraps around at its edges.
+Observation   99 numbers per agent, as in the library: along each of 32 rays, evenly spread over the field of view, the
+              distance to the nearest other agent divided by the agents' range of 0.4, −1 for nothing (32); the same for
+              found targets, divided by the targets' range of 0.1 (32), and for unfound targets (32); the share of
+              targets that are still unfound (1); its position divided by the field's side (2). Everything seen has a
+              radius of 0.02. Heading, speed and time are not observed.
+Actions       2 continuous in [−1, 1]: a turn of up to 45° to either side; acceleration of up to 0.005 per timestep,
+              with a speed from 0.005 to 0.02.
 Mask          none: all actions are legal.
 Reward        1 − t/`horizon` for a target found at timestep t (from 0), split evenly among the agents that find it at
               the same timestep: each agent its own (`individual`, as in the library) or the team's mean (`shared`).
 Episode       a termination when all targets are found; a truncation after `horizon` timesteps (400). All episodes start
               at timestep 0.
-Scaling rule  25 agents and as many targets on a unit of area: the field is a square of side √(N/25), and speeds and
-              ranges are the library's. Agents and targets start anywhere, uniformly. An agent has one target to find at
-              every N and, from 16 agents on, about 12 others within 0.4 of it, of which it has 5 in view.
-Smallest N    4: a smaller field is narrower than what an agent sees.
-Largest N     1024: a step is O(N) while agents spread, and O(N²) time, but O(N) memory, if all gather in one place.
-Optimum       below 1 an agent: nobody finds everything at once.
+Scaling rule  25 agents and 25 targets per unit of area: the field is a square of side √(N/25), with the library's
+              speeds and ranges. Agents and targets start uniformly. At every N an agent has one target to find and,
+              from 16 agents on, about 12 other agents within 0.4, 5 of them in view.
+Smallest N    4: a smaller field is narrower than an agent's range.
+Largest N     1024: a step is O(N) while agents spread out; if all gather in one place it is O(N²) time, O(N) memory.
+Optimum       below 1 per agent: nobody finds everything at once.
 
-Unlike the library's: neighbours come out of a grid of cells, blocks of candidates at a time, and what is found is
-added up without N×N flags, with the same outcome; as many targets as agents; reaching the time limit is a truncation.
+Differences from the library: neighbours come from a grid of cells in blocks of candidates, and finds are counted
+without N×N flags, with the same outcome; there are as many targets as agents; the time limit is a truncation.
 """
 
 from __future__ import annotations
