@@ -1,4 +1,4 @@
-"""`pattern-memory`: agents repeat a cue some timesteps after seeing it once. A diagnostic of memory, not from a library.
+"""`pattern-memory`: agents repeat a cue some timesteps after seeing it once. A diagnostic of memory, ours.
 
 Task          at the first timestep of an episode the team sees a cue, one of `symbols` (4), drawn uniformly. `delay`
               (8) timesteps later every agent must choose the action with the cue's number. Earlier actions do not

@@ -1,5 +1,5 @@
-"""`turn-taking`: neighbours must act differently without knowing their place. A diagnostic of autoregressive acting, not
-from a library.
+"""`turn-taking`: neighbours must act differently without knowing their place. A diagnostic of autoregressive acting,
+ours.
 
 Task          all agents act at once at every timestep; agent i scores if its action differs from that of agent i − 1.
               Agent 0, which has nobody before it, scores if its action differs from that of agent 1.
