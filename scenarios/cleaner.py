@@ -49,10 +49,10 @@ CENTRE = WINDOW * SIGHT + SIGHT
 
 
 class SpreadGenerator(RandomGenerator):
-    """Jumanji's mazes, odd and square, with agents on tiles drawn uniformly, each for itself."""
+    """Jumanji's mazes, odd and square, with agents on independently and uniformly drawn tiles."""
 
     def __call__(self, key: PRNGKeyArray) -> State:
-        """One maze; the mask is left to the environment."""
+        """One maze; the environment adds the mask."""
         maze_key, start_key = jax.random.split(key)
         state = super().__call__(maze_key)
         walls = state.grid == WALL
@@ -64,17 +64,17 @@ class SpreadGenerator(RandomGenerator):
 
 
 class FreeCleaner(Cleaner):
-    """Jumanji's Cleaner, whose generator says where agents start, and which says why an episode ended."""
+    """Jumanji's Cleaner, but the generator places the agents, and `extras` tell why an episode ended."""
 
     def reset(self, key: PRNGKeyArray) -> tuple[State, Any]:
-        """Start an episode; the mask is that of where the agents are."""
+        """Start an episode with the mask of the agents' places."""
         state, timestep = super().reset(key)
         mask = self._compute_action_mask(state.grid, state.agents_locations)
         state = dataclasses.replace(state, action_mask=mask)
         return state, dataclasses.replace(timestep, observation=self._observation_from_state(state))
 
     def step(self, state: State, action: Int[Array, " N"]) -> tuple[State, Any]:
-        """One timestep; `extras["cut_off"]` is whether nothing but the time limit ended the episode."""
+        """One timestep; `extras["cut_off"]` is whether only the time limit ended the episode."""
         after, timestep = super().step(state, action)
         legal = self._is_action_valid(action, state.action_mask).all()
         cut_off = timestep.last() & legal & (timestep.extras["num_dirty_tiles"] > 0)
@@ -82,10 +82,10 @@ class FreeCleaner(Cleaner):
 
 
 class DividedCleaner(FreeCleaner):
-    """The same, with a reward for every agent; their sum is the team's."""
+    """The same with a reward per agent; the rewards add up to the team's."""
 
     def _compute_reward(self, prev_state: State, state: State) -> Float[Array, " N"]:
-        """A tile's 1 is split among the agents on it, the penalty among all."""
+        """The reward of a tile is split among the agents on it, the penalty among all agents."""
         row, column = state.agents_locations.T
         cleaned = (prev_state.grid != state.grid)[row, column]
         rewards: Float[Array, " N"] = cleaned / crowds(state)[row, column] - self.penalty_per_timestep / self.num_agents
@@ -93,13 +93,13 @@ class DividedCleaner(FreeCleaner):
 
 
 def crowds(state: State) -> Int[Array, "S S"]:
-    """How many agents are on each tile."""
+    """Number of agents on each tile."""
     row, column = state.agents_locations.T
     return jnp.zeros(state.grid.shape, dtype=jnp.int32).at[row, column].add(1)
 
 
 def observe(state: State, timestep: Any) -> Float[Array, "N 77"]:
-    """What every agent sees; see the module's docstring."""
+    """The observations of all agents; see the module's docstring."""
     place, side = state.agents_locations, state.grid.shape[0]
     rows, columns = (place[:, axis, None] + jnp.arange(WINDOW)[None] for axis in (0, 1))
 
@@ -114,7 +114,7 @@ def observe(state: State, timestep: Any) -> Float[Array, "N 77"]:
 
 
 def cut_off(state: State, timestep: Any) -> Bool[Array, ""]:
-    """Whether only the time limit ended the episode, which Jumanji calls a termination too."""
+    """Whether only the time limit ended the episode; Jumanji calls that a termination too."""
     ended: Bool[Array, ""] = timestep.extras["cut_off"]
     return ended
 
@@ -125,9 +125,9 @@ def maze_side(num_agents: int) -> int:
 
 
 def maze_tiles(side: int) -> int:
-    """Cells that are no walls, in any maze of an odd side: with m = (side + 1) / 2, m² rooms and m² − 1 passages.
+    """Cells that are not walls in any maze with an odd side: with m = (side + 1) / 2, m² rooms and m² − 1 passages.
 
-    Rooms are where row and column are even; passages join them to a tree, so there are one fewer.
+    Rooms have even rows and columns; passages connect them to a tree, so there is one fewer.
     """
     return 2 * ((side + 1) // 2) ** 2 - 1
 

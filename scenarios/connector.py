@@ -64,7 +64,7 @@ WINDOW = 2 * SIGHT + 1
 
 
 class Placing(NamedTuple):
-    """Points that are being put onto a board."""
+    """Points being placed on a board."""
 
     occupied: Bool[Array, " C"]
     """By cell, row by row."""
@@ -103,7 +103,7 @@ def place(
 ) -> Int[Array, " N"]:
     """One free cell for every agent, uniform among those at most `reach` rows and columns from `around`.
 
-    All agents draw at once; those whose cell is taken, or was drawn by an earlier agent too, draw again. The number of
+    All agents draw at once; those whose cell is taken, or also drawn by an earlier agent, draw again. The number of
     rounds grows as log N.
     """
     ids = jnp.arange(around.shape[0])
@@ -133,17 +133,17 @@ def place(
 
 
 class LinearConnector(Connector):
-    """Jumanji's Connector, whose agents move in O(N) and not O(N²)."""
+    """Jumanji's Connector with moves in O(N) instead of O(N²)."""
 
     def _step_agents(self, state: State, action: Int[Array, " N"]) -> tuple[Agent, Int[Array, "S S"]]:
-        """All moves at once; of several agents that move onto one cell, the last does."""
+        """All moves at once; if several agents move onto one cell, the last one does."""
         ids, position = state.agents.id, state.agents.position
         moves = jnp.array([[0, 0], [-1, 0], [0, 1], [1, 0], [0, -1]])
         legal = state.action_mask[ids, action] & (action > 0)
         wanted = jnp.where(legal[:, None], position + moves[action], position)
         last = jnp.full(state.grid.shape, -1).at[wanted[:, 0], wanted[:, 1]].max(jnp.where(legal, ids, -1))
         moving = legal & (last[wanted[:, 0], wanted[:, 1]] == ids)
-        # An index outside the board drops the write of who stays.
+        # Agents that stay get an index outside the board, which drops the write.
         old, new = (jnp.where(moving[:, None], cell, self.grid_size) for cell in (position, wanted))
         grid = state.grid.at[old[:, 0], old[:, 1]].set(get_path(ids), mode="drop")
         grid = grid.at[new[:, 0], new[:, 1]].set(get_position(ids), mode="drop")
@@ -151,7 +151,7 @@ class LinearConnector(Connector):
 
 
 def observe(state: State, timestep: Any, reach: int = REACH) -> Float[Array, "N 54"]:
-    """What every agent sees, with its way divided by `reach`; see the module's docstring."""
+    """The observations of all agents, with offsets to targets divided by `reach`; see the module's docstring."""
     head, target, side = state.agents.position, state.agents.target, state.grid.shape[0]
     padded = jnp.pad(state.grid, SIGHT, constant_values=PATH)
     offsets = jnp.arange(WINDOW)

@@ -71,7 +71,7 @@ class Neom:
         return state, self._observe(state)
 
     def step(self, state: NeomState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Score the chosen levels and let one timestep pass."""
+        """Score the chosen levels and advance one timestep."""
         state = NeomState(state.step_count + 1, actions.astype(jnp.int32))
         score = self.score(actions)
         ended = state.step_count >= self.horizon
@@ -89,7 +89,7 @@ class Neom:
         return 1.0 - jnp.abs(jnp.asarray(self.levels)[actions] - self.targets()) / span
 
     def targets(self) -> Float[Array, " N"]:
-        """Every agent's target level."""
+        """The target level of every agent."""
         agents = jnp.arange(self.space.num_agents)
         pattern = jnp.asarray(PATTERNS[self.task], dtype=jnp.float32)
         if self.task == HALVES:
@@ -116,7 +116,7 @@ class Neom:
     def _positions(self) -> Float[Array, "N 8"]:
         """Sine and cosine of the agent's index at the wavelengths period, 32, 512 and 2N.
 
-        The angle is taken of the index modulo the wavelength, which float32 holds exactly.
+        Angles use the index modulo the wavelength, which is exact in float32.
         """
         agents = self.space.num_agents
         period = agents if self.task == HALVES else len(PATTERNS[self.task])

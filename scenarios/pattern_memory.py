@@ -59,7 +59,7 @@ class PatternMemory:
         return state, self._observe(state)
 
     def step(self, state: PatternMemoryState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Score the actions if it is time, and let one timestep pass."""
+        """Score the actions if the timestep is scored, and advance one timestep."""
         score = ((actions == state.cue) & (state.step_count == self.delay)).astype(jnp.float32)
         state = state._replace(step_count=state.step_count + 1)
         ended = state.step_count >= self.episode_limit

@@ -53,14 +53,14 @@ COLUMN_HEIGHT = 8
 SIGHT = 1
 WINDOW = 2 * SIGHT + 1
 AROUND = np.delete(np.arange(WINDOW**2), WINDOW**2 // 2)
-"""The cells of a window without the one in the middle."""
+"""The cells of a window except the middle one."""
 
 
 class LinearWarehouse(RobotWarehouse):
-    """Jumanji's RobotWarehouse in O(N): windows are gathered, and a new wish does not compare shelves with wishes."""
+    """Jumanji's RobotWarehouse in O(N): windows are gathered, and new requests need no comparison of all shelves."""
 
     def _make_observations(self, grid: Int[Array, "2 R C"], agents: Agent, shelves: Shelf) -> Float[Array, "N 66"]:
-        """What every agent sees, as the library lays it out."""
+        """The observations of all agents in the library's layout."""
         row, column = agents.position
         padded = jnp.pad(grid, ((0, 0), (SIGHT, SIGHT), (SIGHT, SIGHT)))
         offsets = jnp.arange(WINDOW)[None]
@@ -88,7 +88,7 @@ class LinearWarehouse(RobotWarehouse):
         shelves: Shelf,
         goal: Int[Array, "2"],
     ) -> tuple[Any, Any, Int[Array, " Q"], Shelf]:
-        """One more reward and another wish if a wanted shelf is at the goal; the same draw as the library's."""
+        """A reward and a new request if a requested shelf is at the goal, with the same random draw as the library."""
         shelf = grid[_SHELVES, goal[1], goal[0]] - 1
 
         def deliver() -> tuple[Any, Float[Array, ""], Int[Array, " Q"], Shelf]:
@@ -107,20 +107,20 @@ class LinearWarehouse(RobotWarehouse):
 
 
 def observe(state: State, timestep: Any, extent: tuple[int, int]) -> Float[Array, "N 66"]:
-    """What every agent sees, with row and column divided by `extent`; see the module's docstring."""
+    """The observations of all agents, with row and column divided by `extent`; see the module's docstring."""
     view: Float[Array, "N 66"] = timestep.observation.agents_view
     return view.at[:, :2].divide(jnp.asarray(extent, dtype=jnp.float32))
 
 
 def undisturbed(state: State, timestep: Any) -> Bool[Array, ""]:
-    """Whether no two agents collided: an episode that ends all the same was cut off."""
+    """Whether no two agents collided: an episode that ends without a collision is truncated."""
     row, column = state.agents.position
     own: Bool[Array, " N"] = state.grid[_AGENTS, row, column] == 1 + jnp.arange(len(row))
     return own.all()
 
 
 def warehouse(num_agents: int) -> Warehouse:
-    """The smallest warehouse of at least 50 cells an agent that is about as wide as high."""
+    """The smallest warehouse with at least 50 cells per agent that is about as wide as high."""
     cells = CELLS_PER_AGENT * num_agents
     columns = max(3, math.isqrt(cells - 1) // 3)
     columns -= 1 - columns % 2

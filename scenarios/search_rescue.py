@@ -57,29 +57,29 @@ VIEW_ANGLE = 0.4
 """Of π, to either side."""
 CONTACT = 0.02
 BLOCK = 8
-"""Candidates that all agents look at together."""
+"""Candidates that all agents examine at a time."""
 Carry = TypeVar("Carry")
 
 
 class Near(NamedTuple):
-    """What may be near each of N viewers: the things in three rows of three cells, of M things in all.
+    """Candidates near each of N viewers: the things in 3×3 cells around it, of M things in all.
 
-    The things of a row are a run of `order`, which goes on at `begin` once it came to `end`: the edges are joined.
+    The things of a row of cells are a run in `order` that wraps from `end` to `begin`, as the field does.
     """
 
     order: Int[Array, " M"]
     """All things by cell, cells row by row."""
     first: Int[Array, "N R"]
-    """Where in `order` a viewer's run begins."""
+    """Start of a viewer's run in `order`."""
     begin: Int[Array, "N R"]
-    """Where the row begins."""
+    """Start of the row in `order`."""
     end: Int[Array, "N R"]
-    """Where the row ends."""
+    """End of the row in `order`."""
     upto: Int[Array, "N R"]
-    """How many things are in this run and those before it."""
+    """Number of things in this run and the runs before it."""
 
     def block(self, start: Int[Array, ""]) -> tuple[Int[Array, "N K"], Bool[Array, "N K"]]:
-        """The candidates of every viewer from the `start`-th on, and whether there are as many; else any thing."""
+        """The candidates of every viewer from the `start`-th on, and whether each exists (else any index)."""
         number = start + jnp.arange(BLOCK)[None]
         run = (number[..., None] >= self.upto[:, None, :]).sum(axis=-1)
         there = run < self.upto.shape[1]
@@ -93,7 +93,7 @@ class Near(NamedTuple):
 
 
 def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float, side: float) -> Near:
-    """What may be within `reach` of each viewer, in a square of this side; all that is, is there once."""
+    """Candidates for being within `reach` of each viewer in a square of this side: each thing in reach exactly once."""
     cells = max(1, math.floor(side / reach))
     runs = min(cells, 3)
 
@@ -115,7 +115,7 @@ def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float
 def over_candidates(
     look: Callable[[Carry, Int[Array, "N K"], Bool[Array, "N K"]], Carry], carry: Carry, candidates: Near
 ) -> Carry:
-    """What `look` makes of a carry and one block of candidates after the other, until nobody has any more."""
+    """Fold `look` over the candidates, block by block, until no viewer has more."""
     most = candidates.upto[:, -1].max()
 
     def step(state: tuple[Int[Array, ""], Carry]) -> tuple[Int[Array, ""], Carry]:
@@ -129,16 +129,16 @@ def over_candidates(
 def of_pairs(
     function: Callable[..., Any], viewers: Any, things: Any, index: Int[Array, "N K"]
 ) -> Shaped[Array, "N K *V"]:
-    """A function of one viewer and one thing for all viewers and the things of these numbers."""
+    """Apply a function of one viewer and one thing to each viewer and its things, given by index."""
     pairs: Array = jax.vmap(jax.vmap(function, (None, 0)))(viewers, jax.tree.map(lambda field: field[index], things))
     return pairs
 
 
 class NearbyView(AgentAndTargetObservationFn):
-    """Jumanji's view of agents and targets, with the rays of Jumanji's, in blocks of candidates."""
+    """Jumanji's view of agents and targets by its own rays, computed in blocks of candidates."""
 
     def __call__(self, state: State) -> Float[Array, "N 3 V"]:
-        """How far what each ray meets is, by kind: agents, found targets, other targets; −1 for nothing."""
+        """Distance along each ray to agents, found targets and unfound targets; −1 for nothing."""
         searchers, found = state.searchers, state.targets.found
         own = jnp.arange(len(searchers.heading))[:, None]
         agents = self._nearest(searchers, searchers, self.searcher_vision_range, lambda thing: (thing != own)[None])
@@ -158,7 +158,7 @@ class NearbyView(AgentAndTargetObservationFn):
         reach: float,
         kinds: Callable[[Int[Array, "N K"]], Bool[Array, "C N K"]],
     ) -> Float[Array, "C N V"]:
-        """How far the nearest thing of each kind is along each ray, divided by `reach`; infinity for nothing."""
+        """Distance along each ray to the nearest thing of each kind, divided by `reach`; infinity for nothing."""
         rays = functools.partial(
             view,
             (self.view_angle, self.agent_radius),
@@ -180,10 +180,10 @@ class NearbyView(AgentAndTargetObservationFn):
 
 
 class LinearSearch(SearchAndRescue):
-    """Jumanji's SearchAndRescue, in which finding takes no N×N flags."""
+    """Jumanji's SearchAndRescue without N×N flags."""
 
     def step(self, state: State, actions: Float[Array, "N 2"]) -> tuple[State, TimeStep[Observation]]:
-        """Agents move, targets drift, and who is in contact with a target that was not found finds it."""
+        """Agents move, targets drift, and agents in contact with an unfound target find it."""
         key, target_key = jax.random.split(state.key)
         searchers = update_state(self.generator.env_size, self.searcher_params, state.searchers, actions)
         targets = self._target_dynamics(target_key, state.targets, self.generator.env_size)
@@ -200,7 +200,7 @@ class LinearSearch(SearchAndRescue):
         return state, jax.lax.cond(ended, *ends, reward, self._state_to_observation(state))
 
     def _find(self, searchers: AgentState, targets: TargetState) -> tuple[Int[Array, " M"], Float[Array, " N"]]:
-        """How many agents find each target, and every agent's share of what is found."""
+        """Number of agents that find each target, and every agent's share of the finds."""
         side, angle = self.generator.env_size, self._observation_fn.view_angle
 
         def finds(searcher: AgentState, target: TargetState) -> Bool[Array, ""]:
@@ -220,14 +220,14 @@ class LinearSearch(SearchAndRescue):
             found = there & of_pairs(finds, searchers, targets, index)
             return share + (found / jnp.maximum(finders[index], 1)).sum(axis=1)
 
-        # The same candidates as those of the view that follows, which then need not be gathered again.
+        # The view that follows uses the same candidates, so XLA gathers them only once.
         candidates = near(searchers.pos, targets.pos, self._observation_fn.target_vision_range, side)
         finders = over_candidates(count, jnp.zeros(len(targets.found), dtype=jnp.int32), candidates)
         return finders, over_candidates(divide, jnp.zeros(len(searchers.heading)), candidates)
 
 
 def observe(state: State, timestep: Any) -> Float[Array, "N 99"]:
-    """What every agent sees; see the module's docstring."""
+    """The observations of all agents; see the module's docstring."""
     seen = timestep.observation
     agents = len(seen.positions)
     remaining = jnp.broadcast_to(seen.targets_remaining, (agents, 1))
@@ -236,7 +236,7 @@ def observe(state: State, timestep: Any) -> Float[Array, "N 99"]:
 
 
 def cut_off(state: State, timestep: Any) -> Bool[Array, ""]:
-    """Whether only the time limit ended the episode, which Jumanji calls a termination too."""
+    """Whether only the time limit ended the episode; Jumanji calls that a termination too."""
     missing: Bool[Array, ""] = ~state.targets.found.all()
     return missing
 

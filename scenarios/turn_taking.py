@@ -57,7 +57,7 @@ class TurnTaking:
         return state, self._observe(state)
 
     def step(self, state: TurnTakingState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Compare every agent with its neighbour and let one timestep pass."""
+        """Compare every agent with its neighbour and advance one timestep."""
         neighbours = jnp.concatenate([actions[1:2], actions[:-1]])
         score = (actions != neighbours).astype(jnp.float32)
         state = TurnTakingState(state.step_count + 1)
