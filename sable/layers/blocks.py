@@ -1,4 +1,4 @@
-"""Layers that Sable and the Multi-Agent Transformer are put together from.
+"""The layers of Sable and the Multi-Agent Transformer.
 
 Every layer maps (..., in) to (..., out), computes matrix products in `dtype` and returns float32; parameters are
 float32. GELU is the tanh approximation, norms have ε = 1e-6, as in the published implementation of both.
@@ -24,7 +24,7 @@ HEAD_INIT = nnx.initializers.orthogonal(0.01)
 class SwiGLU(nnx.Module):
     """(swish(x W_gate) ⊙ x W_linear) W_output, no biases.
 
-    The published code starts all three at zero, which leaves their gradients zero for ever; here they are LeCun normal.
+    The published code initialises all three to zero, so that their gradients stay zero; here they are LeCun normal.
     """
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -97,11 +97,11 @@ def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float
 
 
 def previous_actions(tokens: Float[Array, "*batch N channels"]) -> Float[Array, "*batch N channels"]:
-    """What agents are given, from the tokens of their actions: agent i that of agent i − 1, agent 0 the start token."""
+    """The decoder's input tokens: agent i gets the action token of agent i − 1, agent 0 the start token."""
     start = jnp.broadcast_to(start_token(tokens.shape[-1]), tokens[..., :1, :].shape)
     return jnp.concatenate([start, tokens[..., :-1, :]], axis=-2)
 
 
 def start_token(channels: int) -> Float[Array, " channels"]:
-    """What the first agent is given: 1 in channel 0, which no action uses."""
+    """The input of the first agent: 1 in channel 0, which no action uses."""
     return jax.nn.one_hot(0, channels)

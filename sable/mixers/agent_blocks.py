@@ -1,4 +1,4 @@
-"""Agents in blocks, for mixers that are causal within a timestep without a matrix of all pairs of agents.
+"""Blocks of agents, for causal mixers without a matrix of all pairs of agents.
 
     y_i = q_i Σ_{j≤i} k_jᵀ v_j = q_i (Σ_{blocks before i's} k_jᵀ v_j + Σ_{j≤i in i's block} k_jᵀ v_j)
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 BLOCK = 32
-"""Agents that are compared with each other at once in a causal timestep, picked by measurement."""
+"""Agents per block, chosen by measurement."""
 
 
 def split(x: Float[Array, "*batch N H d"], block: int) -> Float[Array, "*batch H blocks block d"]:

@@ -2,7 +2,7 @@
 
     y_i = Σ_j softmax_j(q_i · k_j / √d) v_j          full: over all agents     causal: over agents j ≤ i
 
-It has no memory between timesteps: its carry is `()`. `dense` is the reference; the other forms return the same
+There is no memory between timesteps: the carry is `()`. `dense` is the reference; the other forms return the same
 outputs and gradients, and differ in time and memory only.
 """
 

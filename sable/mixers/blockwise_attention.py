@@ -1,11 +1,11 @@
-"""Softmax attention without the matrix of scores: O(N) memory in both directions, the function of `attention.dense`.
+"""Softmax attention without the matrix of scores: `attention.dense` with O(N) memory forward and backward.
 
 The softmax is computed online over blocks of keys (Rabe and Staats, arXiv 2112.05682; Dao et al., FlashAttention,
 arXiv 2205.14135, algorithms 1 and 4). With s_ij = q_i · k_j / √d, after every block J of keys:
 
     m' = max(m, max_{j∈J} s_ij)     l' = e^{m−m'} l + Σ_{j∈J} e^{s_ij−m'}     y' = e^{m−m'} y + Σ_{j∈J} e^{s_ij−m'} v_j
 
-and in the end y_i = y / l, L_i = m + log l. The gradient keeps q, k, v, y and L, and computes the scores again:
+and in the end y_i = y / l, L_i = m + log l. The gradient stores q, k, v, y and L, and recomputes the scores:
 
     p_ij = e^{s_ij−L_i}     dv_j = Σ_i p_ij dy_i     ds_ij = p_ij (dy_i · v_j − dy_i · y_i)
     dq_i = Σ_j ds_ij k_j / √d     dk_j = Σ_i ds_ij q_i / √d
@@ -21,10 +21,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 BLOCK = 64
-"""Agents in a block of queries and in a block of keys, picked by measurement."""
+"""Agents per block of queries and per block of keys, chosen by measurement."""
 
 Blocks: TypeAlias = Float[Array, "blocks G block d"]
-"""Tokens by blocks of agents; G is all that attention does not mix: environments, timesteps and heads."""
+"""Tokens by blocks of agents; G = environments × timesteps × heads, which attention does not mix."""
 Rows: TypeAlias = Float[Array, "blocks G block"]
 
 
@@ -72,7 +72,7 @@ def _forward(
 def _online_softmax(q: Blocks, k: Blocks, v: Blocks, agents: int, causal: bool) -> tuple[Blocks, Rows]:
     """y and L of every query.
 
-    The first block holds a key that every query sees, padding included, so that m is finite from there on.
+    Every query, even a padded one, sees a key of the first block, so m is finite after it.
     """
 
     def of_queries(xs: tuple[Array, Array]) -> tuple[Array, Array]:

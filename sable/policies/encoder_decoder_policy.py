@@ -1,4 +1,4 @@
-"""Policies: networks behind the contract that the trainer knows (`sable.types.Policy`), and their builders."""
+"""The policy of an encoder-decoder network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 
 
 class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
-    """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
+    """An autoregressive policy with an encoder-decoder network; see `sable.types.Policy` for the contract."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
         return self._while_trips(agents)
 
     def permute_carry(self, carry: NetworkCarry, order: Int[Array, " N"]) -> NetworkCarry:
-        """The carry itself: the agents of an earlier timestep are remembered together, in no order."""
+        """The carry itself: memory of earlier timesteps does not depend on the order of agents."""
         return carry
 
     def act(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, key: PRNGKeyArray
     ) -> Action:
-        """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
+        """Encode all agents at once, then decode them one by one (or in sweeps over all of them)."""
         network = self.network(params)
         rep, value, encoder = _encode_timestep(network, observation, reset, carry)
         if self._fixed_point:
