@@ -1,82 +1,59 @@
-"""Frozen, checked options of a model and of its trainer. Plain data: importing this module does not import jax."""
+"""Frozen, checked options of a model and of its training. Plain data: importing this module does not import jax.
+
+Whether options fit the chosen model is checked by `sable.models.check`.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from sable.models import MODELS
+from sable.mixers.mixer_options import RetentionOptions, WindowOptions
+from sable.option_checks import is_whole, require, require_count, require_number, require_share
 
 DTYPES = ("float32", "bfloat16")
 ACTING = ("sequential", "fixed_point")
 
 
-def _require(condition: bool, field: str, value: object, rule: str) -> None:
-    if not condition:
-        raise ValueError(f"{field} is {value!r}: it must be {rule}")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _finite(value: float) -> bool:
-    return math.isfinite(value)
-
-
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Sizes and options of one network.
+class ModelConfig(RetentionOptions, WindowOptions):
+    """Sizes and options of one network; a model ignores the options of mixers it does not use.
 
-    Raises `ValueError` naming the field, its value and the rule when a value is out of range.
+    Raises `ValueError` naming the field, its value and the rule if a value is out of range.
     """
 
     model: str = "sable"
     """A name in `sable.models.MODELS`."""
     mode: str = "chunkwise"
-    """Which of the model's equal forms computes the training pass; empty for a model without modes."""
+    """The form of the training pass, one of the model's equal forms; empty for a model without modes."""
     embed_dim: int = 64
     """Width E of a token (64 in the published Sable and MAT)."""
     heads: int = 4
-    """Heads H; each has d = E / H channels. They mean nothing to the models without a mixer."""
+    """Heads H of d = E / H channels each; ignored by models without a mixer."""
     blocks: int = 1
-    """Encoder blocks, and as many decoder blocks; hidden layers of a torso in the models without a mixer."""
-    chunk: int = 1
-    """Timesteps per chunk of the chunkwise form."""
-    decay_scaling: float = 0.8
-    """Factor on every head's decay (the published Sable's `decay_scaling_factor`): 0 forgets at once, 1 longest."""
-    window: int = 4
-    """Timesteps seen by `mat-temporal`, the current one included."""
+    """Encoder blocks, and as many decoder blocks; hidden layers of a torso in models without a mixer."""
     timestep_encoding: bool = False
     """Add a sin/cos encoding of the timestep within the episode to queries, keys and values (off, as published)."""
     acting: str = "sequential"
-    """How actions are sampled: agent after agent, or by sweeps over all agents until none changes. Same samples."""
+    """How actions are sampled: agent by agent, or by sweeps over all agents until none changes. Same samples."""
     remat: bool = False
-    """Compute each block's activations again in the backward pass instead of keeping them (`jax.checkpoint`)."""
+    """Recompute each block's activations in the backward pass instead of keeping them (`jax.checkpoint`)."""
     segment: int = 0
-    """Timesteps whose activations learning keeps at once; those of a sequence's other segments are computed again in
-    the backward pass. 0 leaves it open: long sequences of many agents are cut into short segments."""
+    """Timesteps per segment: learning keeps the activations of one segment at a time and recomputes the others in the
+    backward pass. 0 chooses the length: short segments for long sequences of many agents."""
     dtype: str = "float32"
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
 
     def __post_init__(self) -> None:
-        for field in ("embed_dim", "heads", "blocks", "chunk", "window"):
-            value = getattr(self, field)
-            _require(_whole(value) and value >= 1, field, value, "a whole number of at least 1")
-        _require(
-            _whole(self.segment) and self.segment >= 0, "segment", self.segment, "0, or a whole number of timesteps"
+        for field in ("embed_dim", "heads", "blocks"):
+            require_count(field, getattr(self, field))
+        self.check_retention()
+        self.check_window()
+        require(
+            is_whole(self.segment) and self.segment >= 0, "segment", self.segment, "0, or a whole number of timesteps"
         )
-        entry = MODELS.get(self.model)
-        _require(
-            self.embed_dim % self.heads == 0 or (entry is not None and not entry.heads),
-            "embed_dim",
-            self.embed_dim,
-            f"divisible by the number of heads ({self.heads})",
-        )
-        _require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
-        _require(0.0 <= self.decay_scaling <= 1.0, "decay_scaling", self.decay_scaling, "between 0 and 1")
-        _require(self.acting in ACTING, "acting", self.acting, f"one of {', '.join(ACTING)}")
-        _require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
+        require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
+        require(self.acting in ACTING, "acting", self.acting, f"one of {', '.join(ACTING)}")
+        require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
 
     @property
     def head_dim(self) -> int:
@@ -86,25 +63,25 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig:
-    """Options of the trainer. Defaults without a source named are those of the published Sable (arXiv 2410.01706).
+    """Options of training. Defaults are those of the published Sable (arXiv 2410.01706) unless a source is named.
 
-    Raises `ValueError` naming the field, its value and the rule when a value is out of range.
+    Raises `ValueError` naming the field, its value and the rule if a value is out of range.
     """
 
     seq_len: int = 16
-    """Timesteps T of a rollout, and of the sequences that are learned from."""
+    """Timesteps T of a rollout and of the sequences learned from."""
     envs: int = 4
-    """Environments B that are stepped together."""
+    """Number of environments B, stepped together."""
     epochs: int = 1
     """Passes over a rollout (published: 4; 1 keeps a default sweep short)."""
     minibatches: int = 2
-    """Groups of whole environments that a pass is cut into."""
+    """Minibatches per epoch, each of whole environments."""
     gamma: float = 0.99
     """Discount γ."""
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation (Schulman et al., 2016)."""
     clip: float = 0.2
-    """Clipping of the probability ratio and of the value's change (Schulman et al., 2017)."""
+    """Clipping ε of the probability ratio and of the value's change (Schulman et al., 2017)."""
     entropy_coef: float = 0.01
     """Weight of the entropy bonus."""
     value_coef: float = 0.5
@@ -114,29 +91,27 @@ class PPOConfig:
     adam_eps: float = 1e-5
     """Adam's ε."""
     max_grad_norm: float = 0.5
-    """Global norm to which gradients are clipped."""
+    """Maximum global norm of the gradient."""
     normalise_advantages: bool = True
-    """Give the advantages of every minibatch mean 0 and standard deviation 1."""
+    """Normalise the advantages of every minibatch to mean 0 and standard deviation 1."""
     accumulate: int = 0
-    """Groups of environments K over which a minibatch's gradients are summed, one group in memory at a time; the result
-    is that of the whole minibatch. 0 leaves K open: as many groups as keep a group near
-    `sable.training.ppo.GROUP_TOKENS`."""
+    """Gradient groups K: a minibatch's gradient is summed over K groups of environments, one group in memory at a time,
+    with the same result. 0 chooses K so that a group has about `sable.training.ppo.GROUP_TOKENS` tokens."""
     permute_agents: bool = False
-    """Learn in a new random agent order every epoch. The log-probabilities of the acting policy are then evaluated
-    again in that order first, because those stored belong to the acting order."""
+    """Learn in a new random agent order every epoch. The acting policy's log-probabilities are then evaluated again in
+    that order, because the stored ones belong to the acting order."""
 
     def __post_init__(self) -> None:
         for field in ("seq_len", "envs", "epochs", "minibatches"):
-            value = getattr(self, field)
-            _require(_whole(value) and value >= 1, field, value, "a whole number of at least 1")
-        _require(
+            require_count(field, getattr(self, field))
+        require(
             self.envs % self.minibatches == 0,
             "envs",
             self.envs,
             f"divisible by the number of minibatches ({self.minibatches}), because a minibatch is whole environments",
         )
-        _require(
-            _whole(self.accumulate)
+        require(
+            is_whole(self.accumulate)
             and self.accumulate >= 0
             and (not self.accumulate or self.envs // self.minibatches % self.accumulate == 0),
             "accumulate",
@@ -144,11 +119,8 @@ class PPOConfig:
             f"0, or a divisor of the environments of a minibatch ({self.envs // self.minibatches})",
         )
         for field in ("gamma", "gae_lambda"):
-            value = getattr(self, field)
-            _require(0.0 <= value <= 1.0, field, value, "between 0 and 1")
+            require_share(field, getattr(self, field))
         for field in ("clip", "learning_rate", "adam_eps", "max_grad_norm"):
-            value = getattr(self, field)
-            _require(_finite(value) and value > 0.0, field, value, "a number above 0")
+            require_number(field, getattr(self, field), above=True)
         for field in ("entropy_coef", "value_coef"):
-            value = getattr(self, field)
-            _require(_finite(value) and value >= 0.0, field, value, "a number of at least 0")
+            require_number(field, getattr(self, field))

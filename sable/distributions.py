@@ -1,11 +1,10 @@
-"""What a decoder's head says of an action: a categorical distribution, or a Gaussian squashed by tanh.
+"""Distributions over actions, given a decoder's output: categorical, or a Gaussian squashed by tanh.
 
-Noise is drawn before decoding, for every agent index, and an action is a function of the head's output and its agent's
-noise. Both ways of acting (`sable.policies.acting`) therefore give the same actions for the same key.
+Noise is drawn for every agent before decoding, and an action is a function of the head's output and its agent's noise.
+Both ways of acting (`sable.policies.acting`) therefore give the same actions for the same key.
 
-A continuous action is kept as the Gaussian's sample u everywhere but in two places: the environment is given tanh(u)
-(`environment_actions`), and so is the decoder (`tokens`). Going back from tanh(u) to u would lose it where tanh
-saturates in float32.
+A continuous action is stored as the Gaussian's sample u. Only the environment (`environment_actions`) and the decoder
+(`tokens`) receive tanh(u): tanh saturates in float32, so u could not be recovered from it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ AgentActions: TypeAlias = Int[Array, "*batch"] | Float[Array, "*batch A"]
 MIN_STD = 1e-3
 """Added to the standard deviation, as in the published Sable."""
 SETTLED = 1e-6
-"""A squashed action that changes by less has not changed."""
+"""Smallest change of a squashed action that counts as a change."""
 ENTROPY_NODES = 32
 """Nodes of the quadrature of `TanhGaussian`'s entropy."""
 
@@ -43,7 +42,7 @@ class Distribution(Protocol):
     def sample(
         self, output: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], noise: Float[Array, "*batch A"]
     ) -> AgentActions:
-        """The action that the noise picks."""
+        """The action that the noise selects."""
         ...
 
     def log_prob_and_entropy(
@@ -53,16 +52,16 @@ class Distribution(Protocol):
         ...
 
     def tokens(self, actions: AgentActions) -> Float[Array, "*batch channels"]:
-        """What the next agent is told of an action: A + 1 channels, of which channel 0 (the start token's) is 0."""
+        """The token of an action for the next agent: A + 1 channels, of which channel 0 (the start token's) is 0."""
         ...
 
     def changed(self, actions: AgentActions, before: AgentActions) -> Bool[Array, "*batch"]:
-        """Whether an action is another than before."""
+        """Whether an action differs from the one before."""
         ...
 
 
 class Categorical(nnx.Module):
-    """One of A actions, given logits; illegal actions have no probability."""
+    """One of A actions, given logits; illegal actions have probability 0."""
 
     def __init__(self, actions: int) -> None:
         self.actions = actions
@@ -75,7 +74,7 @@ class Categorical(nnx.Module):
     def sample(
         self, logits: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], noise: Float[Array, "*batch A"]
     ) -> Int[Array, "*batch"]:
-        """argmax(logits + noise), which is a sample where the noise is Gumbel's."""
+        """argmax(logits + noise), which is a sample if the noise is Gumbel."""
         return jnp.argmax(mask_logits(logits, action_mask) + noise, axis=-1)
 
     def log_prob_and_entropy(
@@ -92,15 +91,15 @@ class Categorical(nnx.Module):
         return jax.nn.one_hot(actions + 1, self.actions + 1)
 
     def changed(self, actions: Int[Array, "*batch"], before: Int[Array, "*batch"]) -> Bool[Array, "*batch"]:
-        """Whether the index is another."""
+        """Whether the index differs."""
         return actions != before
 
 
 class TanhGaussian(nnx.Module):
     """a = tanh(u) in (−1, 1)^A with u ~ N(mean, std²), independent dimensions; the mean is given.
 
-    std = softplus(raw_std) + 1e-3 is a parameter of its own, the same for every agent and state, and 0.69 at the start
-    (as in the published Sable). No action is illegal: `action_mask` is not read.
+    std = softplus(raw_std) + 1e-3 is a separate parameter, the same for every agent and state, and 0.69 at the start
+    (as in the published Sable). All actions are legal: `action_mask` is ignored.
     """
 
     def __init__(self, actions: int) -> None:
@@ -120,7 +119,7 @@ class TanhGaussian(nnx.Module):
         self, mean: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], noise: Float[Array, "*batch A"]
     ) -> Float[Array, "*batch A"]:
         """u = mean + std · noise."""
-        return mean + self.std * noise
+        return mean + jax.lax.broadcast_to_rank(self.std, mean.ndim) * noise
 
     def log_prob_and_entropy(
         self, mean: Float[Array, "*batch A"], action_mask: Bool[Array, "*batch A"], actions: Float[Array, "*batch A"]
@@ -134,7 +133,7 @@ class TanhGaussian(nnx.Module):
         within 1e-6 of the integral for std ≤ 1, 2e-5 for std ≤ 1.5, 2e-4 for std ≤ 2 and 3e-3 for std ≤ 3, whatever
         the mean.
         """
-        std = self.std
+        std = jax.lax.broadcast_to_rank(self.std, mean.ndim)
         gaussian = -0.5 * ((actions - mean) / std) ** 2 - jnp.log(std) - 0.5 * math.log(2.0 * math.pi)
         entropy = 0.5 * math.log(2.0 * math.pi * math.e) + jnp.log(std) + _mean_log_slope(mean, std)
         return jnp.sum(gaussian - log_slope(actions), axis=-1), jnp.sum(entropy, axis=-1)
@@ -149,17 +148,17 @@ class TanhGaussian(nnx.Module):
 
 
 def distribution_of(space: Space) -> Distribution:
-    """The distribution that a space's actions have."""
+    """The distribution for the actions of a space."""
     return TanhGaussian(space.actions) if space.continuous else Categorical(space.actions)
 
 
 def environment_actions(space: Space, actions: Actions) -> Actions:
-    """What an environment is given of a policy's actions: their indices, or tanh(u) in [−1, 1]."""
+    """The actions passed to an environment: indices, or tanh(u) in [−1, 1]."""
     return jnp.tanh(actions) if space.continuous else actions
 
 
 def mask_logits(logits: Float[Array, "*batch A"], mask: Bool[Array, "*batch A"]) -> Float[Array, "*batch A"]:
-    """Give illegal actions the dtype's minimum as logit."""
+    """Set the logits of illegal actions to the minimum of the dtype."""
     return jnp.where(mask, logits, float(np.finfo(logits.dtype).min))
 
 
@@ -168,8 +167,10 @@ def log_slope(u: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
 
 
-def _mean_log_slope(mean: Float[Array, "*batch A"], std: Float[Array, " A"]) -> Float[Array, "*batch A"]:
+def _mean_log_slope(mean: Float[Array, "*batch A"], std: Float[Array, "... A"]) -> Float[Array, "*batch A"]:
     """E log(1 − tanh² u) over u ~ N(mean, std²)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(ENTROPY_NODES)
-    u = mean[..., None] + std[:, None] * jnp.asarray(nodes, mean.dtype)
-    return jnp.sum(log_slope(u) * jnp.asarray(weights / weights.sum(), mean.dtype), axis=-1)
+    at, weight = (
+        jax.lax.broadcast_to_rank(jnp.asarray(x, mean.dtype), mean.ndim + 1) for x in (nodes, weights / weights.sum())
+    )
+    return jnp.sum(log_slope(mean[..., None] + std[..., None] * at) * weight, axis=-1)

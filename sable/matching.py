@@ -1,4 +1,4 @@
-"""Models of equal size: widths at which they learn as many numbers as Sable."""
+"""Models of equal size: the width at which a model has as many parameters as the reference, Sable."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import math
 import jax
 
 from sable.config import ModelConfig
-from sable.models import build_policy
+from sable.models import build_policy, reference_of
 from sable.types import Params, Space
 
 TOLERANCE = 0.05
-"""How far a matched model's parameters may be from the reference's."""
+"""Largest relative difference between a matched model's parameters and the reference's."""
 WIDEST = 2**16
-"""The widest that is looked at."""
+"""Largest width tried."""
 
 
 def parameter_count(config: ModelConfig, space: Space) -> int:
-    """How many numbers a model learns; nothing is computed."""
+    """Number of trainable parameters of a model; nothing is computed."""
     policy = build_policy(config, space)
     return count_numbers(jax.eval_shape(lambda: policy.init(jax.random.key(0))))
 
 
 def count_numbers(params: Params) -> int:
-    """How many numbers are in some parameters, or in their shapes."""
+    """Number of elements of all arrays or shapes."""
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def match_parameters(config: ModelConfig, space: Space) -> tuple[ModelConfig, int]:
-    """The model in the width at which it has as many parameters as Sable has in the given one, and Sable's number.
+    """The model at the width that matches the reference's parameters at the given width, and the reference's number.
 
-    Heads and blocks stay. Raises `ValueError` where no width that the heads divide comes within 5 %.
+    Heads and blocks do not change. Raises `ValueError` if no width that the heads divide comes within 5 %.
     """
-    sable = dataclasses.replace(config, model="sable", mode="factored")
-    target = parameter_count(sable, space)
+    reference = reference_of(config)
+    target = parameter_count(reference, space)
 
     def count(width: int) -> int:
         return parameter_count(dataclasses.replace(config, embed_dim=width), space)
@@ -48,6 +48,7 @@ def match_parameters(config: ModelConfig, space: Space) -> tuple[ModelConfig, in
     if abs(near[best] / target - 1.0) > TOLERANCE:
         raise ValueError(
             f"match is 'params': {config.model} has {near[best]} parameters at embed_dim {best}, the nearest to "
-            f"sable's {target}: take another embed_dim (for sable), other heads (they divide the width) or more blocks"
+            f"{reference.model}'s {target}: choose another embed_dim (for {reference.model}), other heads (they divide "
+            "the width) or more blocks"
         )
     return dataclasses.replace(config, embed_dim=best), target

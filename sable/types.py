@@ -1,4 +1,4 @@
-"""What the parts of the library hand to each other.
+"""The types and contracts that the parts of the library share.
 
 Axis legend, used in every shape of this project:
 
@@ -19,42 +19,42 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 Params: TypeAlias = Any
 """The trainable arrays of a model, as a pytree."""
 Carry: TypeAlias = Any
-"""What a model remembers between environment steps, a pytree with B leading; `()` for a model without memory."""
+"""A model's memory between environment steps, a pytree with B leading; `()` for a model without memory."""
 
 
 Actions: TypeAlias = Int[Array, "B N"] | Float[Array, "B N A"]
-"""One timestep's actions: their indices, or A numbers each where they are continuous."""
+"""The actions of one timestep: indices, or vectors of A numbers if actions are continuous."""
 ActionSequence: TypeAlias = Int[Array, "B T N"] | Float[Array, "B T N A"]
-"""The same of a whole sequence."""
+"""The actions of a whole sequence."""
 
 
 class Space(NamedTuple):
-    """What a model needs to know of its scenario."""
+    """The sizes that a model needs from its scenario."""
 
     num_agents: int
     features: int
     actions: int
-    """Actions to choose from, or dimensions of an action where it is continuous."""
+    """Number of actions, or dimensions of a continuous action."""
     continuous: bool = False
     """Actions are vectors in [−1, 1]^A instead of indices."""
 
 
 class Observation(NamedTuple):
-    """What the agents see at one timestep; `...` is nothing, (B,) or (B, T)."""
+    """The agents' observations; `...` is empty, (B,) or (B, T)."""
 
     features: Float[Array, "... N F"]
     action_mask: Bool[Array, "... N A"]
-    """True where an action is legal: everywhere if actions are continuous."""
+    """True for legal actions; all true if actions are continuous."""
     step_count: Int[Array, "..."]
     """Timestep within the episode, 0 at its start."""
 
 
 class Step(NamedTuple):
-    """What one environment step returns; a leading B where environments are batched."""
+    """The result of one environment step; B leads if environments are batched."""
 
     state: PyTree[Any]
     observation: Observation
-    """Already the next episode's where `ended`."""
+    """The first observation of the next episode where `ended`."""
     reward: Float[Array, "... N"]
     discount: Float[Array, "..."]
     """0 at a termination, 1 otherwise (also at a time-limit truncation)."""
@@ -63,9 +63,27 @@ class Step(NamedTuple):
     """The observation after this step, before any reset."""
 
 
+class EpisodeStatistics(NamedTuple):
+    """Statistics of each environment's episodes."""
+
+    running_return: Float[Array, " B"]
+    """Reward per agent, summed over the current episode so far."""
+    whole: Bool[Array, " B"]
+    """False during a first episode that started late: its return and length are not counted."""
+    last_return: Float[Array, " B"]
+    """Return of the last whole episode; 0 before the first."""
+    last_length: Int[Array, " B"]
+    """Timesteps of the last whole episode; 0 before the first."""
+    episodes: Int[Array, " B"]
+    """Number of whole episodes that have ended."""
+
+
 @runtime_checkable
 class Scenario(Protocol):
-    """A batch of B environments of N agents."""
+    """A batch of B environments of N agents.
+
+    A scenario may also be a `PooledScenario` or a `CountingScenario`.
+    """
 
     @property
     def space(self) -> Space: ...
@@ -80,21 +98,43 @@ class Scenario(Protocol):
         ...
 
 
+@runtime_checkable
+class PooledScenario(Protocol):
+    """A scenario that takes its episode starts from a pool, which the trainer refreshes every few updates."""
+
+    @property
+    def pool_size(self) -> int:
+        """Number of starts in the pool; 0 if there is no pool, and `refresh` is never called."""
+        ...
+
+    def refresh(self, state: PyTree[Any], key: PRNGKeyArray) -> PyTree[Any]:
+        """Return the same state with a new pool."""
+        ...
+
+
+@runtime_checkable
+class CountingScenario(Protocol):
+    """A scenario that counts its episodes."""
+
+    def episode_statistics(self, state: PyTree[Any]) -> EpisodeStatistics:
+        """Return the statistics of every environment."""
+        ...
+
+
 class Action(NamedTuple):
-    """What a policy chose at one timestep."""
+    """A policy's output at one timestep."""
 
     actions: Actions
-    """Continuous ones before they are squashed; see `sable.distributions`."""
+    """Continuous actions are given before they are squashed; see `sable.distributions`."""
     log_prob: Float[Array, "B N"]
     value: Float[Array, "B N"]
     carry: Carry
     decoder_steps: Int[Array, " B"]
-    """Decoder passes that had to wait for each other: N agent by agent, the sweeps of a fixed-point iteration; 0 where
-    nothing is decoded."""
+    """Sequential decoder passes: N agent by agent, the sweeps of a fixed-point iteration, 0 without a decoder."""
 
 
 class Evaluation(NamedTuple):
-    """What a policy says of given actions."""
+    """A policy's evaluation of given actions."""
 
     log_prob: Float[Array, "B T N"]
     entropy: Float[Array, "B T N"]
@@ -103,11 +143,13 @@ class Evaluation(NamedTuple):
 
 @runtime_checkable
 class Policy(Protocol):
-    """All that the trainer knows of a model.
+    """Everything the trainer needs from a model.
 
-    `reset` is true where an observation starts an episode: the carry is zeroed there before it is used, and only then
-    decays. `evaluate` on the actions that `act` took, from the carry it started with, gives the same log-probabilities
-    and values.
+    `reset` is true where an observation starts an episode: there the carry is zeroed before it decays and is used.
+    Given the actions that `act` took and the carry it started from, `evaluate` returns the same log-probabilities and
+    values.
+
+    A policy may also be a `SegmentedPolicy` or a `LoopingPolicy`, which lets a profiler describe its cost better.
     """
 
     def init(self, key: PRNGKeyArray) -> Params:
@@ -115,11 +157,11 @@ class Policy(Protocol):
         ...
 
     def init_carry(self, envs: int) -> Carry:
-        """The carry at the very start."""
+        """The carry before the first timestep."""
         ...
 
     def permute_carry(self, carry: Carry, order: Int[Array, " N"]) -> Carry:
-        """The carry of the same agents in another order: agent i is agent order[i] of before."""
+        """The carry with the agents reordered: new agent i is old agent order[i]."""
         ...
 
     def act(
@@ -142,12 +184,30 @@ class Policy(Protocol):
     def value(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: Carry
     ) -> Float[Array, "B N"]:
-        """The value alone, for the bootstrap: nothing is decoded and the carry is left as it is."""
+        """The value for the bootstrap: nothing is decoded and the carry does not change."""
+        ...
+
+
+@runtime_checkable
+class SegmentedPolicy(Protocol):
+    """A policy that learns from a sequence in segments and recomputes their activations in the backward pass."""
+
+    def segment_timesteps(self, envs: int, timesteps: int, agents: int) -> int | None:
+        """Timesteps whose activations `evaluate` keeps at once for inputs of this size; None if unknown."""
+        ...
+
+
+@runtime_checkable
+class LoopingPolicy(Protocol):
+    """A policy whose programs contain while loops with a length that only the data decides."""
+
+    def while_trips(self, agents: int) -> float:
+        """Mean number of iterations of such a loop, for counting its arithmetic."""
         ...
 
 
 class Transition(NamedTuple):
-    """What a rollout stores of every timestep."""
+    """What a rollout stores for every timestep."""
 
     observation: Observation
     actions: ActionSequence
@@ -158,9 +218,9 @@ class Transition(NamedTuple):
     discount: Float[Array, "B T"]
     ended: Bool[Array, "B T"]
     reset: Bool[Array, "B T"]
-    """True where this timestep's observation starts an episode: `reset[t + 1] = ended[t]`."""
+    """True where the observation starts an episode: `reset[t + 1] = ended[t]`."""
     terminal_value: Float[Array, "B T N"]
-    """Value of the terminal observation where an episode was cut off by its time limit, 0 elsewhere."""
+    """Value of the terminal observation where a time limit ended the episode, 0 elsewhere."""
 
 
 class Trajectory(NamedTuple):
@@ -170,11 +230,11 @@ class Trajectory(NamedTuple):
     carry: Carry
     """The carry before the first timestep."""
     last_value: Float[Array, "B N"]
-    """Value of the observation after the last timestep (meaningless where the last timestep ended an episode)."""
+    """Value of the observation after the last timestep; unused where the last timestep ended an episode."""
 
 
 class TrainState(NamedTuple):
-    """Everything that training carries from one update to the next."""
+    """The state that training carries from one update to the next."""
 
     params: Params
     opt_state: PyTree[Any]

@@ -1,6 +1,6 @@
-"""Scenarios: cooperative tasks for a team of agents, from one agent to thousands.
+"""Scenarios: cooperative tasks for teams of one to thousands of agents.
 
-`import scenarios` is light: a scenario's code, and with it jax, is imported where an environment is built.
+`import scenarios` does not import jax; a scenario's code is imported when an environment is built.
 """
 
 from scenarios.build import make_custom, make_environment, make_scenario

@@ -1,11 +1,6 @@
-"""From a scenario's name to its environments. jax is imported where something is built."""
+"""Builds the environments of a scenario by its name. jax is imported only when something is built."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from scenarios.wrappers import Batched, Environment
 
 import importlib
 from collections.abc import Callable
@@ -13,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.registry import find, is_custom, resolve
 
+if TYPE_CHECKING:
+    from scenarios.wrappers import Batched, Environment
+
 
 def make_environment(name: str, num_agents: int, options: dict[str, Any]) -> Environment:
-    """Build one environment of the scenario `name`, which is `name`, `name:task` or "module:function".
+    """Build one environment of a scenario given as `name`, `name:task` or "module:function".
 
-    A function of somebody's own is called with the number of agents. It returns an object that keeps
-    `scenarios.wrappers.Environment`, or an environment of Jumanji's, which `scenarios.jumanji_adapter` adapts.
+    A custom function is called with the number of agents. It returns a `scenarios.wrappers.Environment` or a Jumanji
+    environment, which `scenarios.jumanji_adapter` adapts.
 
-    Raises `ValueError` for an unknown name, a number of agents out of the scenario's range, an option out of range, a
-    function that is not there, and for what it returned if that breaks the protocol.
+    Raises `ValueError` for an unknown name, for a number of agents or an option out of range, for a function that does
+    not exist, and for a returned object that breaks the protocol.
     """
     entry, config = resolve(name, options)
     entry.check_agents(getattr(config, "task", ""), num_agents)
@@ -33,15 +31,15 @@ def make_environment(name: str, num_agents: int, options: dict[str, Any]) -> Env
     made = make_custom(name, num_agents)
     defects = contract_defects(made, num_agents)
     if defects:
-        raise ValueError(f"scenario is {name!r}: it returned a {type(made).__name__}: {'; '.join(defects)}")
-    own: Environment = made
-    return own
+        raise ValueError(f"scenario is {name!r}: it returned {type(made).__name__}: {'; '.join(defects)}")
+    custom: Environment = made
+    return custom
 
 
 def make_custom(name: str, num_agents: int) -> Any:
-    """What the function "module:function" returns, adapted if it is one of Jumanji's environments, and not checked.
+    """The unchecked result of the function "module:function", adapted if it is a Jumanji environment.
 
-    Raises `ValueError` for a function that is not there, and what the function or the adapter raises.
+    Raises `ValueError` for a function that does not exist, and anything that the function or the adapter raises.
     """
     from scenarios.jumanji_adapter import Adapted, is_jumanji
 
@@ -59,7 +57,7 @@ def make_scenario(
     reset: str | None = None,
     pool_size: int | None = None,
 ) -> Batched:
-    """B environments of the scenario `name`, batched and reset as its row says unless told otherwise.
+    """A batch of B environments of the scenario `name`; its registry row gives the default `batching` and `reset`.
 
     Raises `ValueError` like `make_environment` and `scenarios.wrappers.Batched`.
     """

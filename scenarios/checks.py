@@ -1,4 +1,4 @@
-"""Does an environment keep `scenarios.wrappers.Environment`? One line for every defect."""
+"""Checks of an environment against `scenarios.wrappers.Environment`: one line per defect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_STEPS = 200
 
 
 def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[str]:
-    """What goes wrong in `steps` timesteps of random legal actions, the first of each kind."""
+    """Defects found in `steps` timesteps of random legal actions, the first of each kind."""
     space, generator = environment.space, np.random.default_rng(seed)
     reset, step = jax.jit(environment.reset), jax.jit(environment.step)
     keys = iter(jax.random.split(jax.random.key(seed), 2 * steps + 1))
@@ -41,21 +41,20 @@ def play_defects(environment: Any, *, steps: int = 16, seed: int = 0) -> list[st
                 state, observation = reset(next(keys), jnp.zeros(()))
                 timestep = 0
                 found = observation_defects(observation, timestep) | found
-    except Exception as error:  # Whatever an environment raises is a defect of it.
+    except Exception as error:  # Anything that an environment raises is its defect.
         found["raised"] = f"playing raised {_one_line(error)}"
     return list(found.values())
 
 
 def check(environment: Any, num_agents: int | None = None, *, steps: int = 16, seed: int = 0) -> list[str]:
-    """All defects, one line each; it is played only if its shapes are right."""
+    """All defects, one line each; the environment is played only if its shapes are right."""
     return contract_defects(environment, num_agents) or play_defects(environment, steps=steps, seed=seed)
 
 
 def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[str]:
-    """All defects of the scenario `name`, which may be somebody's own, played beyond the end of an episode if that is
-    near.
+    """All defects of the scenario `name`, registered or custom, played past the end of a short episode.
 
-    Raises `ValueError` like `scenarios.make_environment`, and whatever a factory raises.
+    Raises `ValueError` like `scenarios.make_environment`, and anything that a factory raises.
     """
     environment: Any = make_custom(name, num_agents) if is_custom(name) else make_environment(name, num_agents, options)
     defects = contract_defects(environment, num_agents)
@@ -65,32 +64,32 @@ def check_scenario(name: str, num_agents: int, options: dict[str, Any]) -> list[
 
 
 def _growth_defects(environment: Any, make: Callable[[str, int], Any], name: str, num_agents: int) -> Iterator[str]:
-    """What differs in a team of another size and must not; nothing where a ValueError refuses that size."""
+    """Defects that show in a team of another size; none if a `ValueError` refuses that size."""
     try:
         other = make(name, num_agents)
     except ValueError:
         return
     except Exception as error:
         yield (
-            f"for {num_agents} agents, which were tried too, it raised {type(error).__name__}: {error}; "
-            "a ValueError says that a size is not for it"
+            f"with {num_agents} agents (also tried) it raised {type(error).__name__}: {error}; "
+            "raise ValueError for a team size that is not supported"
         )
         return
     if other.space.num_agents != num_agents:
-        yield f"space.num_agents is {other.space.num_agents}: it was asked for {num_agents} agents"
+        yield f"space.num_agents is {other.space.num_agents}: it must be {num_agents}, the number of agents asked for"
     for field in ("features", "actions"):
         ours, theirs = getattr(environment.space, field), getattr(other.space, field)
         if ours != theirs:
-            few, many = environment.space.num_agents, other.space.num_agents
-            yield f"space.{field} is {ours} for {few} agents and {theirs} for {many}: it must be the same for all"
+            sizes = f"{ours} for {environment.space.num_agents} agents and {theirs} for {other.space.num_agents}"
+            yield f"space.{field} is {sizes}: it must be the same for every team size"
 
 
 def observation_defects(observation: Observation, timestep: int) -> dict[str, str]:
-    """Defects of the values of one observation, by kind."""
+    """Defects in the values of one observation, by kind."""
     found = {}
     blocked = ~np.asarray(observation.action_mask).any(axis=-1)
     if blocked.any():
-        found["mask"] = f"timestep {timestep}: agent {blocked.argmax()} has no legal action: at least one must be"
+        found["mask"] = f"timestep {timestep}: agent {blocked.argmax()} has no legal action: it needs at least one"
     features = np.asarray(observation.features)
     if not np.isfinite(features).all():
         agent, feature = np.argwhere(~np.isfinite(features))[0]
@@ -98,28 +97,30 @@ def observation_defects(observation: Observation, timestep: int) -> dict[str, st
         found["features"] = f"timestep {timestep}: feature {feature} of agent {agent} is {value}: it must be finite"
     if int(observation.step_count) != timestep:
         found["step_count"] = (
-            f"timestep {timestep}: step_count is {observation.step_count}: it counts an episode's from 0"
+            f"timestep {timestep}: step_count is {observation.step_count}: it must count the episode's timesteps from 0"
         )
     return found
 
 
 def step_defects(step: EnvironmentStep, timestep: int, episode_limit: int) -> dict[str, str]:
-    """Defects of the values of one step's reward and end, by kind."""
+    """Defects in the reward and end of one step, by kind."""
     found = {}
     reward, discount, ended = np.asarray(step.reward), float(step.discount), bool(step.ended)
     if not np.isfinite(reward).all():
         agent = int((~np.isfinite(reward)).argmax())
         found["reward"] = f"timestep {timestep}: reward of agent {agent} is {reward[agent]}: it must be finite"
     if discount not in (0.0, 1.0) or (discount == 0.0 and not ended):
-        right = "0 (a termination) or 1" if ended else "1 before the end"
+        right = "0 (termination) or 1" if ended else "1 until the episode ends"
         found["discount"] = f"timestep {timestep}: discount is {discount:g}: it must be {right}"
     if timestep >= episode_limit and not ended:
-        found["limit"] = f"timestep {timestep}: the episode goes on: it must end at episode_limit, {episode_limit}"
+        found["limit"] = (
+            f"timestep {timestep}: the episode has not ended: it must end by episode_limit ({episode_limit})"
+        )
     return found
 
 
 def random_actions(space: Space, observation: Observation, generator: np.random.Generator) -> jax.Array:
-    """Any legal action of every agent (any at all where none is)."""
+    """A random legal action of every agent (any action if none is legal)."""
     noise = generator.random((space.num_agents, space.actions), dtype=np.float32)
     if space.continuous:
         return jnp.asarray(2.0 * noise - 1.0)

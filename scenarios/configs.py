@@ -7,13 +7,13 @@ from dataclasses import dataclass
 NEOM_TASKS = ("simple-sine", "half-1-half-(-1)", "quick-flip")
 REWARDS = ("shared", "individual")
 BATCHINGS = ("vmap", "map")
-"""How environments are stepped together: all at once, or one after the other."""
+"""How environments are stepped: all at once, or one after the other."""
 RESETS = ("pool", "exact")
-"""Where a new episode comes from: a start made in advance, or a reset within the step."""
+"""Source of new episodes: a pool of starts made in advance, or an exact reset within the step."""
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless the field's value is one of its choices."""
+    """Raise `ValueError` unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{field} is {value!r}: it must be one of {', '.join(choices)}")
 
@@ -22,7 +22,7 @@ LARGEST_COUNT = 2**31 - 1
 
 
 def check_count(field: str, value: int) -> None:
-    """Raise `ValueError` unless the field's value is a whole number of at least 1 that arrays can hold."""
+    """Raise `ValueError` unless the value is a whole number of at least 1 that fits into int32."""
     if not isinstance(value, int) or value < 1:
         raise ValueError(f"{field} is {value!r}: it must be a whole number of at least 1")
     if value > LARGEST_COUNT:
@@ -34,7 +34,7 @@ class NeomConfig:
     """Options of `scenarios.neom`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "simple-sine"
-    """Which pattern the agents must hold."""
+    """The pattern that the agents must hold."""
     reward: str = "shared"
     """`shared`: every agent receives the team's mean score (as in the paper); `individual`: its own."""
     horizon: int = 128
@@ -75,11 +75,11 @@ class ConnectorConfig:
     """Options of `scenarios.connector`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "scaled"
-    """`scaled`: a board that grows with the team; the others are of a published size."""
+    """`scaled`: a board that grows with the team; the others have a published size."""
     reward: str = "individual"
     """`individual`: every agent receives its own; `shared`: the team's mean."""
     horizon: int = 0
-    """Timesteps after which an episode is cut off; 0 is the task's own: 50 of `scaled`, as published of the others."""
+    """Timesteps after which an episode is cut off; 0 is the task's default: 50 for `scaled`, else as published."""
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, CONNECTOR_TASKS)
@@ -104,9 +104,9 @@ class PatternMemoryConfig:
     reward: str = "individual"
     """`individual`: every agent receives its own; `shared`: the team's mean."""
     delay: int = 8
-    """Timesteps from the cue to the action that is scored."""
+    """Timesteps from the cue to the scored action."""
     symbols: int = 4
-    """Different cues, and actions; the best return without memory is 1 / symbols."""
+    """Number of cues and of actions; the best return without memory is 1 / symbols."""
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, PATTERN_MEMORY_TASKS)
@@ -159,7 +159,7 @@ class CleanerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomConfig:
-    """Options of somebody's own scenario: none, its factory takes the number of agents and nothing else."""
+    """Options of a custom scenario: none, because its factory takes only the number of agents."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ class Foraging:
     side: int
     """Cells along each side of the board."""
     sight: int
-    """Rows and columns that an agent sees in each direction; the whole board where it is `side`."""
+    """Cells that an agent sees in each direction; the whole board if equal to `side`."""
     cooperative: bool = False
-    """Whether every food needs several agents."""
+    """Whether every food item needs several agents."""
 
 
 LBF_PUBLISHED = {
@@ -194,7 +194,7 @@ class LbfConfig:
     """Options of `scenarios.lbf`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "scaled"
-    """`scaled`: a board and as much food as the team is large; the others are of a published size."""
+    """`scaled`: a board and food that grow with the team; the others have a published size."""
     reward: str = "shared"
     """`shared`: every agent receives the team's mean (as in the papers); `individual`: its own."""
     horizon: int = 100
@@ -216,7 +216,7 @@ class Warehouse:
     shelf_columns: int
     """Clusters of shelves from left to right, of 2 cells each; odd."""
     requests: int
-    """Shelves that are wanted at any time."""
+    """Shelves requested at any time."""
 
 
 RWARE_PUBLISHED = {
@@ -246,7 +246,7 @@ class RwareConfig:
     """Options of `scenarios.rware`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "scaled"
-    """`scaled`: a warehouse as large as its team; the others are of a published size."""
+    """`scaled`: a warehouse that grows with the team; the others have a published size."""
     horizon: int = 500
     """Timesteps after which an episode is cut off."""
 
@@ -263,7 +263,7 @@ class SearchRescueConfig:
     """Options of `scenarios.search_rescue`. Raises `ValueError` naming field, value and rule."""
 
     task: str = "scaled"
-    """`scaled`: a field as large as the team, with a target for every agent."""
+    """`scaled`: a field that grows with the team, with one target per agent."""
     reward: str = "individual"
     """`individual`: every agent receives its own; `shared`: the team's mean."""
     horizon: int = 400

@@ -1,32 +1,32 @@
 """`connector`: N pairs of points on a board must be connected by wires that do not cross. Jumanji's Connector (1.1.2).
 
-Task          every agent leads a wire from its start to its target, one cell a timestep. A wire stays where it was
-              laid and no other may cross it.
-Observation   54 numbers per agent: its head's row and column divided by the board's side − 1, in [0, 1] (2); rows and
-              columns from its head to its target, divided by 3 (2); the 5×5 window around its head row by row, 1 where
-              a head, a wire or the outside of the board is (25); the same window, 1 where its own target is and −1
-              where another's is (25).
+Task          each agent lays a wire from its start to its target, one cell per timestep. Wires stay on the board, and
+              no wire may cross another.
+Observation   54 numbers per agent: row and column of its head, divided by the board's side − 1, in [0, 1] (2); rows and
+              columns from its head to its target, divided by 3 (2); the 5×5 window around its head in row order, 1
+              where there is a head, a wire or the outside of the board (25); the same window, 1 at its own target and
+              −1 at targets of others (25).
 Actions       5 discrete: stay, up, right, down, left.
-Mask          a move is legal onto an empty cell or the own target, and for an unconnected agent only; to stay always
-              is. An illegal action is to stay. Where several agents move onto one cell, the last of them does.
+Mask          an unconnected agent may move onto an empty cell or its own target; staying is always legal. An illegal
+              action means staying. If several agents move onto one cell, only the last of them does.
 Reward        −0.03 for every timestep that begins unconnected and 1 for connecting: each agent its own (`individual`)
               or the team's mean (`shared`).
 Episode       a termination when every agent is connected or has no legal move; a truncation after `horizon` timesteps
               (50). All episodes start at timestep 0.
-Scaling rule  10 cells an agent: the board is a square of side ⌈√(10N)⌉. Starts are uniform; a target is uniform among
-              the free cells at most 3 rows and 3 columns from its start, so at most 6 moves if nothing is in the way.
-              (A pair that drew 64 times in vain looks one further away with every further draw.)
+Scaling rule  10 cells per agent: the board is a square of side ⌈√(10N)⌉. Starts are uniform; a target is uniform among
+              the free cells at most 3 rows and 3 columns from its start, so at most 6 moves away on a free path. (After
+              64 failed draws the search widens by one cell per draw.)
 Largest N     4096: time and memory are O(N).
-Optimum       near 1 − 0.03·(distance − 1) an agent; not every board can be solved.
-Published     `con-5x5x3a` … `con-15x15x23a`: sizes and time limits as in the papers (Mava), on boards of the library's
-              own `RandomWalkGenerator`, which can be solved; N is in the name. Agents see what they see here, windows
-              and not the published whole board, with the way to the target divided by side − 1.
-              `shared` times N is the papers' reward. An episode lasts side² timesteps.
+Optimum       near 1 − 0.03·(distance − 1) per agent; not every board can be solved.
+Published     `con-5x5x3a` … `con-15x15x23a`: sizes and time limits as in the papers (Mava), on solvable boards of the
+              library's own `RandomWalkGenerator`; N is in the name. Agents see windows, as above, instead of the
+              published whole board, and the offset to the target is divided by side − 1. `shared` times N is the
+              reward in the papers. An episode lasts side² timesteps.
 
-Unlike the library's: starts and targets come from a generator of our own in O(N) (`RandomWalkGenerator` is O(N²),
-`UniformRandomGenerator` puts targets further away than 50 moves); collisions are found in O(N), with the same outcome,
-by who claims a cell and not by comparing all pairs; agents see windows and not the board; `shared` is the mean and not
-the sum.
+Differences from the library: our own generator places starts and targets in O(N) (`RandomWalkGenerator` is O(N²),
+`UniformRandomGenerator` puts targets more than 50 moves away); collisions are found in O(N) from claimed cells instead
+of by comparing all pairs, with the same outcome; agents see windows instead of the board; `shared` is the mean instead
+of the sum.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ WINDOW = 2 * SIGHT + 1
 
 
 class Placing(NamedTuple):
-    """Points that are being put onto a board."""
+    """Points being placed on a board."""
 
     occupied: Bool[Array, " C"]
     """By cell, row by row."""
@@ -103,7 +103,7 @@ def place(
 ) -> Int[Array, " N"]:
     """One free cell for every agent, uniform among those at most `reach` rows and columns from `around`.
 
-    All agents draw at once; those whose cell is taken, or was drawn by an earlier agent too, draw again. The number of
+    All agents draw at once; those whose cell is taken, or also drawn by an earlier agent, draw again. The number of
     rounds grows as log N.
     """
     ids = jnp.arange(around.shape[0])
@@ -133,17 +133,17 @@ def place(
 
 
 class LinearConnector(Connector):
-    """Jumanji's Connector, whose agents move in O(N) and not O(N²)."""
+    """Jumanji's Connector with moves in O(N) instead of O(N²)."""
 
     def _step_agents(self, state: State, action: Int[Array, " N"]) -> tuple[Agent, Int[Array, "S S"]]:
-        """All moves at once; of several agents that move onto one cell, the last does."""
+        """All moves at once; if several agents move onto one cell, the last one does."""
         ids, position = state.agents.id, state.agents.position
         moves = jnp.array([[0, 0], [-1, 0], [0, 1], [1, 0], [0, -1]])
         legal = state.action_mask[ids, action] & (action > 0)
         wanted = jnp.where(legal[:, None], position + moves[action], position)
         last = jnp.full(state.grid.shape, -1).at[wanted[:, 0], wanted[:, 1]].max(jnp.where(legal, ids, -1))
         moving = legal & (last[wanted[:, 0], wanted[:, 1]] == ids)
-        # An index outside the board drops the write of who stays.
+        # Agents that stay get an index outside the board, which drops the write.
         old, new = (jnp.where(moving[:, None], cell, self.grid_size) for cell in (position, wanted))
         grid = state.grid.at[old[:, 0], old[:, 1]].set(get_path(ids), mode="drop")
         grid = grid.at[new[:, 0], new[:, 1]].set(get_position(ids), mode="drop")
@@ -151,11 +151,11 @@ class LinearConnector(Connector):
 
 
 def observe(state: State, timestep: Any, reach: int = REACH) -> Float[Array, "N 54"]:
-    """What every agent sees, with its way divided by `reach`; see the module's docstring."""
+    """The observations of all agents, with offsets to targets divided by `reach`; see the module's docstring."""
     head, target, side = state.agents.position, state.agents.target, state.grid.shape[0]
     padded = jnp.pad(state.grid, SIGHT, constant_values=PATH)
     offsets = jnp.arange(WINDOW)
-    rows, columns = head[:, 0, None] + offsets, head[:, 1, None] + offsets
+    rows, columns = head[:, 0, None] + offsets[None], head[:, 1, None] + offsets[None]
     seen = padded[rows[:, :, None], columns[:, None, :]].reshape(-1, WINDOW * WINDOW)
     targets: Bool[Array, "N W"] = jnp.asarray(is_target(seen))  # type: ignore[arg-type]  # works on arrays too
     own = seen == get_target(state.agents.id)[:, None]

@@ -1,30 +1,15 @@
-"""What is counted of every environment's episodes while they run."""
+"""Counting the episodes of every environment."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-
-class EpisodeStatistics(NamedTuple):
-    """What is known of each environment's episodes."""
-
-    running_return: Float[Array, " B"]
-    """Reward per agent, summed over the episode so far."""
-    whole: Bool[Array, " B"]
-    """False for a first episode that started late: its return and its length say nothing."""
-    last_return: Float[Array, " B"]
-    """Return of the last whole episode; 0 before there was one."""
-    last_length: Int[Array, " B"]
-    """Timesteps of the last whole episode; 0 before there was one."""
-    episodes: Int[Array, " B"]
-    """Whole episodes that have ended."""
+from sable.types import EpisodeStatistics
 
 
 def start(step_count: Int[Array, " B"]) -> EpisodeStatistics:
-    """Nothing is known yet of episodes that have lasted `step_count` timesteps; those at 0 will count."""
+    """Empty statistics for episodes that have lasted `step_count` timesteps; those at 0 will be counted."""
     return EpisodeStatistics(
         running_return=jnp.zeros(step_count.shape),
         whole=step_count == 0,
@@ -37,7 +22,7 @@ def start(step_count: Int[Array, " B"]) -> EpisodeStatistics:
 def count(
     before: EpisodeStatistics, reward: Float[Array, "B N"], ended: Bool[Array, " B"], step_count: Int[Array, " B"]
 ) -> EpisodeStatistics:
-    """The statistics after one more step; `step_count` is the timestep of its terminal observation."""
+    """The statistics after one more step; `step_count` is that of its terminal observation."""
     running = before.running_return + reward.mean(axis=-1)
     counted = ended & before.whole
     return EpisodeStatistics(

@@ -1,21 +1,20 @@
-"""Any multi-agent environment of Jumanji as a `scenarios.wrappers.Environment`.
+"""Adapts any multi-agent environment of Jumanji to `scenarios.wrappers.Environment`.
 
-Jumanji itself is not imported here: whoever hands over one of its environments has done so.
+Jumanji is not imported here: the caller passes one of its environments.
 
-What Jumanji (1.1.2) leaves to each environment, and what becomes of it:
+Conventions that Jumanji (1.1.2) leaves to each environment, and how they are adapted:
 
-Episode end   `TimeStep.last()`. It is a termination where the discount is 0 for every agent, else a truncation. Some
-              environments (Cleaner, RobotWarehouse, SearchAndRescue) call reaching their time limit a termination too:
-              `truncated` tells such ends apart. Discounts between the ends (Connector gives 0 to an agent that is done)
-              are not used: an episode is the team's.
-Reward        one number for the team, given to every agent, or one for each agent, which `reward="shared"` replaces by
-              their mean.
-Observation   what `observe` makes of state and timestep: float32, (N, F), with F independent of N.
-Actions       a `MultiDiscreteArray` with as many choices for every agent, or a `BoundedArray` (N, A), to whose bounds
-              [−1, 1] is stretched.
-Randomness    the state's `key` is replaced before every step: episodes from the same start of a reset pool share their
-              start only.
-Late starts   there are none: `elapsed` is ignored and every episode starts at timestep 0.
+Episode end   `TimeStep.last()`. It is a termination if the discount is 0 for every agent, otherwise a truncation. Some
+              environments (Cleaner, RobotWarehouse, SearchAndRescue) also call reaching the time limit a termination;
+              `truncated` identifies those. Discounts before the end (Connector gives 0 to an agent that is done) are
+              ignored: an episode belongs to the team.
+Reward        one number for the team, given to every agent, or one per agent, which `reward="shared"` replaces by the
+              mean.
+Observation   `observe(state, timestep)`: float32, (N, F), with F independent of N.
+Actions       a `MultiDiscreteArray` with the same number of actions for every agent, or a `BoundedArray` (N, A);
+              [−1, 1] is scaled to its bounds.
+Randomness    the state's `key` is replaced before every step, so that episodes from the same start of a pool differ.
+Late starts   not supported: `elapsed` is ignored and every episode starts at timestep 0.
 """
 
 from __future__ import annotations
@@ -45,20 +44,19 @@ class AdaptedState(NamedTuple):
     """The state of one environment."""
 
     environment: PyTree[Any]
-    """Jumanji's own."""
+    """Jumanji's state."""
     step_count: Int[Array, ""]
 
 
 class Adapted:
-    """One of Jumanji's environments; see the module's docstring for what is made of its conventions.
+    """A Jumanji environment; see the module's docstring for its conventions.
 
-    `observe` is `flat_observation` where it is not given. `reward` is `shared`, `individual` or, by default, whatever
-    the environment gives. `truncated(state, timestep)` says, of an episode that ended, whether it was cut off; without
-    it, Jumanji's discount does. `episode_limit` is the environment's `time_limit` where it is not given; an episode
-    that goes on when it is reached is cut off.
+    `observe` defaults to `flat_observation`. `reward` is `shared`, `individual` or, by default, the environment's own.
+    `truncated(state, timestep)` tells whether an episode that ended was truncated; by default Jumanji's discount tells.
+    `episode_limit` defaults to the environment's `time_limit`; an episode that reaches it is truncated.
 
-    Raises `ValueError` for an environment without agents or a time limit, with actions of another kind, with a reward
-    of the team where each agent's own is asked for, and for features of another shape.
+    Raises `ValueError` for an environment without agents or a time limit, for unsupported actions, for a team reward if
+    `individual` is requested, and for features of the wrong shape.
     """
 
     def __init__(
@@ -84,14 +82,14 @@ class Adapted:
         self._observe = observe or (lambda _, timestep: flat_observation(timestep.observation, self._agents))
         self._truncated = truncated
         actions, self._bounds = self._action_kind()
-        state, timestep = jax.eval_shape(environment.reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
+        state, timestep = jax.eval_shape(self._jumanji_reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
         features = jax.eval_shape(self._observe, state, timestep)
         if features.ndim != 2 or features.shape[0] != self._agents:
             raise ValueError(
                 f"{self._name} is observed in shape {features.shape}: it must be ({self._agents}, features)"
             )
         self.space = Space(self._agents, features.shape[1], actions, continuous=self._bounds is not None)
-        _, timestep = jax.eval_shape(environment.step, state, self._action_shape())
+        _, timestep = jax.eval_shape(self._jumanji_step, state, self._action_shape())
         own = timestep.reward.shape == (self._agents,)
         if reward == "individual" and not own:
             raise ValueError(f"reward is 'individual': {self._name} rewards the team as a whole: write shared")
@@ -99,12 +97,12 @@ class Adapted:
 
     @property
     def episode_limit(self) -> int:
-        """Timesteps after which an episode ends, by Jumanji's doing or ours."""
+        """The most timesteps of an episode, whether Jumanji or this class ends it."""
         return self._limit
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[AdaptedState, Observation]:
         """Start an episode, always at timestep 0."""
-        state, timestep = self.environment.reset(jax.random.key_data(key))
+        state, timestep = self._jumanji_reset(jax.random.key_data(key))
         step_count = jnp.zeros((), dtype=jnp.int32)
         return AdaptedState(state, step_count), self._observation(state, timestep, step_count)
 
@@ -112,7 +110,7 @@ class Adapted:
         self, state: AdaptedState, actions: Int[Array, " N"] | Float[Array, "N A"], key: PRNGKeyArray
     ) -> EnvironmentStep:
         """One step of Jumanji's environment."""
-        after, timestep = self.environment.step(_with_key(state.environment, key), self._jumanji_actions(actions))
+        after, timestep = self._jumanji_step(_with_key(state.environment, key), self._jumanji_actions(actions))
         step_count = state.step_count + 1
         over = timestep.last()
         terminated = over & (timestep.discount == 0).all()
@@ -128,6 +126,16 @@ class Adapted:
             ended=ended,
         )
 
+    def _jumanji_reset(self, key: Array) -> tuple[Any, TimeStep]:
+        with jax.numpy_rank_promotion("allow"):  # Jumanji relies on it
+            started: tuple[Any, TimeStep] = self.environment.reset(key)
+        return started
+
+    def _jumanji_step(self, state: Any, actions: Array) -> tuple[Any, TimeStep]:
+        with jax.numpy_rank_promotion("allow"):
+            stepped: tuple[Any, TimeStep] = self.environment.step(state, actions)
+        return stepped
+
     def _observation(self, state: Any, timestep: TimeStep, step_count: Int[Array, ""]) -> Observation:
         mask = getattr(timestep.observation, "action_mask", None)
         shape = (self._agents, self.space.actions)
@@ -138,7 +146,7 @@ class Adapted:
         )
 
     def _action_kind(self) -> tuple[int, tuple[np.ndarray, np.ndarray] | None]:
-        """How many actions or dimensions, and their bounds where they are continuous."""
+        """Number of actions or dimensions, and the bounds of continuous actions."""
         spec = self.environment.action_spec
         if spec.shape[:1] == (self._agents,):
             if hasattr(spec, "num_values") and len(set(np.ravel(spec.num_values).tolist())) == 1:
@@ -161,9 +169,9 @@ class Adapted:
 
 
 def flat_observation(observation: Any, agents: int) -> Float[Array, "N F"]:
-    """All fields of Jumanji's observation that have an axis of agents first, but for the mask, side by side as float32.
+    """All fields of Jumanji's observation with a leading axis of agents, except the mask, concatenated as float32.
 
-    An environment whose fields grow with N, or whose other axes happen to be as long, needs an `observe` of its own.
+    An environment with fields that grow with N, or with other axes of length N, needs its own `observe`.
     """
     fields = observation._asdict() if hasattr(observation, "_asdict") else vars(observation)
     leaves = jax.tree.leaves({name: value for name, value in fields.items() if name != "action_mask"})
@@ -174,12 +182,12 @@ def flat_observation(observation: Any, agents: int) -> Float[Array, "N F"]:
 
 
 def is_jumanji(environment: object) -> bool:
-    """Whether this is one of Jumanji's environments (and not an `Environment` of ours)."""
+    """Whether this is a Jumanji environment (and not one of our `Environment`)."""
     return all(hasattr(environment, name) for name in ("action_spec", "observation_spec", "reset", "step"))
 
 
 def _with_key(state: Any, key: PRNGKeyArray) -> Any:
-    """Jumanji's state with another key, where it holds one; a field of that name that is something else stays."""
+    """Jumanji's state with another key if it holds one; any other field named `key` stays."""
     fresh = jax.random.key_data(key)
     held = getattr(state, "key", None)
     if getattr(held, "shape", None) != fresh.shape or getattr(held, "dtype", None) != fresh.dtype:

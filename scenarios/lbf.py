@@ -1,31 +1,32 @@
-"""`lbf`: N agents look for food that a few of them must take together. Jumanji's LevelBasedForaging (1.1.2).
+"""`lbf`: N agents collect food that takes several of them. Jumanji's LevelBasedForaging (1.1.2).
 
-Task          food lies on a board. Agents of level 1 or 2 that stand beside it take it by loading at the same
-              timestep, if their levels add up to its own, which is uniform from 1 to what the three weakest agents have
-              together: 3 in all but small teams.
-Observation   75 numbers per agent, the library's grid observer's: three 5×5 windows around the agent, row by row:
-              levels of agents (its own in the middle), levels of food, and 1 where a cell is free. Outside the board
-              all three are 0.
+Task          food lies on a board. Agents of level 1 or 2 next to it take it by loading at the same timestep if the sum
+              of their levels is at least its level, which is uniform from 1 to the sum of the three lowest agent levels
+              (3 in all but small teams).
+Observation   75 numbers per agent, as in the library's grid observer: three 5×5 windows around the agent in row order:
+              levels of agents (its own in the middle), levels of food, and 1 for free cells. Outside the board all
+              three are 0.
 Actions       6 discrete: stay, up, down, left, right, load.
-Mask          a move is legal onto a free cell, loading beside food, to stay always. An illegal action is to stay. Of
-              agents that move onto one cell, none does.
-Reward        N times the library's: food of level l shares out N·l / (levels of all food of the episode) among those
-              who took it, by their levels. Each agent its own (`individual`) or the team's mean (`shared`).
+Mask          moving onto a free cell is legal, as are loading next to food and staying. An illegal action means
+              staying. If several agents move onto one cell, none of them does.
+Reward        N times the library's: food of level l pays N·l / (sum of all food levels of the episode), divided among
+              those who took it in proportion to their levels. Each agent its own (`individual`) or the team's mean
+              (`shared`).
 Episode       a termination when no food is left; a truncation after `horizon` timesteps (100). All episodes start at
               timestep 0.
-Scaling rule  20 cells and one food an agent: the board is a square of side ⌈√(20N)⌉. Agents see 2 cells far. The return
-              of a team that takes all food is 1 an agent at every N.
-Largest N     1024, 4096 slowly: time and memory are O(N) a step, O(N log N) a reset.
-Optimum       a return of 1, if all food is taken in time.
-Published       `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
-              placement and its vector observer: 3 numbers (row, column, level) for every food and every agent,
-              (−1, −1, 0) where unseen. N is in the name. `shared` is the papers' reward: the sum of the library's.
+Scaling rule  20 cells and one food item per agent: the board is a square of side ⌈√(20N)⌉. Agents see 2 cells in each
+              direction. A team that takes all food has a return of 1 per agent at every N.
+Largest N     1024, slowly 4096: time and memory are O(N) per step, O(N log N) per reset.
+Optimum       a return of 1, if all food can be taken in time.
+Published     `8x8-2p-2f-coop` … `15x15-4p-5f`: the library's own environment as Mava builds it, with the library's
+              placement and its vector observer: 3 numbers (row, column, level) for every food item and every agent,
+              (−1, −1, 0) if unseen. N is in the name. `shared` is the reward in the papers: the sum of the library's.
 
-Unlike the library's: moves, food taken, windows and masks are found in O(N), with the same outcome, on boards and not
-by comparing all pairs; agents are uniform over the cells without food (the library leaves out whole rows, and puts
-agents onto food once no row is left); food is drawn from the library's distribution (off the edge, no two side by
-side), all at once; the reward is N times as large, because what an agent can hope for would fall as 1/N; there is no
-penalty.
+Differences from the library: moves, loading, windows and masks are computed in O(N) on boards instead of by comparing
+all pairs, with the same outcome; agents are uniform over the cells without food (the library leaves out whole rows, and
+puts agents onto food if no row is left); food is drawn from the library's distribution (off the edge, no two items side
+by side), all at once; the reward is N times as large, because the return of one agent would otherwise fall as 1/N;
+there is no penalty.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ SIGHT = 2
 
 
 class Spreading(NamedTuple):
-    """Cells on their way to be taken or left free, S×S each."""
+    """Which cells are undecided and which are taken, (S, S) each."""
 
     undecided: Bool[Array, "S S"]
     taken: Bool[Array, "S S"]
 
 
 class UniformGenerator(RandomGenerator):
-    """Boards with food apart from food and agents anywhere else, in O(N log N) time; `force_coop` is not offered."""
+    """Boards with no two food items side by side and agents anywhere else, in O(N log N); without `force_coop`."""
 
     def __call__(self, key: Any) -> State:
         """One board."""
@@ -86,16 +87,16 @@ class UniformGenerator(RandomGenerator):
         )
 
     def sample_food(self, key: Any) -> Int[Array, "F 2"]:
-        """Cells off the edge, no two side by side, each uniform among those that the earlier ones left."""
+        """Cells off the edge, no two side by side, each uniform among those that earlier ones left free."""
         side = self.grid_size
         order = jax.random.permutation(key, side * side).reshape(side, side)
         return spread(order, self.num_food)
 
 
 def spread(order: Int[Array, "S S"], count: int) -> Int[Array, "F 2"]:
-    """The first `count` cells off the edge that would be taken by going through all cells in `order`, the lowest first.
+    """The first `count` cells off the edge that are taken by visiting all cells by ascending `order`.
 
-    A cell is taken unless one beside it was. All cells that come before those beside them are decided at once; the
+    A cell is taken unless a neighbour is taken already. Cells before all their neighbours are decided at once; the
     number of rounds grows as log S.
     """
     side = order.shape[0]
@@ -114,20 +115,20 @@ def spread(order: Int[Array, "S S"], count: int) -> Int[Array, "F 2"]:
 
 
 def beside(board: Array, outside: int | bool) -> Array:
-    """What the four neighbours of every cell hold, (4, S, S): above, below, left and right of it."""
+    """The four neighbours of every cell, (4, S, S): above, below, left, right."""
     padded = jnp.pad(board, 1, constant_values=outside)
     return jnp.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
 
 
 class WindowObserver(GridObserver):
-    """Jumanji's grid observer in O(N): windows and masks are cut out of one board."""
+    """Jumanji's grid observer in O(N): windows and masks are gathered from one board."""
 
     def state_to_observation(self, state: State) -> Observation:
         """The windows (N, 3, 2·fov + 1, 2·fov + 1), the masks (N, 6) and the timestep."""
         agents, food = boards(state, self.grid_size)
         free = jnp.pad((agents + food) == 0, self.fov)
         offsets = jnp.arange(2 * self.fov + 1)
-        row, column = state.agents.position.T[:, :, None] + offsets
+        row, column = state.agents.position.T[:, :, None] + offsets[None, None]
         layers = jnp.stack([jnp.pad(agents, self.fov), jnp.pad(food, self.fov), free.astype(agents.dtype)])
         view = layers[:, row[:, :, None], column[:, None, :]].swapaxes(0, 1)
         step_count = state.step_count
@@ -135,7 +136,7 @@ class WindowObserver(GridObserver):
 
 
 def boards(state: State, side: int) -> tuple[Int[Array, "S S"], Int[Array, "S S"]]:
-    """The levels of agents and of food that is left, by cell; 0 where there is none."""
+    """Levels of agents and of remaining food by cell; 0 for empty cells."""
     nothing = jnp.zeros((side, side), dtype=jnp.int32)
     agents, food = state.agents, state.food_items
     return (
@@ -145,7 +146,7 @@ def boards(state: State, side: int) -> tuple[Int[Array, "S S"], Int[Array, "S S"
 
 
 def legal(state: State, agents: Int[Array, "S S"], food: Int[Array, "S S"]) -> Bool[Array, "N 6"]:
-    """Which actions every agent may take: to stay, the four moves, to load."""
+    """The legal actions of every agent: stay, the four moves, load."""
     row, column = state.agents.position.T
     free = beside((agents + food) == 0, False)[:, row, column].T
     near = (beside(food, 0)[:, row, column] > 0).any(axis=0)
@@ -153,14 +154,14 @@ def legal(state: State, agents: Int[Array, "S S"], food: Int[Array, "S S"]) -> B
 
 
 class LinearForaging(LevelBasedForaging):
-    """Jumanji's LevelBasedForaging in O(N) and not O(N²) a step, with windows, without penalty, N times the reward."""
+    """Jumanji's LevelBasedForaging in O(N) per step, with windows, no penalty and N times the reward."""
 
     def __init__(self, generator: RandomGenerator, time_limit: int) -> None:
         super().__init__(generator, time_limit=time_limit, grid_observation=True)
         self._observer = WindowObserver(self.fov, self.grid_size, self.num_agents, self.num_food)
 
     def step(self, state: State, actions: Int[Array, " N"]) -> tuple[State, TimeStep[Observation]]:
-        """All moves at once, then all that is loaded."""
+        """All moves at once, then all loading."""
         agents = self._move(state, actions)
         food, reward = self._eat(agents, state.food_items)
         state = dataclasses.replace(state, agents=agents, food_items=food, step_count=state.step_count + 1)
@@ -176,7 +177,7 @@ class LinearForaging(LevelBasedForaging):
         return state, timestep
 
     def _move(self, state: State, actions: Int[Array, " N"]) -> Agent:
-        """Where the agents are after their moves; of agents that move onto one cell, none does."""
+        """The agents after their moves; if several move onto one cell, none of them does."""
         position = state.agents.position
         masks = legal(state, *boards(state, self.grid_size))
         moving = masks[jnp.arange(self.num_agents), actions] & (actions != LOAD)
@@ -188,7 +189,7 @@ class LinearForaging(LevelBasedForaging):
         )
 
     def _eat(self, agents: Agent, food: Food) -> tuple[Food, Float[Array, " N"]]:
-        """The food that is left, and N times every agent's share of what was taken."""
+        """The remaining food, and N times every agent's share of the food taken."""
         side = self.grid_size
         lifting = agents.level * agents.loading
         lifted = jnp.zeros((side, side), dtype=jnp.int32).at[agents.position[:, 0], agents.position[:, 1]].set(lifting)
@@ -206,7 +207,7 @@ class LinearForaging(LevelBasedForaging):
 
 
 def observe(state: State, timestep: Any) -> Float[Array, "N F"]:
-    """What every agent sees; see the module's docstring."""
+    """The observations of all agents; see the module's docstring."""
     view: Array = timestep.observation.agents_view
     return view.reshape(len(view), -1).astype(jnp.float32)
 
@@ -220,7 +221,7 @@ class PublishedLbf(LevelBasedForaging):
     """Jumanji's LevelBasedForaging with N times the reward, as in every task of this scenario."""
 
     def get_reward(self, *eaten: Any) -> Float[Array, " N"]:
-        """N times the library's, of every agent."""
+        """N times the library's reward of every agent."""
         reward: Float[Array, " N"] = self.num_agents * super().get_reward(*eaten)
         return reward
 

@@ -1,18 +1,18 @@
 """`neom`: a team of N agents must hold a fixed pattern of levels.
 
-Our reconstruction of the scaling task of the Sable paper (arXiv 2410.01706, section 4 and appendix), whose code is not
-public: what follows is what we chose from its description.
+Our reconstruction of the scaling task of the Sable paper (arXiv 2410.01706, section 4 and appendix). Its code is not
+public: the choices below are ours, from its description.
 
-Task          agent i's target level is pattern[i mod period]. `simple-sine` has the pattern 0.5, 0.7, 0.8, 0.7, 0.5,
-              0.3, 0.2, 0.3; `quick-flip` 0.5, 0, −0.5, 0; in `half-1-half-(-1)` the first ⌈N/2⌉ agents' target is 1,
-              the others' −1 (its period is N).
+Task          the target level of agent i is pattern[i mod period]. `simple-sine` has the pattern 0.5, 0.7, 0.8, 0.7,
+              0.5, 0.3, 0.2, 0.3; `quick-flip` has 0.5, 0, −0.5, 0; in `half-1-half-(-1)` the target is 1 for the first
+              ⌈N/2⌉ agents and −1 for the others (its period is N).
 Actions       one discrete action per distinct level of the pattern, all legal.
-Reward        score = 1 − |level − target| / span, span = highest − lowest level; the team's mean score to every agent
-              (`shared`, the paper's) or each agent its own (`individual`, which is learnt far faster at large N).
-Observation   per agent A + 10 numbers: was its last action on target (1), its last action one-hot (A, zeros at the
-              start), timestep / horizon (1), sine and cosine of its index at four wavelengths (8): the pattern's
-              period, 32, 512 and 2N. The pattern's own period must be among them: without it a thousand agents could
-              not tell their place in the pattern apart.
+Reward        score = 1 − |level − target| / span, span = highest − lowest level. Each agent receives the team's mean
+              score (`shared`, as in the paper) or its own (`individual`, learned much faster at large N).
+Observation   A + 10 numbers per agent: whether its last action was on target (1), its last action one-hot (A, zeros at
+              the start), timestep / horizon (1), sine and cosine of its index at four wavelengths (8): the pattern's
+              period, 32, 512 and 2N. The period must be among them, or agents of a large team could not tell their
+              place in the pattern.
 Episode       `horizon` timesteps (128), then a termination (discount 0).
 Scaling rule  none needed: the task of one agent is the same at every N. O(N) time and memory.
 Optimum       1.0 per timestep, known by construction.
@@ -71,7 +71,7 @@ class Neom:
         return state, self._observe(state)
 
     def step(self, state: NeomState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Score the chosen levels and let one timestep pass."""
+        """Score the chosen levels and advance one timestep."""
         state = NeomState(state.step_count + 1, actions.astype(jnp.int32))
         score = self.score(actions)
         ended = state.step_count >= self.horizon
@@ -89,7 +89,7 @@ class Neom:
         return 1.0 - jnp.abs(jnp.asarray(self.levels)[actions] - self.targets()) / span
 
     def targets(self) -> Float[Array, " N"]:
-        """Every agent's target level."""
+        """The target level of every agent."""
         agents = jnp.arange(self.space.num_agents)
         pattern = jnp.asarray(PATTERNS[self.task], dtype=jnp.float32)
         if self.task == HALVES:
@@ -116,11 +116,11 @@ class Neom:
     def _positions(self) -> Float[Array, "N 8"]:
         """Sine and cosine of the agent's index at the wavelengths period, 32, 512 and 2N.
 
-        The angle is taken of the index modulo the wavelength, which float32 holds exactly.
+        Angles use the index modulo the wavelength, which is exact in float32.
         """
         agents = self.space.num_agents
         period = agents if self.task == HALVES else len(PATTERNS[self.task])
-        wavelengths = jnp.asarray([period, 32, 512, 2 * agents])
+        wavelengths = jnp.asarray([[period, 32, 512, 2 * agents]])
         angles = 2.0 * jnp.pi * (jnp.arange(agents)[:, None] % wavelengths) / wavelengths
         return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 

@@ -1,20 +1,22 @@
-"""`pattern-memory`: a cue that was seen once must be given back later. A diagnostic of memory, none of the library's.
+"""`pattern-memory`: agents repeat a cue some timesteps after seeing it once. A diagnostic of memory, ours.
 
-Task          the team is shown a cue at the first timestep of an episode, one of `symbols` (4), uniform. `delay` (8)
-              timesteps later every agent must choose the action of that number. Its choices before count for nothing.
-Observation   symbols + 2 numbers per agent, 16 at most, the same for all agents: the cue one-hot at the first timestep
-              and zeros after it (symbols), 1 at the timestep that is scored (1), timestep / (delay + 1) (1). Neither
-              the last action nor the last reward is observed, so that nothing but a model's own memory holds the cue.
+Task          at the first timestep of an episode the team sees a cue, one of `symbols` (4), drawn uniformly. `delay`
+              (8) timesteps later every agent must choose the action with the cue's number. Earlier actions do not
+              count.
+Observation   symbols + 2 numbers per agent, at most 16, the same for all agents: the cue one-hot at the first timestep
+              and zeros after it (symbols), 1 at the scored timestep (1), timestep / (delay + 1) (1). Neither the last
+              action nor the last reward is observed, so only a model's own memory can hold the cue.
 Actions       `symbols` discrete.
-Mask          all legal, always.
-Reward        1 for the cue's number at timestep `delay`, 0 for another and at every other timestep: each agent its own
+Mask          all are always legal.
+Reward        1 for the cue's number at timestep `delay`, 0 for other actions and at other timesteps: each agent its own
               (`individual`) or the team's mean (`shared`).
-Episode       delay + 1 timesteps, then a termination (discount 0). All start at timestep 0: whoever starts late has not
-              seen the cue.
-Scaling rule  none needed: one cue for the whole team, so that what must be remembered is the same at every N.
+Episode       delay + 1 timesteps, then a termination (discount 0). All start at timestep 0: a late start would miss the
+              cue.
+Scaling rule  none needed: one cue for the whole team, so there is the same to remember at every N.
 Largest N     16384: time and memory are O(N).
-Optimum       a return of 1 per episode, 1 / (delay + 1) per timestep. A policy without memory has at most 1 / symbols:
-              what it sees at the scored timestep, other agents' actions included, does not depend on the cue.
+Optimum       a return of 1 per episode, 1 / (delay + 1) per timestep. A policy without memory reaches at most
+              1 / symbols: its observation at the scored timestep, like other agents' actions, does not depend on the
+              cue.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class PatternMemory:
         return state, self._observe(state)
 
     def step(self, state: PatternMemoryState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Score the actions if it is time, and let one timestep pass."""
+        """Score the actions if the timestep is scored, and advance one timestep."""
         score = ((actions == state.cue) & (state.step_count == self.delay)).astype(jnp.float32)
         state = state._replace(step_count=state.step_count + 1)
         ended = state.step_count >= self.episode_limit

@@ -1,9 +1,8 @@
-"""A pool of episode starts, made in advance: auto-reset that costs a copy and not a reset.
+"""A pool of episode starts made in advance: auto-reset at the cost of a copy instead of a reset.
 
-A step that resets for itself carries the whole reset program, and under `vmap` runs it for every environment at every
-step, because a batched `cond` computes both branches. Here K starts are made at once outside the steps, and an ended
-environment takes one of them at random. Episodes repeat their starts until the pool is made anew: refresh it every few
-updates.
+A step that resets contains the whole reset, and under `vmap` runs it for every environment at every step, because a
+batched `cond` computes both branches. Here K starts are made outside the steps, and an ended environment takes one of
+them at random. Starts repeat until the pool is refreshed, so refresh it every few updates.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ Tree = TypeVar("Tree")
 
 LEAST_STARTS = 16
 MOST_BYTES = 64 * 2**20
-"""A pool of default size stays below this: it is held as long as training lasts."""
+"""Upper bound on the memory of a pool of default size, which is held during all of training."""
 
 
 class ResetPool(NamedTuple):
@@ -35,26 +34,26 @@ class ResetPool(NamedTuple):
 
 
 def default_size(reset: Reset, envs: int) -> int:
-    """max(2·B, 16) starts, or as many as fit into 64 MiB, but never fewer than two."""
+    """max(2·B, 16) starts, or as many as fit into 64 MiB, but at least two."""
     starts = jax.eval_shape(reset, jax.random.key(0), jnp.zeros(()))
     return max(2, min(max(2 * envs, LEAST_STARTS), MOST_BYTES // max(1, tree_bytes(starts))))
 
 
 def tree_bytes(tree: PyTree[Any]) -> int:
-    """Bytes of all arrays of a tree; their shapes will do."""
+    """Bytes of all arrays or shapes of a tree."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def build(reset: Reset, key: PRNGKeyArray, size: int) -> ResetPool:
-    """Make `size` starts one after the other, so that a `cond` in the reset runs one branch only."""
+    """Make `size` starts one after the other, so that a `cond` in the reset runs only one branch."""
     starts = jax.lax.map(lambda each: reset(each, jnp.zeros(())), jax.random.split(key, size))
     return ResetPool(*starts)
 
 
 def restart(pool: ResetPool, ended: Bool[Array, " B"], current: Tree, key: PRNGKeyArray) -> Tree:
-    """`current` (states and observations, B leading) with a random start of the pool wherever an episode ended.
+    """`current` (states and observations, B leading) with a random start from the pool wherever an episode ended.
 
-    Nothing is copied in a step in which no episode ended.
+    A step in which no episode ended copies nothing.
     """
     size = pool.observations.step_count.shape[0]
 

@@ -1,33 +1,33 @@
-"""`rware`: N robots bring the shelves that are wanted to the goals of a warehouse. Jumanji's RobotWarehouse (1.1.2).
+"""`rware`: N robots bring requested shelves to the goals of a warehouse. Jumanji's RobotWarehouse (1.1.2).
 
-Task          a robot drives under a shelf, lifts it, carries it along the corridors to one of the two goals, and brings
-              it back to any free place for shelves before it can lift another. As many shelves as there are robots are
-              wanted; one that was delivered is replaced by another at random.
-Observation   66 numbers per agent, the library's: row and column divided by height − 1 and width − 1, in [0, 1] (2);
-              carrying (1); direction as one of four (4); on a corridor (1); for each of the 8 cells around it, row by
-              row, whether a robot is there and its direction (5 each); for each of the 9 cells, whether a shelf is
-              there and whether it is wanted (2 each).
+Task          a robot drives under a shelf, lifts it, carries it along the corridors to one of the two goals, and must
+              put it down in any free shelf place before it can lift another. As many shelves are requested as there are
+              robots; a delivered shelf is replaced by a random new request.
+Observation   66 numbers per agent, as in the library: row and column divided by height − 1 and width − 1, in [0, 1]
+              (2); carrying (1); direction one-hot (4); on a corridor (1); for each of the 8 cells around it in row
+              order, whether a robot is there and its direction (5 each); for each of the 9 cells, whether a shelf is
+              there and whether it is requested (2 each).
 Actions       5 discrete: stay, forward, turn left, turn right, lift or put down.
-Mask          forward is illegal for a robot that carries a shelf towards another shelf; all else is legal. An illegal
-              action is to stay.
-Reward        1 for every delivery, to every agent: the team's, there is no other.
+Mask          a robot with a shelf may not move forward onto another shelf; everything else is legal. An illegal action
+              means staying.
+Reward        1 to every agent for every delivery: only a team reward.
 Episode       **a termination when any two robots collide**, as in the library, also when one drives onto a cell that a
-              robot of a higher number leaves at the same timestep; a truncation after `horizon` timesteps (500). All
-              episodes start at timestep 0. The more robots there are, the shorter an episode of a random policy:
-              two timesteps at 256 agents.
-Scaling rule  at least 50 cells and one wanted shelf an agent: about as wide as high, clusters of 8×2 shelves. There are
-              two goals and 500 timesteps at every N.
-Largest N     256 for a task that means something: the way to a goal is then about 90 cells, and two goals serve all.
-              1024 is a stress test. Memory is O(N); robots move one after the other, and what XLA copies for each of
-              them makes a step grow faster than N: 9 times as long at 1024 as at 256.
+              robot with a higher number leaves at the same timestep; a truncation after `horizon` timesteps (500). All
+              episodes start at timestep 0. With more robots, episodes of a random policy get shorter: two timesteps at
+              256 agents.
+Scaling rule  at least 50 cells and one requested shelf per agent: about as wide as high, clusters of 8×2 shelves. Two
+              goals and 500 timesteps at every N.
+Largest N     256 for a meaningful task: a goal is then about 90 cells away, and two goals serve all. 1024 is a stress
+              test. Memory is O(N). Robots move one after the other, and XLA copies arrays for each of them, so a step
+              grows faster than N: it takes 9 times as long at 1024 as at 256.
 Optimum       not known.
-Published     `tiny-2ag` … `xlarge-4ag-hard`: shelves, agents and wanted shelves as in the papers (Mava), N in the name;
-              row and column are not divided.
+Published     `tiny-2ag` … `xlarge-4ag-hard`: shelves, agents and requests as in the papers (Mava), N in the name; row
+              and column are not divided.
 
-Unlike the library's: the windows are cut out for all agents at once, and the next wish is found without comparing all
-shelves with all wishes; at a collision, when nothing follows, the library's
-window is shifted by one cell if another robot is on the agent's own; row and column are divided; the time limit is a
-truncation and no termination.
+Differences from the library: windows are gathered for all agents at once, and the next request is found without
+comparing all shelves with all requests; after a collision, which ends the episode, the library shifts a window by one
+cell if another robot is on the agent's own; row and column are divided; the time limit is a truncation, not a
+termination.
 """
 
 from __future__ import annotations
@@ -53,17 +53,18 @@ COLUMN_HEIGHT = 8
 SIGHT = 1
 WINDOW = 2 * SIGHT + 1
 AROUND = np.delete(np.arange(WINDOW**2), WINDOW**2 // 2)
-"""The cells of a window without the one in the middle."""
+"""The cells of a window except the middle one."""
 
 
 class LinearWarehouse(RobotWarehouse):
-    """Jumanji's RobotWarehouse in O(N): windows are gathered, and a new wish does not compare shelves with wishes."""
+    """Jumanji's RobotWarehouse in O(N): windows are gathered, and new requests need no comparison of all shelves."""
 
     def _make_observations(self, grid: Int[Array, "2 R C"], agents: Agent, shelves: Shelf) -> Float[Array, "N 66"]:
-        """What every agent sees, as the library lays it out."""
+        """The observations of all agents in the library's layout."""
         row, column = agents.position
         padded = jnp.pad(grid, ((0, 0), (SIGHT, SIGHT), (SIGHT, SIGHT)))
-        rows, columns = row[:, None] + jnp.arange(WINDOW), column[:, None] + jnp.arange(WINDOW)
+        offsets = jnp.arange(WINDOW)[None]
+        rows, columns = row[:, None] + offsets, column[:, None] + offsets
         seen = padded[:, rows[:, :, None], columns[:, None, :]].reshape(2, -1, WINDOW**2)
         shelf, robot = seen[_SHELVES], seen[_AGENTS][:, AROUND]
         directions = jax.nn.one_hot(agents.direction, 4)
@@ -87,7 +88,7 @@ class LinearWarehouse(RobotWarehouse):
         shelves: Shelf,
         goal: Int[Array, "2"],
     ) -> tuple[Any, Any, Int[Array, " Q"], Shelf]:
-        """One more reward and another wish if a wanted shelf is at the goal; the same draw as the library's."""
+        """A reward and a new request if a requested shelf is at the goal, with the same random draw as the library."""
         shelf = grid[_SHELVES, goal[1], goal[0]] - 1
 
         def deliver() -> tuple[Any, Float[Array, ""], Int[Array, " Q"], Shelf]:
@@ -106,20 +107,20 @@ class LinearWarehouse(RobotWarehouse):
 
 
 def observe(state: State, timestep: Any, extent: tuple[int, int]) -> Float[Array, "N 66"]:
-    """What every agent sees, with row and column divided by `extent`; see the module's docstring."""
+    """The observations of all agents, with row and column divided by `extent`; see the module's docstring."""
     view: Float[Array, "N 66"] = timestep.observation.agents_view
     return view.at[:, :2].divide(jnp.asarray(extent, dtype=jnp.float32))
 
 
 def undisturbed(state: State, timestep: Any) -> Bool[Array, ""]:
-    """Whether no two agents collided: an episode that ends all the same was cut off."""
+    """Whether no two agents collided: an episode that ends without a collision is truncated."""
     row, column = state.agents.position
     own: Bool[Array, " N"] = state.grid[_AGENTS, row, column] == 1 + jnp.arange(len(row))
     return own.all()
 
 
 def warehouse(num_agents: int) -> Warehouse:
-    """The smallest warehouse of at least 50 cells an agent that is about as wide as high."""
+    """The smallest warehouse with at least 50 cells per agent that is about as wide as high."""
     cells = CELLS_PER_AGENT * num_agents
     columns = max(3, math.isqrt(cells - 1) // 3)
     columns -= 1 - columns % 2

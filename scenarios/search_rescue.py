@@ -1,28 +1,28 @@
-"""`search-rescue`: N agents fly over a field and find those who are lost in it. Jumanji's SearchAndRescue (1.1.2).
+"""`search-rescue`: N agents fly over a field and find targets in it. Jumanji's SearchAndRescue (1.1.2).
 
-Task          an agent finds a target that comes within 0.02 of it and is in its field of view, ±72° about where it
-              heads. Targets drift slowly about at random. The field is a square whose opposite edges are joined.
-Observation   99 numbers per agent, the library's: along each of 32 rays, evenly spread over the field of view, how far
-              the nearest other agent is, divided by the 0.4 up to which agents are seen, −1 where there is none (32);
-              the same of targets that were found, divided by the 0.1 up to which targets are seen (32), and of targets
-              that were not (32); the part of the targets that nobody has found yet (1); its own position divided by
-              the field's side (2). Whatever is seen has a radius of 0.02. Neither heading, speed nor time is seen.
-Actions       2 continuous in [−1, 1]: a turn of up to 45° to either side; acceleration by up to 0.005 a timestep, where
-              speed is kept from 0.005 to 0.02.
+Task          an agent finds a target that comes within 0.02 of it inside its field of view, ±72° around its heading.
+              Targets drift slowly at random. The field is a square that wraps around at its edges.
+Observation   99 numbers per agent, as in the library: along each of 32 rays, evenly spread over the field of view, the
+              distance to the nearest other agent divided by the agents' range of 0.4, −1 for nothing (32); the same for
+              found targets, divided by the targets' range of 0.1 (32), and for unfound targets (32); the share of
+              targets that are still unfound (1); its position divided by the field's side (2). Everything seen has a
+              radius of 0.02. Heading, speed and time are not observed.
+Actions       2 continuous in [−1, 1]: a turn of up to 45° to either side; acceleration of up to 0.005 per timestep,
+              with a speed from 0.005 to 0.02.
 Mask          none: all actions are legal.
 Reward        1 − t/`horizon` for a target found at timestep t (from 0), split evenly among the agents that find it at
               the same timestep: each agent its own (`individual`, as in the library) or the team's mean (`shared`).
 Episode       a termination when all targets are found; a truncation after `horizon` timesteps (400). All episodes start
               at timestep 0.
-Scaling rule  25 agents and as many targets on a unit of area: the field is a square of side √(N/25), and speeds and
-              ranges are the library's. Agents and targets start anywhere, uniformly. An agent has one target to find at
-              every N and, from 16 agents on, about 12 others within 0.4 of it, of which it has 5 in view.
-Smallest N    4: a smaller field is narrower than what an agent sees.
-Largest N     1024: a step is O(N) while agents spread, and O(N²) time, but O(N) memory, if all gather in one place.
-Optimum       below 1 an agent: nobody finds everything at once.
+Scaling rule  25 agents and 25 targets per unit of area: the field is a square of side √(N/25), with the library's
+              speeds and ranges. Agents and targets start uniformly. At every N an agent has one target to find and,
+              from 16 agents on, about 12 other agents within 0.4, 5 of them in view.
+Smallest N    4: a smaller field is narrower than an agent's range.
+Largest N     1024: a step is O(N) while agents spread out; if all gather in one place it is O(N²) time, O(N) memory.
+Optimum       below 1 per agent: nobody finds everything at once.
 
-Unlike the library's: neighbours come out of a grid of cells, blocks of candidates at a time, and what is found is
-added up without N×N flags, with the same outcome; as many targets as agents; reaching the time limit is a truncation.
+Differences from the library: neighbours come from a grid of cells in blocks of candidates, and finds are counted
+without N×N flags, with the same outcome; there are as many targets as agents; the time limit is a truncation.
 """
 
 from __future__ import annotations
@@ -57,31 +57,31 @@ VIEW_ANGLE = 0.4
 """Of π, to either side."""
 CONTACT = 0.02
 BLOCK = 8
-"""Candidates that all agents look at together."""
+"""Candidates that all agents examine at a time."""
 Carry = TypeVar("Carry")
 
 
 class Near(NamedTuple):
-    """What may be near each of N viewers: the things in three rows of three cells, of M things in all.
+    """Candidates near each of N viewers: the things in 3×3 cells around it, of M things in all.
 
-    The things of a row are a run of `order`, which goes on at `begin` once it came to `end`: the edges are joined.
+    The things of a row of cells are a run in `order` that wraps from `end` to `begin`, as the field does.
     """
 
     order: Int[Array, " M"]
     """All things by cell, cells row by row."""
     first: Int[Array, "N R"]
-    """Where in `order` a viewer's run begins."""
+    """Start of a viewer's run in `order`."""
     begin: Int[Array, "N R"]
-    """Where the row begins."""
+    """Start of the row in `order`."""
     end: Int[Array, "N R"]
-    """Where the row ends."""
+    """End of the row in `order`."""
     upto: Int[Array, "N R"]
-    """How many things are in this run and those before it."""
+    """Number of things in this run and the runs before it."""
 
     def block(self, start: Int[Array, ""]) -> tuple[Int[Array, "N K"], Bool[Array, "N K"]]:
-        """The candidates of every viewer from the `start`-th on, and whether there are as many; else any thing."""
-        number = start + jnp.arange(BLOCK)
-        run = (number[:, None] >= self.upto[:, None, :]).sum(axis=-1)
+        """The candidates of every viewer from the `start`-th on, and whether each exists (else any index)."""
+        number = start + jnp.arange(BLOCK)[None]
+        run = (number[..., None] >= self.upto[:, None, :]).sum(axis=-1)
         there = run < self.upto.shape[1]
         before = jnp.pad(self.upto, ((0, 0), (1, 0)))
         first, begin, end, earlier = (
@@ -93,7 +93,7 @@ class Near(NamedTuple):
 
 
 def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float, side: float) -> Near:
-    """What may be within `reach` of each viewer, in a square of this side; all that is, is there once."""
+    """Candidates for being within `reach` of each viewer in a square of this side: each thing in reach exactly once."""
     cells = max(1, math.floor(side / reach))
     runs = min(cells, 3)
 
@@ -104,7 +104,7 @@ def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float
     order = jnp.argsort(number)
     starts = jnp.searchsorted(number[order], jnp.arange(cells * cells + 1))
     row, column = (cell(viewers) - (runs - 1) // 2).T % cells
-    rows = cells * ((row[:, None] + jnp.arange(runs)) % cells)
+    rows = cells * ((row[:, None] + jnp.arange(runs)[None]) % cells)
     first, begin, end = starts[rows + column[:, None]], starts[rows], starts[rows + cells]
     beyond = column[:, None] + runs
     last = starts[rows + jnp.where(beyond > cells, beyond - cells, beyond)]
@@ -115,7 +115,7 @@ def near(viewers: Float[Array, "N 2"], things: Float[Array, "M 2"], reach: float
 def over_candidates(
     look: Callable[[Carry, Int[Array, "N K"], Bool[Array, "N K"]], Carry], carry: Carry, candidates: Near
 ) -> Carry:
-    """What `look` makes of a carry and one block of candidates after the other, until nobody has any more."""
+    """Fold `look` over the candidates, block by block, until no viewer has more."""
     most = candidates.upto[:, -1].max()
 
     def step(state: tuple[Int[Array, ""], Carry]) -> tuple[Int[Array, ""], Carry]:
@@ -129,16 +129,16 @@ def over_candidates(
 def of_pairs(
     function: Callable[..., Any], viewers: Any, things: Any, index: Int[Array, "N K"]
 ) -> Shaped[Array, "N K *V"]:
-    """A function of one viewer and one thing for all viewers and the things of these numbers."""
+    """Apply a function of one viewer and one thing to each viewer and its things, given by index."""
     pairs: Array = jax.vmap(jax.vmap(function, (None, 0)))(viewers, jax.tree.map(lambda field: field[index], things))
     return pairs
 
 
 class NearbyView(AgentAndTargetObservationFn):
-    """Jumanji's view of agents and targets, with the rays of Jumanji's, in blocks of candidates."""
+    """Jumanji's view of agents and targets by its own rays, computed in blocks of candidates."""
 
     def __call__(self, state: State) -> Float[Array, "N 3 V"]:
-        """How far what each ray meets is, by kind: agents, found targets, other targets; −1 for nothing."""
+        """Distance along each ray to agents, found targets and unfound targets; −1 for nothing."""
         searchers, found = state.searchers, state.targets.found
         own = jnp.arange(len(searchers.heading))[:, None]
         agents = self._nearest(searchers, searchers, self.searcher_vision_range, lambda thing: (thing != own)[None])
@@ -158,7 +158,7 @@ class NearbyView(AgentAndTargetObservationFn):
         reach: float,
         kinds: Callable[[Int[Array, "N K"]], Bool[Array, "C N K"]],
     ) -> Float[Array, "C N V"]:
-        """How far the nearest thing of each kind is along each ray, divided by `reach`; infinity for nothing."""
+        """Distance along each ray to the nearest thing of each kind, divided by `reach`; infinity for nothing."""
         rays = functools.partial(
             view,
             (self.view_angle, self.agent_radius),
@@ -180,10 +180,10 @@ class NearbyView(AgentAndTargetObservationFn):
 
 
 class LinearSearch(SearchAndRescue):
-    """Jumanji's SearchAndRescue, in which finding takes no N×N flags."""
+    """Jumanji's SearchAndRescue without N×N flags."""
 
     def step(self, state: State, actions: Float[Array, "N 2"]) -> tuple[State, TimeStep[Observation]]:
-        """Agents move, targets drift, and who is in contact with a target that was not found finds it."""
+        """Agents move, targets drift, and agents in contact with an unfound target find it."""
         key, target_key = jax.random.split(state.key)
         searchers = update_state(self.generator.env_size, self.searcher_params, state.searchers, actions)
         targets = self._target_dynamics(target_key, state.targets, self.generator.env_size)
@@ -200,7 +200,7 @@ class LinearSearch(SearchAndRescue):
         return state, jax.lax.cond(ended, *ends, reward, self._state_to_observation(state))
 
     def _find(self, searchers: AgentState, targets: TargetState) -> tuple[Int[Array, " M"], Float[Array, " N"]]:
-        """How many agents find each target, and every agent's share of what is found."""
+        """Number of agents that find each target, and every agent's share of the finds."""
         side, angle = self.generator.env_size, self._observation_fn.view_angle
 
         def finds(searcher: AgentState, target: TargetState) -> Bool[Array, ""]:
@@ -220,14 +220,14 @@ class LinearSearch(SearchAndRescue):
             found = there & of_pairs(finds, searchers, targets, index)
             return share + (found / jnp.maximum(finders[index], 1)).sum(axis=1)
 
-        # The same candidates as those of the view that follows, which then need not be gathered again.
+        # The view that follows uses the same candidates, so XLA gathers them only once.
         candidates = near(searchers.pos, targets.pos, self._observation_fn.target_vision_range, side)
         finders = over_candidates(count, jnp.zeros(len(targets.found), dtype=jnp.int32), candidates)
         return finders, over_candidates(divide, jnp.zeros(len(searchers.heading)), candidates)
 
 
 def observe(state: State, timestep: Any) -> Float[Array, "N 99"]:
-    """What every agent sees; see the module's docstring."""
+    """The observations of all agents; see the module's docstring."""
     seen = timestep.observation
     agents = len(seen.positions)
     remaining = jnp.broadcast_to(seen.targets_remaining, (agents, 1))
@@ -236,7 +236,7 @@ def observe(state: State, timestep: Any) -> Float[Array, "N 99"]:
 
 
 def cut_off(state: State, timestep: Any) -> Bool[Array, ""]:
-    """Whether only the time limit ended the episode, which Jumanji calls a termination too."""
+    """Whether only the time limit ended the episode; Jumanji calls that a termination too."""
     missing: Bool[Array, ""] = ~state.targets.found.all()
     return missing
 

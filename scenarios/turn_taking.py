@@ -1,21 +1,21 @@
-"""`turn-taking`: neighbours must differ, and nobody knows who they are. A diagnostic of autoregressive acting, none of
-the library's.
+"""`turn-taking`: neighbours must act differently without knowing their place. A diagnostic of autoregressive acting,
+ours.
 
-Task          all agents act at once, time and again; agent i scores if its action differs from that of agent i − 1.
+Task          all agents act at once at every timestep; agent i scores if its action differs from that of agent i − 1.
               Agent 0, which has nobody before it, scores if its action differs from that of agent 1.
-Observation   2 numbers per agent, the same for all agents: 1, and timestep / horizon. There is no identity, and neither
-              the last action nor the last reward is observed, so that nothing tells agents apart over time either.
+Observation   2 numbers, the same for all agents: 1, and timestep / horizon. Agents have no identity and observe neither
+              their last action nor their last reward, so they cannot be told apart over time either.
 Actions       2 discrete.
-Mask          both legal, always.
+Mask          both are always legal.
 Reward        1 to each agent that scored, else 0 (`individual`), or the team's mean (`shared`).
 Episode       `horizon` timesteps (16), then a termination (discount 0).
-Scaling rule  none needed: an agent's task is about one neighbour in every team.
-Largest N     16384: time and memory are O(N). There must be two at least.
-Optimum       1 per timestep for a policy that sees the actions of the agents before: do what the last did not. At most
-              0.5 for independent agents with shared weights: all choose action 0 with the same probability p, and two
-              of them differ with probability 2p(1 − p). Both hold exactly at every N, which is why agent 0 is compared
-              with agent 1: were it given its point, independent agents could have more than 0.5, and were it compared
-              with the last agent, an odd team could never have 1.
+Scaling rule  none needed: each agent has one neighbour in every team.
+Largest N     16384: time and memory are O(N). At least 2 agents.
+Optimum       1 per timestep for a policy that sees the actions of earlier agents: do the opposite of the last one. At
+              most 0.5 for independent agents with shared weights: all choose action 0 with the same probability p, and
+              two of them differ with probability 2p(1 − p). Both hold exactly at every N. This is why agent 0 is
+              compared with agent 1: if it always scored, independent agents could exceed 0.5; if it were compared with
+              the last agent, an odd team could never reach 1.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class TurnTaking:
         return state, self._observe(state)
 
     def step(self, state: TurnTakingState, actions: Int[Array, " N"], key: PRNGKeyArray) -> EnvironmentStep:
-        """Compare every agent with its neighbour and let one timestep pass."""
+        """Compare every agent with its neighbour and advance one timestep."""
         neighbours = jnp.concatenate([actions[1:2], actions[:-1]])
         score = (actions != neighbours).astype(jnp.float32)
         state = TurnTakingState(state.step_count + 1)

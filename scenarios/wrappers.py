@@ -1,4 +1,4 @@
-"""From one environment to the batch that the trainer steps: batching, auto-reset, staggered starts."""
+"""Makes one environment a batch for training: batching, auto-reset, staggered starts."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from sable.types import Actions, Observation, Space, Step
+from sable.types import Actions, EpisodeStatistics, Observation, Space, Step
 from scenarios import episodes, reset_pool
 from scenarios.configs import BATCHINGS, RESETS
-from scenarios.episodes import EpisodeStatistics
 from scenarios.reset_pool import ResetPool
 
 
 class EnvironmentStep(NamedTuple):
-    """What one step of one environment returns, before any reset."""
+    """The result of one step of one environment, before any reset."""
 
     state: PyTree[Any]
     observation: Observation
     reward: Float[Array, "*B N"]
     discount: Float[Array, "*B"]
-    """0 at a termination, 1 otherwise (also where a time limit cut the episode off)."""
+    """0 at a termination, 1 otherwise (also at a time-limit truncation)."""
     ended: Bool[Array, "*B"]
 
 
@@ -35,11 +34,11 @@ class Environment(Protocol):
 
     @property
     def episode_limit(self) -> int:
-        """The most timesteps that an episode lasts."""
+        """The most timesteps of an episode."""
         ...
 
     def reset(self, key: PRNGKeyArray, elapsed: Float[Array, ""]) -> tuple[PyTree[Any], Observation]:
-        """Start an episode, as if the fraction `elapsed` of its limit had passed where the task allows a late start.
+        """Start an episode as if the fraction `elapsed` of its limit had passed.
 
         A task that cannot start late ignores `elapsed` and starts at timestep 0.
         """
@@ -58,24 +57,23 @@ class BatchState(NamedTuple):
     environment: PyTree[Any]
     statistics: EpisodeStatistics
     pool: ResetPool | tuple[()] = ()
-    """Starts for the episodes to come, K leading; nothing where resets are exact."""
+    """Starts of future episodes, K leading; empty with exact resets."""
 
 
 class Batched:
-    """B environments stepped together, each reset where its episode ended; `sable.types.Scenario` is its contract.
+    """B environments stepped together, each reset when its episode ends; implements `sable.types.Scenario`.
 
-    `batching` is how they are stepped: `vmap` all at once, `map` one after the other. A scan or a `cond` inside a step
-    can cost far more under `vmap`, which copies what it carries and computes every branch.
+    `batching` is `vmap` (all at once) or `map` (one after the other). A scan or a `cond` inside a step can cost far
+    more under `vmap`, which copies the carry and computes every branch.
 
-    `reset` is where a new episode comes from: `pool` takes one of K starts made in advance (`scenarios.reset_pool`),
-    and a step holds nothing of the reset; `exact` resets within the step, which is right where that costs no more than
-    a step. Under `vmap` an exact reset is computed for every environment at every step, under `map` only where an
-    episode ended.
+    `reset` is the source of new episodes. `pool` takes one of K starts made in advance (`scenarios.reset_pool`), so
+    that a step contains no reset. `exact` resets within the step, which is right if a reset costs no more than a step:
+    under `vmap` it is computed for every environment at every step, under `map` only if an episode ended.
 
-    Environments start at different moments of an episode (environment b as if b/B of it had passed), so that they do
-    not all reset together. A task that cannot start late starts all of them at 0.
+    Starts are staggered (environment b starts as if b/B of its episode had passed), so that environments do not all
+    reset together. A task that cannot start late starts all of them at 0.
 
-    Raises `ValueError` for another `batching` or `reset`, or a pool without starts.
+    Raises `ValueError` for an unknown `batching` or `reset`, and for an empty pool.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class Batched:
         self.batching = batching
         self.reset_kind = reset
         self.pool_size = 0 if reset == "exact" else pool_size or reset_pool.default_size(environment.reset, envs)
-        """Starts in the pool; 0 where resets are exact."""
+        """Starts in the pool; 0 with exact resets."""
 
     @property
     def space(self) -> Space:
@@ -110,23 +108,27 @@ class Batched:
         exact_vmap = self.reset_kind == "exact" and self.batching == "vmap"
         pool_key, key = (key, key) if self.reset_kind == "exact" else jax.random.split(key)
         keys, elapsed = jax.random.split(key, self.envs), jnp.arange(self.envs) / self.envs
-        # One after the other wherever a batched reset could be dear: that happens once.
+        # One after the other unless resets are cheap: a batched reset could be expensive, and this runs once.
         batched = jax.vmap(self.environment.reset) if exact_vmap else _mapped(self.environment.reset)
         states, observation = batched(keys, elapsed)
         state = BatchState(states, episodes.start(observation.step_count))
         return self.refresh(state, pool_key), observation
 
     def refresh(self, state: BatchState, key: PRNGKeyArray) -> BatchState:
-        """The same state with a new pool of starts, or unchanged where resets are exact.
+        """The same state with a new pool of starts; unchanged with exact resets.
 
-        It takes as long as K resets: call it between updates, outside what is timed.
+        It takes as long as K resets, so call it between updates.
         """
         if self.reset_kind == "exact":
             return state
         return state._replace(pool=reset_pool.build(self.environment.reset, key, self.pool_size))
 
+    def episode_statistics(self, state: BatchState) -> EpisodeStatistics:
+        """The statistics of every environment's episodes."""
+        return state.statistics
+
     def step(self, state: BatchState, actions: Actions, key: PRNGKeyArray) -> Step:
-        """Advance all environments by one timestep; `Step.observation` is the next episode's where one ended."""
+        """Advance all environments by one timestep; `Step.observation` is the next episode's first if one ended."""
         step_key, reset_key = jax.random.split(key)
         batched = jax.vmap if self.batching == "vmap" else _mapped
         keys = jax.random.split(step_key, self.envs)
@@ -155,7 +157,7 @@ class Batched:
         key: PRNGKeyArray,
         reset_key: PRNGKeyArray,
     ) -> tuple[EnvironmentStep, tuple[PyTree[Any], Observation]]:
-        """One environment's step, and the state and observation to go on from."""
+        """One environment's step, and the state and observation to continue from."""
         step = self.environment.step(state, actions, key)
         following: tuple[PyTree[Any], Observation] = jax.lax.cond(
             step.ended,

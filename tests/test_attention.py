@@ -125,13 +125,13 @@ def test_fused_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space(2, 3, 4)
     config = ModelConfig(model="mat", mode="fused", dtype="bfloat16")
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    with pytest.raises(ValueError, match=r"^mode fused needs an NVIDIA GPU with cuDNN, jax has cpu: take dense or "):
+    with pytest.raises(ValueError, match=r"^mode fused needs an NVIDIA GPU with cuDNN, jax runs on cpu: use dense or "):
         build_policy(config, space)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     build_policy(config, space)
-    with pytest.raises(ValueError, match=r"^mode fused computes in bfloat16, dtype is float32: take bfloat16"):
+    with pytest.raises(ValueError, match=r"^mode fused computes in bfloat16, dtype is float32: use bfloat16"):
         build_policy(replace(config, dtype="float32"), space)
-    with pytest.raises(ValueError, match=r"^mode fused takes heads of 8, 16, … 128 channels, embed_dim / heads is 4:"):
+    with pytest.raises(ValueError, match=r"^mode fused needs heads of 8, 16, … 128 channels, embed_dim / heads is 4:"):
         build_policy(replace(config, heads=16), space)
 
 

@@ -154,7 +154,7 @@ def test_nothing_is_compiled_after_a_program_that_cannot_fit(monkeypatch: pytest
         "xla_peak_bytes": 3 * GIB + 100 + 50 - 30,
         "xla_bound": "exact",
     }
-    assert reason == "the rollout step needs 3.00 GiB by XLA's analysis, the limit is 1.00 GiB"
+    assert reason == "the rollout program needs 3.00 GiB by XLA's analysis; the limit is 1.00 GiB"
 
 
 def test_a_narrow_prediction_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,10 @@ def test_a_narrow_prediction_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_resident_counts_on_the_host_only(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: dict[str, Any] = {"act": GIB, "rollout": 1, "learn": 1}
     _, _, reason = compiled(monkeypatch, limit=2 * GIB, resident=3 * GIB, **sizes)
-    assert reason == "the act step needs 1.00 GiB by XLA's analysis beside 3.00 GiB resident, the limit is 2.00 GiB"
+    assert (
+        reason
+        == "the act program needs 1.00 GiB by XLA's analysis plus 3.00 GiB already resident; the limit is 2.00 GiB"
+    )
     _, _, reason = compiled(monkeypatch, limit=2 * GIB, resident=3 * GIB, platform="gpu", **sizes)
     assert reason == ""
 
@@ -174,7 +177,7 @@ def test_what_is_resident_counts_on_the_host_only(monkeypatch: pytest.MonkeyPatc
 def test_a_device_may_have_less_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: dict[str, Any] = {"act": 3 * GIB, "rollout": 1, "learn": 1}
     _, _, reason = compiled(monkeypatch, limit=8 * GIB, platform="gpu", device_limit=2 * GIB, **sizes)
-    assert reason == "the act step needs 3.00 GiB by XLA's analysis, the limit is 2.00 GiB"
+    assert reason == "the act program needs 3.00 GiB by XLA's analysis; the limit is 2.00 GiB"
     assert compiled(monkeypatch, limit=8 * GIB, platform="gpu", device_limit=24 * GIB, **sizes)[2] == ""
 
 

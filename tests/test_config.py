@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from sable.config import ModelConfig, PPOConfig
-from sable.models import MODELS, build_policy
+from sable.models import MODELS, REFERENCE, REFERENCE_MODE, build_policy, check, reference_of
 from sable.types import Space
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"embed_dim": 30}, "embed_dim is 30: it must be divisible by the number of heads"),
         ({"embed_dim": 0}, "embed_dim is 0: it must be a whole number of at least 1"),
         ({"embed_dim": 3, "heads": 3}, "embed_dim is 3: it must be even"),
         ({"chunk": 0}, "chunk is 0: it must be a whole number of at least 1"),
@@ -66,6 +65,25 @@ def test_what_needs_a_gpu_is_in_no_sweep_that_does_not_name_it() -> None:
     for entry in MODELS.values():
         assert set(entry.gpu_only) <= set(entry.modes)
         assert not set(entry.gpu_only) & set(entry.default_modes)
+
+
+def test_a_width_must_fit_the_heads_of_a_model_that_has_them() -> None:
+    assert check(ModelConfig(model="ippo", mode="", embed_dim=30)).name == "ippo"
+    for config in (ModelConfig(embed_dim=30), ModelConfig(model="mine:own", mode="", embed_dim=30)):
+        with pytest.raises(ValueError, match=r"embed_dim is 30: it must be divisible by the number of heads \(4\)"):
+            check(config)
+        with pytest.raises(ValueError, match="embed_dim is 30"):
+            build_policy(config, Space(2, 3, 4))
+
+
+def test_the_registry_names_modes_that_exist() -> None:
+    for entry in MODELS.values():
+        assert {mode for mode, _ in entry.growth} >= set(entry.quadratic_memory)
+        for modes in (entry.default_modes, entry.chunked, entry.gpu_only, entry.quadratic_memory):
+            assert set(modes) <= set(entry.modes)
+    reference = reference_of(ModelConfig(model="mat", mode="dense", blocks=2))
+    assert (reference.model, reference.mode, reference.blocks) == (REFERENCE, REFERENCE_MODE, 2)
+    assert check(reference) is MODELS[REFERENCE]
 
 
 def test_unknown_models_and_modes() -> None:

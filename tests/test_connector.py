@@ -144,7 +144,7 @@ def test_published_boards_are_the_librarys() -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(ValueError, match="agents is 4: scenario connector:con-5x5x3a is for 3"):
+    with pytest.raises(ValueError, match="agents is 4: scenario connector:con-5x5x3a takes exactly 3"):
         make_environment("connector:con-5x5x3a", 4, {})
     with pytest.raises(ValueError, match="horizon is 30: task con-7x7x5a is cut off after 49"):
         ConnectorConfig(task="con-7x7x5a", horizon=30)

@@ -55,7 +55,7 @@ def test_a_factory_that_is_not_there_or_builds_no_policy_is_a_row_with_one_line(
     assert "Traceback" not in done.stderr
     built, other = read_records(tmp_path / "run" / "results.csv")
     assert built.status == other.status == "error"
-    assert "it returned a object, which is no policy: it has no init, init_carry" in built.reason
+    assert "it returned object, which is not a policy: it has no init, init_carry" in built.reason
     assert "module 'mine' has no function 'other'" in other.reason
 
 

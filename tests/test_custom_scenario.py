@@ -77,7 +77,7 @@ def test_a_scenario_that_is_not_right_is_a_row_with_one_line(broken: Path) -> No
     assert "Traceback" not in done.stderr
     (record,) = read_records(broken / "run" / "results.csv")
     assert record.status == "error"
-    assert "'broken:Wrong': it returned a Wrong: step's reward is float32[]: it must be float32[3]" in record.reason
+    assert "'broken:Wrong': it returned Wrong: step's reward is float32[]: it must be float32[3]" in record.reason
 
 
 def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
             "Wrong",
             ["step's reward is float32[]: it must be float32[4]", "step's ended is float32[]: it must be bool[]"],
         ),
-        ("Unending", ["timestep 20: the episode goes on: it must end at episode_limit, 20"]),
+        ("Unending", ["timestep 20: the episode has not ended: it must end by episode_limit (20)"]),
         ("raises", ["ValueError: no board for 4 agents"]),
     ],
 )

@@ -42,7 +42,7 @@ def sweep(folder: Path, fault: str, *options: str) -> Record:
 @pytest.mark.parametrize(
     ("fault", "status", "reason_code", "reason"),
     [
-        ("allocates", "oom", "predicted", "the rollout step needs 74.5 GiB by XLA's analysis"),
+        ("allocates", "oom", "predicted", "the rollout program needs 74.5 GiB by XLA's analysis"),
         ("raises-in-reset", "error", "exception", "ValueError: no board today [start]"),
         pytest.param("raises-in-step", "error", "exception", "ValueError: the board broke [warm up]", marks=slow),
         (

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sable.models import MODELS
+
 ROOT = Path(__file__).parents[1]
 TEXTS = (".html", ".md", ".py", ".txt")
 MACHINE_FOLDER = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|Users)/[^\s<]*")
@@ -23,6 +25,7 @@ MAY_IMPORT = {
     "scaleprof": ("sable", "scenarios", "reports"),
 }
 HEAVY = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy")
+INSIDES = ("sable.mixers", "sable.networks", "sable.policies", "sable.layers")
 ALGORITHMS = ("flax", "optax", "jumanji")
 CHILD_ONLY = ("scaleprof.worker",)
 """What of the tool runs in a child process only, and so may import jax at its top."""
@@ -133,6 +136,41 @@ def test_points_are_plain_data() -> None:
     assert not wrong
 
 
+def texts(path: Path) -> list[str]:
+    """The strings of a file's code: no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    bare = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in bare]
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def test_the_tool_knows_no_model_and_no_mixer() -> None:
+    """What it must know of one is in the registry's row or in the policy's contract; defaults are pairs of names."""
+    names = {*MODELS, *(mode for entry in MODELS.values() for mode in entry.modes)}
+    kept = ("sable.policies.cost_hints", "sable.policies.cost_hints.cost_hints")
+    wrong = [
+        f"{dotted(path)}: {found}"
+        for path in modules("scaleprof")
+        for found in (
+            *(text for text in texts(path) if text in names),
+            *(name for name in imports(path) if within(name, INSIDES) and name not in kept),
+        )
+    ]
+    assert wrong == []
+
+
+def test_every_text_but_docstrings_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "example.py"
+    file.write_text('"""a"""\nx = "b"\n"""c"""\ndef f(y="d"):\n    """e"""\n    return y == "g", f"{y}h"\n')
+    assert sorted(texts(file)) == ["b", "d", "g", "h"]
+
+
+def test_options_come_before_the_registry() -> None:
+    """`sable.config` and the options of mixers are plain data that the registry checks, not the other way round."""
+    for path in (ROOT / "sable/config.py", ROOT / "sable/mixers/mixer_options.py", ROOT / "sable/option_checks.py"):
+        assert not [name for name in imports(path) if within(name, ("sable.models", "sable.types", *HEAVY))]
+
+
 def test_no_two_files_or_public_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for package in OURS:
@@ -205,7 +243,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
     "code",
     [
         "import reports, reports.render.terminal, reports.render.check_exports, reports.render.markdown",
-        "import sable.config, sable.models, scenarios, scenarios.configs",
+        "from sable import MODELS, ModelConfig, PPOConfig, build_policy; import scenarios, scenarios.configs",
         "import scaleprof.cli",
         "import scaleprof.cli.sweeping, scaleprof.cli.diagnosis, scaleprof.worker.entry",
         "from scaleprof.cli import main; assert main(['--help']) == 0",

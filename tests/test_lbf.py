@@ -140,7 +140,7 @@ def test_published_environments_are_the_librarys_with_n_times_its_reward() -> No
 
 def test_bad_options() -> None:
     assert dict(SCENARIOS["lbf"].fixed_agents)["15x15-4p-5f"] == 4
-    with pytest.raises(ValueError, match="agents is 4: scenario lbf:8x8-2p-2f-coop is for 2"):
+    with pytest.raises(ValueError, match="agents is 4: scenario lbf:8x8-2p-2f-coop takes exactly 2"):
         make_environment("lbf:8x8-2p-2f-coop", 4, {})
     with pytest.raises(ValueError, match="agents is 16385: scenario lbf takes 1 to 16384"):
         make_environment("lbf", 16_385, {})

@@ -7,24 +7,25 @@ import json
 import statistics
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 from points import point
 
+from sable.training.ppo import Metrics
+from sable.types import TrainState, Trajectory
 from scaleprof.launch.protocol import GO, STOP, Task
 from scaleprof.probes import host, timing
+from scaleprof.probes.contention import CpuContention
 from scaleprof.worker.measuring import (
     ALONE_SECONDS,
     BURST_SECONDS,
-    CpuContention,
-    percentile,
     run_programs,
-    summarise,
     time_alone,
     warm_up,
 )
 from scaleprof.worker.programs import Programs
+from scaleprof.worker.sample_statistics import percentile, summarise
 
 
 @pytest.mark.parametrize(
@@ -75,21 +76,21 @@ class Clocked:
         self.pool_size = 0
         self.defect = ""
 
-    def init(self, seed: int, repeat: int) -> SimpleNamespace:
+    def init(self, seed: int, repeat: int) -> TrainState:
         self.calls.append("init")
-        return SimpleNamespace(params=seed + repeat)
+        return state_of(seed + repeat)
 
     def to_host(self, params: int) -> int:
         return params
 
     def rollout(self, state: Any) -> Any:
         self.calls.append("rollout")
-        return SimpleNamespace(params=state.params), "trajectory"
+        return state_of(state.params), TRAJECTORY
 
-    def learn(self, state: Any, trajectory: str) -> Any:
-        assert trajectory == "trajectory"
+    def learn(self, state: Any, trajectory: Any) -> Any:
+        assert trajectory is TRAJECTORY
         self.calls.append("learn")
-        return SimpleNamespace(params=state.params + 1), Loss(0.5 / (1 + state.params))
+        return state_of(state.params + 1), ZERO._replace(policy_loss=cast("Any", 0.5 / (1 + state.params)))
 
     def act(self, state: Any) -> str:
         self.calls.append("act")
@@ -103,25 +104,27 @@ class Clocked:
         self.calls.append("refresh")
         return state
 
-    def defects(self, trajectory: str) -> str:
-        assert trajectory == "trajectory"
+    def defects(self, trajectory: Any) -> str:
+        assert trajectory is TRAJECTORY
         return self.defect if self.calls.count("rollout") == 2 else ""
-
-    def episode_length(self, state: Any) -> None:
-        return None
 
     def distance(self, before: int, after: int) -> float:
         return float(after - before)
 
-    def episode_return(self, state: Any) -> None:
+    def episode_statistics(self, state: Any) -> None:
         return None
 
     def timed(self, call: Callable[..., Any], *arguments: Any) -> timing.Timed:
         return timing.Timed(call(*arguments), *next(self.took[call.__name__]))
 
 
-class Loss(NamedTuple):
-    policy_loss: float
+TRAJECTORY = Trajectory(*[cast("Any", None)] * len(Trajectory._fields))
+ZERO = Metrics(*[cast("Any", 0.0)] * len(Metrics._fields))
+
+
+def state_of(params: int) -> TrainState:
+    """A state of which only the parameters exist."""
+    return TrainState(params, *[cast("Any", None)] * (len(TrainState._fields) - 1))
 
 
 def clocked(monkeypatch: pytest.MonkeyPatch, **took: list[tuple[float, float]]) -> Clocked:
@@ -272,6 +275,7 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
         "update_cpu_seconds": 4.0,
         "env_steps_per_second": 16.0,
         "agent_steps_per_second": 160.0,
+        **dict.fromkeys(Metrics._fields, 0.0),
         "policy_loss": pytest.approx(0.5 / 12),
     }
 

@@ -178,7 +178,7 @@ def lost_list() -> FakeCard:
         ([(40_005, 70)], NOT_LISTED),
         ([], NOT_LISTED),
         ([(5, None)], "usedGpuMemory is not available for the process"),
-        ([(5, 0)], "usedGpuMemory is 0, which no process on a card has: the driver does not count it"),
+        ([(5, 0)], "usedGpuMemory is 0: the driver does not count it"),
     ],
     ids=["foreign pid namespace", "empty list", "None", "0"],
 )
@@ -307,7 +307,7 @@ def test_an_index_that_means_no_card(index: int) -> None:
 def test_several_cards_and_no_choice() -> None:
     nvml = Nvml(two_cards())
     assert nvml.sample(5) == GpuReading(process_bytes=70)
-    reason = "the driver knows 2 cards, and it is not certain which one is measured"
+    reason = "the driver knows 2 cards, and it is unclear which one is measured"
     assert nvml.missing() == dict.fromkeys(GpuReading._fields[1:], reason)
 
 

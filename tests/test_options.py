@@ -120,7 +120,7 @@ def test_a_task_of_a_published_size_has_its_number_of_agents() -> None:
         assert {point.agents for point in plan.points} == agents
     (preset,) = {p.agents for p in plan_sweep({"scenario": "rware:tiny-4ag"}, [], "quick", yes=False).points}
     assert preset == 4
-    with pytest.raises(UserError, match="--agents: agents is 16: scenario connector:con-5x5x3a is for 3"):
+    with pytest.raises(UserError, match="--agents: agents is 16: scenario connector:con-5x5x3a takes exactly 3"):
         plan_sweep({"scenario": "connector:con-5x5x3a", "agents": "16"}, [], None, yes=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -12,18 +11,6 @@ import pytest
 from points import point
 
 from scaleprof.worker.programs import Programs
-
-
-def test_no_episode_no_return() -> None:
-    def state(episodes: list[int], returns: list[float]) -> Any:
-        import jax.numpy as jnp
-
-        statistics = SimpleNamespace(episodes=jnp.array(episodes), last_return=jnp.array(returns))
-        return SimpleNamespace(env_state=SimpleNamespace(statistics=statistics))
-
-    assert Programs.episode_return(state([0, 0], [0.0, 0.0])) is None
-    assert Programs.episode_return(state([0, 2], [9.0, 4.0])) == 4.0
-    assert Programs.episode_return(state([1, 2], [8.0, 4.0])) == 6.0
 
 
 def test_distance_of_parameters() -> None:

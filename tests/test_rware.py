@@ -171,7 +171,7 @@ def test_published_sizes(task: str) -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(ValueError, match="agents is 2: scenario rware:medium-6ag is for 6"):
+    with pytest.raises(ValueError, match="agents is 2: scenario rware:medium-6ag takes exactly 6"):
         make_environment("rware:medium-6ag", 2, {})
     with pytest.raises(ValueError, match="agents is 1025: scenario rware takes 1 to 1024"):
         make_environment("rware", 1025, {})

@@ -49,7 +49,7 @@ def raises(step: Any) -> Any:
         ),
         (Counter(3, limit=0), ["episode_limit is 0: it must be a whole number of at least 1"] * 1),
         (Changed(raises), ["step raised ValueError: the board broke"]),
-        (Changed(tuple), ["step returns a tuple: it must be a scenarios.wrappers.EnvironmentStep"]),
+        (Changed(tuple), ["step returns tuple: it must return scenarios.wrappers.EnvironmentStep"]),
         (
             Changed(lambda step: step._replace(reward=step.reward[0], ended=1.0)),
             [
@@ -63,15 +63,15 @@ def raises(step: Any) -> Any:
         ),
         (
             Changed(see=tuple),
-            [f"{w}'s observation is a tuple: it must be a sable.types.Observation" for w in ("reset", "step")],
+            [f"{w}'s observation is tuple: it must be sable.types.Observation" for w in ("reset", "step")],
         ),
         (
             Changed(lambda step: step._replace(state=step.state._replace(step_count=jnp.zeros(())))),
-            ["step's state.step_count is float32[]: it must be int32[], as reset's"],
+            ["step's state.step_count is float32[]: it must be int32[], as in reset's state"],
         ),
         (
             Changed(lambda step: step._replace(state=())),
-            ["step's state is built otherwise than reset's: both must have the same fields"],
+            ["step's state has another structure than reset's: both must have the same fields"],
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_defects_of_shape(environment: Any, lines: list[str]) -> None:
     [
         (
             Changed(see=lambda seen: seen._replace(action_mask=seen.action_mask.at[1].set(seen.step_count < 3))),
-            ["timestep 3: agent 1 has no legal action: at least one must be"],
+            ["timestep 3: agent 1 has no legal action: it needs at least one"],
         ),
         (
             Changed(lambda step: step._replace(reward=step.reward.at[1].set(jnp.nan))),
@@ -96,15 +96,15 @@ def test_defects_of_shape(environment: Any, lines: list[str]) -> None:
         ),
         (
             Changed(lambda step: step._replace(discount=jnp.zeros(()))),
-            ["timestep 1: discount is 0: it must be 1 before the end"],
+            ["timestep 1: discount is 0: it must be 1 until the episode ends"],
         ),
         (
             Changed(lambda step: step._replace(ended=jnp.zeros((), dtype=bool))),
-            ["timestep 4: the episode goes on: it must end at episode_limit, 4"],
+            ["timestep 4: the episode has not ended: it must end by episode_limit (4)"],
         ),
         (
             Changed(see=lambda seen: seen._replace(step_count=seen.step_count + 1)),
-            ["timestep 0: step_count is 1: it counts an episode's from 0"],
+            ["timestep 0: step_count is 1: it must count the episode's timesteps from 0"],
         ),
     ],
 )
@@ -158,10 +158,12 @@ def test_own_scenarios_are_found_by_module_and_function() -> None:
 @pytest.mark.usefixtures("own")
 def test_own_scenarios_are_looked_at_in_a_team_of_another_size() -> None:
     assert check_scenario("own_world:counter", 3, {}) == []
-    assert check_scenario("own_world:three", 3, {}) == ["space.num_agents is 3: it was asked for 7 agents"]
+    assert check_scenario("own_world:three", 3, {}) == [
+        "space.num_agents is 3: it must be 7, the number of agents asked for"
+    ]
     assert check_scenario("own_world:up_to_three", 3, {}) == []
     (line,) = check_scenario("own_world:only_three", 3, {})
-    assert line.startswith("for 7 agents, which were tried too, it raised KeyError: 7; a ValueError says that")
+    assert line.startswith("with 7 agents (also tried) it raised KeyError: 7; raise ValueError for a team size that")
 
 
 @pytest.mark.usefixtures("own")
@@ -170,9 +172,9 @@ def test_own_scenarios_are_looked_at_in_a_team_of_another_size() -> None:
     [
         (
             "own_world:three",
-            "'own_world:three': it returned a Counter: space.num_agents is 3: it was asked for 5 agents",
+            "'own_world:three': it returned Counter: space.num_agents is 3: it must be 5, the number of agents asked",
         ),
-        ("own_world:nothing", "it returned a NoneType: it has no space"),
+        ("own_world:nothing", "it returned NoneType: it has no space"),
         ("own_world:other", "'own_world:other': module 'own_world' has no function 'other'"),
         ("nowhere:other", "'nowhere:other': there is no module 'nowhere'"),
         ("nowhere", f"scenario is 'nowhere': it must be one of {', '.join(scenarios.SCENARIOS)}, or module:function"),
@@ -190,7 +192,7 @@ def test_a_task_for_one_number_of_agents() -> None:
     )  # fmt: skip
     entry.check_agents("con-5x5x3a", 3)
     entry.check_agents("scaled", 4)
-    with pytest.raises(ValueError, match="agents is 4: scenario x:con-5x5x3a is for 3"):
+    with pytest.raises(ValueError, match="agents is 4: scenario x:con-5x5x3a takes exactly 3"):
         entry.check_agents("con-5x5x3a", 4)
     with pytest.raises(ValueError, match="agents is 3: scenario x takes 4 to 8"):
         entry.check_agents("scaled", 3)

@@ -249,7 +249,7 @@ def test_progress_without_a_terminal(sweep: Sweep) -> None:
     assert [line.partition(" ")[0] for line in lines[:6]] == [f"[{number}/6]" for number in range(1, 7)]
     assert lines[0].startswith("[1/6] sable:chunkwise · 2 agents · T 2: ")
     assert " agent-steps/s, " in lines[0]
-    assert lines[4].startswith("[5/6] sable:chunkwise · 16384 agents · T 2: oom: the learn step needs ")
+    assert lines[4].startswith("[5/6] sable:chunkwise · 16384 agents · T 2: oom: the learn program needs ")
     assert lines[-1] == "Written to run"
 
 

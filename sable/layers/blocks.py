@@ -1,4 +1,4 @@
-"""Layers that Sable and the Multi-Agent Transformer are put together from.
+"""The layers of Sable and the Multi-Agent Transformer.
 
 Every layer maps (..., in) to (..., out), computes matrix products in `dtype` and returns float32; parameters are
 float32. GELU is the tanh approximation, norms have ε = 1e-6, as in the published implementation of both.
@@ -24,7 +24,7 @@ HEAD_INIT = nnx.initializers.orthogonal(0.01)
 class SwiGLU(nnx.Module):
     """(swish(x W_gate) ⊙ x W_linear) W_output, no biases.
 
-    The published code starts all three at zero, which leaves their gradients zero for ever; here they are LeCun normal.
+    The published code initialises all three to zero, so that their gradients stay zero; here they are LeCun normal.
     """
 
     def __init__(self, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -91,16 +91,17 @@ class Head(nnx.Module):
 def timestep_encoding(step_count: Int[Array, "*batch"], embed_dim: int) -> Float[Array, "*batch E"]:
     """pe[2i] = sin(t · 10000^(−2i/E)), pe[2i + 1] = cos(the same), t = step_count (Vaswani et al., 2017, 3.5)."""
     frequencies = 10000.0 ** (-jnp.arange(0, embed_dim, 2) / embed_dim)
-    angles = step_count[..., None].astype(jnp.float32) * frequencies
+    timestep = step_count[..., None].astype(jnp.float32)
+    angles = timestep * jax.lax.broadcast_to_rank(frequencies, timestep.ndim)
     return jnp.stack([jnp.sin(angles), jnp.cos(angles)], axis=-1).reshape(*step_count.shape, embed_dim)
 
 
 def previous_actions(tokens: Float[Array, "*batch N channels"]) -> Float[Array, "*batch N channels"]:
-    """What agents are given, from the tokens of their actions: agent i that of agent i − 1, agent 0 the start token."""
+    """The decoder's input tokens: agent i gets the action token of agent i − 1, agent 0 the start token."""
     start = jnp.broadcast_to(start_token(tokens.shape[-1]), tokens[..., :1, :].shape)
     return jnp.concatenate([start, tokens[..., :-1, :]], axis=-2)
 
 
 def start_token(channels: int) -> Float[Array, " channels"]:
-    """What the first agent is given: 1 in channel 0, which no action uses."""
+    """The input of the first agent: 1 in channel 0, which no action uses."""
     return jax.nn.one_hot(0, channels)

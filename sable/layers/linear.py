@@ -1,7 +1,7 @@
-"""The linear layer of every network: Flax's, with the gradient of its weights written so that a CPU computes it fast.
+"""The linear layer of every network: Flax's, with a gradient of the weights that is fast on a CPU.
 
-Autodiff writes the gradient of the weights as (gᵀx)ᵀ, for which XLA on a CPU first copies the gradient of every layer
-into another layout; written as xᵀg there is nothing to copy. `benchmarks/retention.py` shows what that is worth.
+Autodiff computes the gradient of the weights as (gᵀx)ᵀ, for which XLA on a CPU first copies the gradient of every layer
+into another layout; xᵀg needs no copy. `benchmarks/retention.py` measures the gain.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ class Linear(nnx.Linear):
         super().__init__(inputs, outputs, use_bias=bias, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "*tokens in"], out_sharding: None = None) -> Float[Array, "*tokens out"]:
-        """Apply the layer to every token; one device holds it."""
+        """Apply the layer to every token; `out_sharding` is not supported."""
         y = token_product(x, self.kernel[...], self.dtype)
-        return y if self.bias is None else (y.astype(jnp.float32) + self.bias[...]).astype(self.dtype)
+        if self.bias is None:
+            return y
+        bias = jax.lax.broadcast_to_rank(self.bias[...], y.ndim)
+        return (y.astype(jnp.float32) + bias).astype(self.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -61,5 +64,5 @@ token_product.defvjp(_product, _product_gradient)
 
 
 def dot_general(x: Float[Array, "*tokens in"], kernel: Float[Array, "in out"], *_: Any, **__: Any) -> Array:
-    """`token_product` for Flax's layers, whose further arguments (axes, precision) say nothing that is not so here."""
+    """`token_product` for Flax's layers; their further arguments (axes, precision) are ignored."""
     return token_product(x, kernel, x.dtype)

@@ -1,10 +1,9 @@
-"""The norms of every network, with gradients written by hand that keep a norm's input alone and compute the rest again.
+"""The norms of every network, with handwritten gradients that store only the input and recompute the rest.
 
-Statistics and outputs are float32 at least, whatever the input is.
+Statistics and outputs are at least float32, whatever the input is.
 
-Autodiff keeps several arrays of the input's size. Averages over channels are products with a
-small matrix where a CPU is faster at them: XLA sums short rows one number after the other. `benchmarks/retention.py`
-shows what that is worth.
+Autodiff would store several arrays of the input's size. Means over channels are products with a small matrix where that
+is faster on a CPU, because XLA sums short rows element by element. `benchmarks/retention.py` measures the gain.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class RMSNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(embed_dim))
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
-        """Give every token mean square 1, then scale."""
+        """Normalise every token to mean square 1, then scale."""
         return rms_norm(x, self.scale[...])
 
 
@@ -40,12 +39,12 @@ class HeadNorm(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(embed_dim))
 
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
-        """Give every head of every token mean 0 and variance 1, then scale and shift."""
+        """Normalise every head of every token to mean 0 and variance 1, then scale and shift."""
         return head_norm(x, self.scale[...], self.bias[...], self.heads)
 
 
 class LayerNorm(HeadNorm):
-    """Layer norm (Ba et al., 2016): a head norm whose one head is the whole token."""
+    """Layer norm (Ba et al., 2016): a head norm with a single head."""
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__(embed_dim, heads=1)
@@ -55,7 +54,7 @@ class LayerNorm(HeadNorm):
 def rms_norm(x: Float[Array, "*tokens E"], scale: Float[Array, " E"]) -> Float[Array, "*tokens E"]:
     """scale · x / √(mean of x² + ε)."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * scale
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON) * _per_channel(scale, x)
 
 
 def _rms(x: Array, scale: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -66,7 +65,7 @@ def _rms_gradient(saved: tuple[Array, Array], gradient: Array) -> tuple[Array, A
     saved_x, scale = saved
     x = saved_x.astype(gradient.dtype)
     inverse = jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + EPSILON)
-    normed, inner = x * inverse, gradient * scale
+    normed, inner = x * inverse, gradient * _per_channel(scale, x)
     to_x = inverse * (inner - normed * _head_mean(inner * normed, 1))
     return to_x.astype(saved_x.dtype), _token_sum(gradient * normed)
 
@@ -80,7 +79,7 @@ def head_norm(
 ) -> Float[Array, "*tokens E"]:
     """scale · (x − mean) / √(variance + ε) + bias, with mean and variance over the channels of each head."""
     centred, inverse = _head_statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)), heads)
-    return centred * inverse * scale + bias
+    return centred * inverse * _per_channel(scale, x) + _per_channel(bias, x)
 
 
 def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple[Array, Array]]:
@@ -90,7 +89,7 @@ def _head(x: Array, scale: Array, bias: Array, heads: int) -> tuple[Array, tuple
 def _head_gradient(heads: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, scale = saved
     centred, inverse = _head_statistics(x.astype(gradient.dtype), heads)
-    normed, inner = centred * inverse, gradient * scale
+    normed, inner = centred * inverse, gradient * _per_channel(scale, x)
     to_x = inverse * (inner - _head_mean(inner, heads) - normed * _head_mean(inner * normed, heads))
     return to_x.astype(x.dtype), _token_sum(gradient * normed), _token_sum(gradient)
 
@@ -105,11 +104,16 @@ def _head_statistics(x: Array, heads: int) -> tuple[Array, Array]:
 
 
 def _head_mean(x: Array, heads: int) -> Array:
-    """The mean over each head's channels, in place of each of them."""
+    """The mean over each head's channels, repeated for each of them."""
     channels = x.shape[-1] // heads
     average = jnp.kron(jnp.eye(heads, dtype=x.dtype), jnp.full((channels, 1), 1 / channels, dtype=x.dtype))
     means = jnp.matmul(x, average, precision=jax.lax.Precision.HIGHEST)
     return jnp.broadcast_to(means[..., None], (*means.shape, channels)).reshape(x.shape)
+
+
+def _per_channel(parameter: Array, x: Array) -> Array:
+    """A parameter of each channel, (1, …, 1, E), for tokens x."""
+    return jax.lax.broadcast_to_rank(parameter, x.ndim)
 
 
 def _token_sum(x: Array) -> Array:

@@ -1,1 +1,1 @@
-"""Sequence mixers: every file is one idea, all obey the protocol in `base`."""
+"""Sequence mixers: one idea per file, all with the protocol in `base`."""

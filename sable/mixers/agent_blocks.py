@@ -1,4 +1,4 @@
-"""Agents in blocks, for mixers that are causal within a timestep without a matrix of all pairs of agents.
+"""Blocks of agents, for causal mixers without a matrix of all pairs of agents.
 
     y_i = q_i Σ_{j≤i} k_jᵀ v_j = q_i (Σ_{blocks before i's} k_jᵀ v_j + Σ_{j≤i in i's block} k_jᵀ v_j)
 
@@ -8,11 +8,12 @@ N need not be a multiple of the block's size: padding with zeros adds nothing to
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 BLOCK = 32
-"""Agents that are compared with each other at once in a causal timestep, picked by measurement."""
+"""Agents per block, chosen by measurement."""
 
 
 def split(x: Float[Array, "*batch N H d"], block: int) -> Float[Array, "*batch H blocks block d"]:
@@ -43,5 +44,7 @@ def within(
     v: Float[Array, "*batch H blocks block e"],
 ) -> Float[Array, "*batch H blocks block e"]:
     """q_i Σ kᵀv over the agents up to i of i's own block."""
-    scores = jnp.where(jnp.tri(q.shape[-2], dtype=bool), jnp.einsum("...nd,...md->...nm", q, k), 0.0)
+    scores = jnp.einsum("...nd,...md->...nm", q, k)
+    seen = jax.lax.broadcast_to_rank(jnp.tri(q.shape[-2], dtype=bool), scores.ndim)
+    scores = jnp.where(seen, scores, 0.0)
     return jnp.einsum("...nm,...me->...ne", scores, v)

@@ -2,7 +2,7 @@
 
     y_i = Σ_j softmax_j(q_i · k_j / √d) v_j          full: over all agents     causal: over agents j ≤ i
 
-It has no memory between timesteps: its carry is `()`. `dense` is the reference; the other forms return the same
+There is no memory between timesteps: the carry is `()`. `dense` is the reference; the other forms return the same
 outputs and gradients, and differ in time and memory only.
 """
 
@@ -29,7 +29,8 @@ def dense(
     scores = jnp.einsum("...nhd,...mhd->...hnm", q, k) / jnp.sqrt(q.shape[-1])
     if causal:
         agents = jnp.arange(q.shape[-3])
-        scores = jnp.where(agents[:, None] >= agents[None, :], scores, -jnp.inf)
+        seen = agents[:, None] >= agents[None, :]
+        scores = jnp.where(jax.lax.broadcast_to_rank(seen, scores.ndim), scores, -jnp.inf)
     return jnp.einsum("...hnm,...mhd->...nhd", jax.nn.softmax(scores, axis=-1), v)
 
 
@@ -61,6 +62,6 @@ class Attention(Memoryless):
         keys = jax.lax.dynamic_update_index_in_dim(state[0], k, agent, axis=2)
         values = jax.lax.dynamic_update_index_in_dim(state[1], v, agent, axis=2)
         scores = jnp.einsum("bhd,bhmd->bhm", q, keys) / jnp.sqrt(self.head_dim)
-        scores = jnp.where(jnp.arange(keys.shape[2]) <= agent, scores, -jnp.inf)
+        scores = jnp.where((jnp.arange(keys.shape[2]) <= agent)[None, None], scores, -jnp.inf)
         y = jnp.einsum("bhm,bhmd->bhd", jax.nn.softmax(scores, axis=-1), values)
         return self.merge(y), (keys, values)

@@ -1,8 +1,8 @@
-"""The protocol of a sequence mixer: what moves information between tokens.
+"""The protocol of a sequence mixer, the layer that moves information between tokens.
 
-A mixer is a Flax NNX module. It has three entrances that compute the same function: whole sequences (`__call__`, for
-training), all agents of one timestep (`timestep`, for acting where the agents' tokens are known: the encoder) and one
-agent after the other (`begin_timestep`, `step`, `end_timestep`, for autoregressive acting).
+A mixer is a Flax NNX module. It computes one function in three ways: for whole sequences (`__call__`, in training), for
+all agents of one timestep (`timestep`, when the encoder acts) and agent by agent (`begin_timestep`, `step`,
+`end_timestep`, in autoregressive acting).
 
 A mixer is *causal* (agent i sees agents up to i of its timestep: the decoder) or *full* (all of them: the encoder).
 Only a causal mixer can step agent by agent.
@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sable.types import Carry
 
 TimestepState: TypeAlias = Any
-"""A pytree: what a mixer keeps between the agents of one timestep."""
+"""A pytree: a mixer's state between the agents of one timestep."""
 
 
 @runtime_checkable
@@ -45,11 +45,11 @@ class Mixer(Protocol):
         resets: Bool[Array, "B 1"],
         carry: Carry,
     ) -> tuple[Float[Array, "B 1 N E"], Carry]:
-        """What `__call__` gives for a single timestep, in the cheapest way, whatever form sequences are computed in."""
+        """The same as `__call__` for a single timestep, in the cheapest form."""
         ...
 
     def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
-        """Open a timestep: forget where an episode starts, then let time pass once."""
+        """Start a timestep: zero the memory where an episode starts, then decay it once."""
         ...
 
     def step(
@@ -63,5 +63,5 @@ class Mixer(Protocol):
         ...
 
     def end_timestep(self, state: TimestepState) -> Carry:
-        """Close a timestep: what is remembered of it."""
+        """End a timestep: the memory after it."""
         ...

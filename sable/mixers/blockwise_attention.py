@@ -1,11 +1,11 @@
-"""Softmax attention without the matrix of scores: O(N) memory in both directions, the function of `attention.dense`.
+"""Softmax attention without the matrix of scores: `attention.dense` with O(N) memory forward and backward.
 
 The softmax is computed online over blocks of keys (Rabe and Staats, arXiv 2112.05682; Dao et al., FlashAttention,
 arXiv 2205.14135, algorithms 1 and 4). With s_ij = q_i · k_j / √d, after every block J of keys:
 
     m' = max(m, max_{j∈J} s_ij)     l' = e^{m−m'} l + Σ_{j∈J} e^{s_ij−m'}     y' = e^{m−m'} y + Σ_{j∈J} e^{s_ij−m'} v_j
 
-and in the end y_i = y / l, L_i = m + log l. The gradient keeps q, k, v, y and L, and computes the scores again:
+and in the end y_i = y / l, L_i = m + log l. The gradient stores q, k, v, y and L, and recomputes the scores:
 
     p_ij = e^{s_ij−L_i}     dv_j = Σ_i p_ij dy_i     ds_ij = p_ij (dy_i · v_j − dy_i · y_i)
     dq_i = Σ_j ds_ij k_j / √d     dk_j = Σ_i ds_ij q_i / √d
@@ -21,10 +21,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 BLOCK = 64
-"""Agents in a block of queries and in a block of keys, picked by measurement."""
+"""Agents per block of queries and per block of keys, chosen by measurement."""
 
 Blocks: TypeAlias = Float[Array, "blocks G block d"]
-"""Tokens by blocks of agents; G is all that attention does not mix: environments, timesteps and heads."""
+"""Tokens by blocks of agents; G = environments × timesteps × heads, which attention does not mix."""
 Rows: TypeAlias = Float[Array, "blocks G block"]
 
 
@@ -51,6 +51,11 @@ def blockwise(
     return jnp.moveaxis(y.reshape(*batch, heads, agents, channels), -3, -2)
 
 
+def while_trips(agents: int) -> float:
+    """Mean iterations of the loops over blocks: causal ones stop at an agent's own block, halfway on average."""
+    return (-(-agents // BLOCK) + 1) / 2
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _attend(q: Blocks, k: Blocks, v: Blocks, agents: int, causal: bool) -> Blocks:
     """Attention of scaled queries; keys of index `agents` and above are padding."""
@@ -67,7 +72,7 @@ def _forward(
 def _online_softmax(q: Blocks, k: Blocks, v: Blocks, agents: int, causal: bool) -> tuple[Blocks, Rows]:
     """y and L of every query.
 
-    The first block holds a key that every query sees, padding included, so that m is finite from there on.
+    Every query, even a padded one, sees a key of the first block, so m is finite after it.
     """
 
     def of_queries(xs: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -126,7 +131,7 @@ def _scores(
 ) -> Float[Array, "G n m"]:
     """Scores of query block i and key block j: −∞ where a key is padding or comes later."""
     queries, keys = i * q.shape[1] + jnp.arange(q.shape[1]), j * k.shape[1] + jnp.arange(k.shape[1])
-    seen = jnp.broadcast_to(keys < agents, (len(queries), len(keys)))
+    seen = jnp.broadcast_to((keys < agents)[None], (len(queries), len(keys)))
     if causal:
-        seen = seen & (queries[:, None] >= keys)
-    return jnp.where(seen, jnp.einsum("gnd,gmd->gnm", q, k), -jnp.inf)
+        seen = seen & (queries[:, None] >= keys[None])
+    return jnp.where(seen[None], jnp.einsum("gnd,gmd->gnm", q, k), -jnp.inf)

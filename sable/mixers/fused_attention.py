@@ -1,7 +1,7 @@
 """Softmax attention by cuDNN's fused kernel, through `jax.nn.dot_product_attention`; NVIDIA GPUs only.
 
-The kernel computes in half precision: queries, keys and values are cast to bfloat16. Its axes are (B, T, N, H) for
-what this project calls (environments and timesteps, N, H, d).
+The kernel computes in half precision: queries, keys and values are cast to bfloat16. It calls (B, T, N, H) what this
+project calls (environments × timesteps, N, H, d).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from jaxtyping import Array, DTypeLike, Float
 
 
 def check_fused(head_dim: int, dtype: DTypeLike) -> None:
-    """Raise `ValueError`, saying what is missing, where the kernel cannot serve such heads here."""
+    """Raise `ValueError` if the kernel does not support these heads or this backend."""
     found = jax.default_backend()
     if found != "gpu":
-        raise ValueError(f"mode fused needs an NVIDIA GPU with cuDNN, jax has {found}: take dense or blockwise")
+        raise ValueError(f"mode fused needs an NVIDIA GPU with cuDNN, jax runs on {found}: use dense or blockwise")
     if jnp.dtype(dtype) != jnp.bfloat16:
-        raise ValueError(f"mode fused computes in bfloat16, dtype is {dtype}: take bfloat16, or dense or blockwise")
+        raise ValueError(f"mode fused computes in bfloat16, dtype is {dtype}: use bfloat16, or dense or blockwise")
     if head_dim % 8 or head_dim > 128:
         raise ValueError(
-            f"mode fused takes heads of 8, 16, … 128 channels, embed_dim / heads is {head_dim}: change either"
+            f"mode fused needs heads of 8, 16, … 128 channels, embed_dim / heads is {head_dim}: change one of them"
         )
 
 

@@ -1,4 +1,4 @@
-"""The retention layer of Sable: projections, retention by one of its forms, a norm and a gate around it."""
+"""The retention layer of Sable: projections, retention in one of its forms, a norm and a gate."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class GatedRetention(nnx.Module):
         resets: Bool[Array, "B 1"],
         carry: Float[Array, "B H d d"],
     ) -> tuple[Float[Array, "B 1 N E"], Float[Array, "B H d d"]]:
-        """One timestep by its d×d state: O(N) in every mode."""
+        """One timestep from its d×d state: O(N) in every mode."""
         return self._mix(factored, query, key, resets, carry)
 
     def begin_timestep(
@@ -81,7 +81,7 @@ class GatedRetention(nnx.Module):
         return self._gated(jnp.einsum("bhd,bhde->bhe", q, state), key), state
 
     def end_timestep(self, state: TimestepState) -> Float[Array, "B H d d"]:
-        """After the last agent the running state is the timestep's."""
+        """The running state after the last agent."""
         carry: Array = state
         return carry
 

@@ -2,8 +2,8 @@
 
     y_i = φ(q_i) Σ_j φ(k_j)ᵀ v_j / (φ(q_i) · Σ_j φ(k_j))      full: over all agents     causal: over agents j ≤ i
 
-With a 1 appended to every v, both sums are one sum of (d, d + 1), and y's last channel is the denominator. Time and
-memory are O(N). It has no memory between timesteps: its carry is `()`.
+With a 1 appended to every v, both sums become one sum of (d, d + 1), and y's last channel is the denominator. Time and
+memory are O(N). There is no memory between timesteps: the carry is `()`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def features(x: Float[Array, "*tokens d"]) -> Float[Array, "*tokens d"]:
 
 
 def with_one(v: Float[Array, "*tokens d"]) -> Float[Array, "*tokens d1"]:
-    """A 1 behind the last channel."""
+    """Append a channel of ones."""
     return jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
 
 
@@ -51,9 +51,9 @@ def causal(
     *,
     block: int = agent_blocks.BLOCK,
 ) -> Float[Array, "... N H d"]:
-    """Agents see those up to themselves: small matrices within blocks of `block` agents, a running sum before each.
+    """Every agent sees the agents up to itself: a small matrix within each block, a running sum before it.
 
-    Padding of the last block is cut off before the division.
+    The padding of the last block is removed before the division.
     """
     query, key, value = (agent_blocks.split(x, block) for x in (features(q), features(k), with_one(v)))
     sums = agent_blocks.sums(key, value)
@@ -78,7 +78,7 @@ class LinearAttention(Memoryless):
     def step(
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
     ) -> tuple[Float[Array, "B E"], TimestepState]:
-        """Add one agent's key and value to the sums, then query them: the same work for every agent."""
+        """Add one agent's key and value to the sums, then query them: O(1) work per agent."""
         q, k, v = self.project(query, key)
         state = state + features(k)[..., :, None] * with_one(v)[..., None, :]
         return self.merge(divided(jnp.einsum("bhd,bhde->bhe", features(q), state))), state

@@ -1,4 +1,4 @@
-"""What mixers within a timestep share: nothing is remembered from one timestep to the next, so the carry is `()`."""
+"""The common part of mixers within a timestep, which have no memory between timesteps: the carry is `()`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sable.types import Carry
 
 
 class Memoryless(Projections):
-    """Multi-head attention of some kind among the agents of every timestep, with biases.
+    """Multi-head attention of any kind among the agents of each timestep, with biases.
 
-    A subclass says what it computes (`attend`), and how one agent after the other (`begin_timestep` and `step`, as in
-    `sable.mixers.base.Mixer`).
+    A subclass implements `attend` for whole timesteps, and `begin_timestep` and `step` for agent by agent, as in
+    `sable.mixers.base.Mixer`.
     """
 
     def __init__(self, embed_dim: int, heads: int, *, causal: bool, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
@@ -27,7 +27,7 @@ class Memoryless(Projections):
     def attend(
         self, q: Float[Array, "B T N H d"], k: Float[Array, "B T N H d"], v: Float[Array, "B T N H d"]
     ) -> Float[Array, "B T N H d"]:
-        """The heads' outputs: of all agents of a timestep, or of those up to each where the mixer is causal."""
+        """The heads' outputs over all agents of a timestep, or over the agents up to each if the mixer is causal."""
 
     def init_carry(self, envs: int) -> Carry:
         """No memory."""
@@ -40,7 +40,7 @@ class Memoryless(Projections):
         resets: Bool[Array, "B T"],
         carry: Carry,
     ) -> tuple[Float[Array, "B T N E"], Carry]:
-        """Attention among the N agents of every timestep."""
+        """Attention among the N agents of each timestep."""
         return self.merge(self.attend(*self.project(query, key))), carry
 
     def timestep(
@@ -50,9 +50,9 @@ class Memoryless(Projections):
         resets: Bool[Array, "B 1"],
         carry: Carry,
     ) -> tuple[Float[Array, "B 1 N E"], Carry]:
-        """Attention among the agents of one timestep: timesteps do not mix, so this is nothing special."""
+        """The same as `__call__`: timesteps do not mix."""
         return self(query, key, resets, carry)
 
     def end_timestep(self, state: TimestepState) -> Carry:
-        """Nothing is remembered."""
+        """No memory."""
         return ()

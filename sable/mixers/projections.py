@@ -1,4 +1,4 @@
-"""What multi-head mixers share: the layers that make queries, keys and values of tokens, and that join the heads."""
+"""The projections of multi-head mixers: tokens to queries, keys and values, and heads back to tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Projections(nnx.Module):
     def project(
         self, query: Float[Array, "*tokens E"], key: Float[Array, "*tokens E"]
     ) -> tuple[Float[Array, "*tokens H d"], Float[Array, "*tokens H d"], Float[Array, "*tokens H d"]]:
-        """q of the query stream, k and v of the key stream, by head, in float32."""
+        """q from the query stream, k and v from the key stream, by head, in float32."""
         return self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
 
     def merge(self, y: Float[Array, "*tokens H d"]) -> Float[Array, "*tokens E"]:

@@ -6,7 +6,7 @@ Per environment and head, with decay κ and a state S of (d, d):
     full     y_{t,i} = q_{t,i} S_t                     (every agent sees all agents of its timestep)
     causal   y_{t,i} = q_{t,i} (P_t + Σ_{j≤i} k_{t,j}ᵀ v_{t,j})
 
-The decay is per timestep: agents of one timestep share it. `parallel` is the reference; the other forms return the
+Decay is per timestep: agents of one timestep share it. `parallel` is the reference; the other forms return the
 same outputs, gradients and final state, and differ in time and memory only.
 """
 
@@ -52,9 +52,9 @@ def decay_matrix(
     """D[t, s] = κ^(elapsed_t − elapsed_s) where s ≤ t and no episode starts in (s, t], else 0."""
     gap = elapsed[:, None] - elapsed[None, :]
     episode = jnp.cumsum(resets, axis=1)
-    seen = (episode[:, :, None] == episode[:, None, :]) & jnp.tril(jnp.ones_like(gap, dtype=bool))
-    powers = decay[:, None, None] ** jnp.maximum(gap, 0)
-    return jnp.where(seen[:, None], powers, 0.0)
+    seen = (episode[:, :, None] == episode[:, None, :]) & jnp.tril(jnp.ones_like(gap, dtype=bool))[None]
+    powers = decay[:, None, None] ** jnp.maximum(gap, 0)[None]
+    return jnp.where(seen[:, None], powers[None], 0.0)
 
 
 def _chunk(
@@ -88,13 +88,13 @@ def _chunk(
     ).reshape(envs, heads, length, length)
     if causal:
         tokens = jnp.arange(length)
-        weights = jnp.where(tokens[:, None] >= tokens[None, :], weights, 0.0)
+        weights = jnp.where((tokens[:, None] >= tokens[None, :])[None, None], weights, 0.0)
     scores = jnp.einsum("bhld,bhmd->bhlm", flat(q), flat(k)) * weights
     inner = jnp.einsum("bhlm,bhmd->bhld", scores, flat(v)).reshape(envs, heads, timesteps, agents, channels)
 
-    # What is left of the state at each timestep: nothing once an episode has started in this chunk.
+    # The share of the state left at each timestep: 0 once an episode has started in this chunk.
     untouched = jnp.cumsum(resets, axis=1) == 0
-    remaining = jnp.where(untouched[:, None], decay[:, None] ** elapsed, 0.0)
+    remaining = jnp.where(untouched[:, None], (decay[:, None] ** elapsed[None])[None], 0.0)
     y = jnp.transpose(inner, (0, 2, 3, 1, 4)) + jnp.einsum("btnhd,bhde->btnhe", q, state) * per_token(remaining)
     added = jnp.einsum("btnhd,btnhe->bhde", k, v * per_token(between[:, :, -1, :]))
     return y, remaining[:, :, -1, None, None] * state + added
@@ -179,7 +179,7 @@ def factored(
     causal: bool,
     block: int = agent_blocks.BLOCK,
 ) -> tuple[Tokens, State]:
-    """No matrix over all agents of a timestep: O(N) time and memory, exactly the function of the other forms.
+    """O(N) time and memory without a matrix over all agents of a timestep; the same function as the other forms.
 
     The decay is constant within a timestep, so a full timestep is its d×d sum, q_{t,i} S_t. A causal one is cut into
     blocks of `block` agents: within a block a small causal matrix, before it a running d×d sum.
@@ -216,4 +216,4 @@ def open_timestep(
     state: Float[Array, "B H d d"], decay: Float[Array, " H"], reset: Bool[Array, " B"]
 ) -> Float[Array, "B H d d"]:
     """P_t: the state zeroed where an episode starts, decayed once."""
-    return jnp.where(reset[:, None, None, None], 0.0, decay[:, None, None] * state)
+    return jnp.where(reset[:, None, None, None], 0.0, decay[None, :, None, None] * state)

@@ -3,7 +3,7 @@
     y_{t,i} = Σ_{(s,j)} softmax_{(s,j)}(q_{t,i} · k_{s,j} / √d) v_{s,j}        t − W < s ≤ t, in t's episode
 
 over all agents j of earlier timesteps s < t; of its own timestep an agent sees all agents (full) or agents j ≤ i
-(causal). With W = 1 this is `attention.dense`. Nothing tells a key's timestep, unless time is encoded in the tokens.
+(causal). With W = 1 this is `attention.dense`. Keys carry no timestep unless time is encoded in the tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sable.mixers.projections import Projections
 
 
 class Window(NamedTuple):
-    """Keys and values of W timesteps, the oldest first, and which of them belong to the running episode."""
+    """Keys and values of W timesteps, oldest first, and which of them belong to the current episode."""
 
     keys: Float[Array, "B W N H d"]
     values: Float[Array, "B W N H d"]
@@ -37,11 +37,11 @@ def windowed(
 ) -> tuple[Float[Array, "B T N H d"], Window]:
     """Attention of T timesteps after the W − 1 of `before`; returns the outputs and the last W − 1 timesteps.
 
-    One timestep after the other, O(W N²) memory each: a gradient computes their scores again.
+    Timestep by timestep, with O(W N²) memory each; a gradient recomputes the scores.
     """
     earlier, timesteps, agents = before.seen.shape[1], q.shape[1], q.shape[2]
     keys, values = jnp.concatenate([before.keys, k], axis=1), jnp.concatenate([before.values, v], axis=1)
-    # Episodes by number, 0 the running one; what came before it is in none of them.
+    # Episodes by number, 0 is the current one; −1 marks keys of earlier episodes.
     episode = jnp.concatenate([jnp.where(before.seen, 0, -1), jnp.cumsum(resets, axis=1)], axis=1)
     own = jnp.tri(agents, dtype=bool) if causal else jnp.ones((agents, agents), dtype=bool)
     others = jnp.ones((earlier, *own.shape), dtype=bool)
@@ -51,7 +51,7 @@ def windowed(
     def timestep(xs: tuple[Array, Array]) -> Array:
         t, q_t = xs
         k_t, v_t, episodes = (jax.lax.dynamic_slice_in_dim(x, t, earlier + 1, axis=1) for x in (keys, values, episode))
-        seen = (episodes == episodes[:, -1:])[:, :, None, None] & of_agents
+        seen = (episodes == episodes[:, -1:])[:, :, None, None] & of_agents[None]
         return attend(q_t, k_t, v_t, seen)
 
     y = jax.lax.map(timestep, (jnp.arange(timesteps), jnp.moveaxis(q, 1, 0)))
@@ -65,7 +65,7 @@ def attend(
     v: Float[Array, "B W N H d"],
     seen: Bool[Array, "B W n N"],
 ) -> Float[Array, "B n H d"]:
-    """Attention of some agents over a window, of which each sees what `seen` says: at least one key."""
+    """Attention of some agents over a window; each sees the keys in `seen`, at least one."""
     scores = jnp.einsum("bnhd,bwmhd->bhnwm", q, k) / jnp.sqrt(q.shape[-1])
     scores = jnp.where(jnp.moveaxis(seen, 1, 2)[:, None], scores, -jnp.inf)
     weights = jax.nn.softmax(scores, axis=(-2, -1))
@@ -92,7 +92,7 @@ class TemporalAttention(Projections):
         self.causal = causal
 
     def init_carry(self, envs: int) -> Window:
-        """W − 1 timesteps of which none is seen."""
+        """W − 1 unseen timesteps."""
         empty = jnp.zeros((envs, self.window - 1, self.num_agents, self.heads, self.head_dim))
         return Window(empty, empty, jnp.zeros((envs, self.window - 1), dtype=bool))
 
@@ -106,11 +106,11 @@ class TemporalAttention(Projections):
     def timestep(
         self, query: Float[Array, "B 1 N E"], key: Float[Array, "B 1 N E"], resets: Bool[Array, "B 1"], carry: Window
     ) -> tuple[Float[Array, "B 1 N E"], Window]:
-        """Attention of one timestep over the cached ones and itself: timesteps are computed alone anyway."""
+        """The same as `__call__`, which computes timestep by timestep."""
         return self(query, key, resets, carry)
 
     def begin_timestep(self, carry: Window, reset: Bool[Array, " B"], num_agents: int) -> Window:
-        """The window with an empty timestep at its end; nothing before it is seen where an episode starts."""
+        """The window with an empty timestep appended; where an episode starts, no earlier timestep is seen."""
 
         def extended(x: Array) -> Array:
             return jnp.pad(x, [(0, 0), (0, 1), (0, 0), (0, 0), (0, 0)])
@@ -126,7 +126,7 @@ class TemporalAttention(Projections):
         keys, values = state.keys.at[:, -1, agent].set(k), state.values.at[:, -1, agent].set(v)
         timesteps, agents = keys.shape[1:3]
         earlier, so_far = jnp.arange(timesteps) < timesteps - 1, jnp.arange(agents) <= agent
-        seen = state.seen[:, :, None] & (earlier[:, None] | so_far)
+        seen = state.seen[:, :, None] & (earlier[:, None] | so_far[None])[None]
         y = attend(q[:, None], keys, values, seen[:, :, None])
         return self.merge(y[:, 0]), Window(keys, values, state.seen)
 

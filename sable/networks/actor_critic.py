@@ -1,11 +1,11 @@
-"""Networks without a mixer: an actor and a critic that have no weights in common; all agents share each of them.
+"""Networks without a mixer: an actor and a critic without common weights, each shared by all agents.
 
     actor    output = head(torso(the agent's own observation))
-    critic   value = head(torso(what the critic sees of the agent))
+    critic   value = head(torso(the critic's view of the agent))
 
 Sizes are `ModelConfig`'s. A hidden layer is relu(x W + b) of width E = `embed_dim`; `blocks` counts the hidden layers
 of a `FeedForward` torso, and those on either side of a `Recurrent` torso's GRU. Mava (github.com/instadeepai/Mava),
-whose orthogonal initialisation this is, takes E = 128 with 2 blocks for the first and 1 for the second, and can give
+whose orthogonal initialisation this uses, has E = 128 with 2 blocks for the first and 1 for the second, and can give
 the GRU another width. `heads`, `chunk`, `decay_scaling` and `timestep_encoding` belong to mixers and do nothing here.
 """
 
@@ -31,7 +31,7 @@ VALUE_INIT = nnx.initializers.orthogonal(1.0)
 
 @runtime_checkable
 class Torso(Protocol):
-    """What lies between an input and a head; every agent's tokens go through it by themselves."""
+    """The layers between an input and a head; every agent's tokens pass through separately."""
 
     def init_carry(self, envs: int, agents: int) -> Carry:
         """The memory before the first timestep, (B, N, …); `()` without memory."""
@@ -40,17 +40,17 @@ class Torso(Protocol):
     def __call__(
         self, x: Float[Array, "B T N inputs"], resets: Bool[Array, "B T"], carry: Carry
     ) -> tuple[Float[Array, "B T N E"], Carry]:
-        """Apply the torso to T timesteps; returns also the memory after the last."""
+        """Apply the torso to T timesteps; also returns the memory after the last."""
         ...
 
 
 TorsoFactory: TypeAlias = Callable[[int, ModelConfig, nnx.Rngs], Torso]
 CriticView: TypeAlias = Callable[[Float[Array, "*batch N F"]], Float[Array, "*batch N inputs"]]
-"""What the critic sees of every agent, given what all of them observe."""
+"""The critic's input for every agent, from the observations of all agents."""
 
 
 class AgentMemory(NamedTuple):
-    """What the agents remember, each leaf (B, N, …)."""
+    """The agents' memory, each leaf (B, N, …)."""
 
     actor: Carry
     critic: Carry
@@ -115,7 +115,7 @@ class Recurrent(nnx.Module):
     def __call__(
         self, x: Float[Array, "B T N inputs"], resets: Bool[Array, "B T"], carry: Float[Array, "B N E"]
     ) -> tuple[Float[Array, "B T N E"], Float[Array, "B N E"]]:
-        """Apply the layers to every token and the GRU to one timestep after the other."""
+        """Apply the layers to every token and the GRU timestep by timestep."""
 
         def timestep(memory: Array, xs: tuple[Array, Array]) -> tuple[Array, Array]:
             token, reset = xs
@@ -170,10 +170,10 @@ def own_observation(features: Float[Array, "*batch N F"]) -> Float[Array, "*batc
 
 
 def own_and_pooled_observations(features: Float[Array, "*batch N F"]) -> Float[Array, "*batch N inputs"]:
-    """An agent's own observation, and the mean and the maximum over all agents of each feature: 3 F numbers.
+    """An agent's own observation, and the mean and maximum of each feature over all agents: 3 F numbers.
 
-    Their number does not depend on N, and all of it costs O(N). The concatenation of all observations, which is the
-    usual global state, would be N F numbers for each of N agents: O(N²). Pooling keeps less of it.
+    Their number does not depend on N, and the cost is O(N). The usual global state, the concatenation of all
+    observations, has N F numbers for each of N agents: O(N²). Pooling loses some of that information.
     """
     pooled = [jnp.mean(features, axis=-2, keepdims=True), jnp.max(features, axis=-2, keepdims=True)]
     return jnp.concatenate([features, *(jnp.broadcast_to(x, features.shape) for x in pooled)], axis=-1)

@@ -1,12 +1,12 @@
-"""The one encoder/decoder skeleton. Sable and the Multi-Agent Transformer are two sets of `Parts` for it.
+"""The encoder-decoder skeleton. Sable and the Multi-Agent Transformer are two sets of `Parts` for it.
 
     encoder   tokens = embed(observation); per block: x = norm1(x + mix(x, x)); x = norm2(x + feed_forward(x));
               value = head(x)
     decoder   tokens = norm(embed(previous actions)); per block: a = norm1(x + mix(x, x));
               y = norm2(rep + mix(query = rep, key = a)); x = norm3(y + feed_forward(y)); output = head(x)
 
-`rep` is the encoder's output; the distribution of an agent's action (`sable.distributions`) is given by the decoder's:
-logits, or the mean of a Gaussian. Encoder mixers are full over the agents of a timestep, decoder mixers causal.
+`rep` is the encoder's output. The decoder's output is the logits or the Gaussian mean of an agent's action
+(`sable.distributions`). Encoder mixers are full over the agents of a timestep, decoder mixers causal.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sable.types import ActionSequence, Carry, Observation, Space
 
 
 class Parts(NamedTuple):
-    """What tells one encoder/decoder from another."""
+    """The parts in which encoder-decoders differ."""
 
     norm: NormFactory
     feed_forward: Callable[[], nnx.Module]
@@ -44,7 +44,7 @@ class Parts(NamedTuple):
     norm_every_block: bool
     """Apply the encoder's shared input norm before every block (Sable) or before the first only (MAT)."""
     remat: bool
-    """Compute a block's activations again in the backward pass instead of keeping them."""
+    """Recompute a block's activations in the backward pass instead of keeping them."""
 
 
 class NetworkCarry(NamedTuple):
@@ -72,7 +72,7 @@ class EncoderBlock(nnx.Module):
         *,
         acting: bool,
     ) -> tuple[Float[Array, "B T N E"], Carry]:
-        """Apply the block; `encoding` is added to what the mixer sees."""
+        """Apply the block; `encoding` is added to the mixer's input."""
         mix = self.mixer.timestep if acting else self.mixer
         tokens = x + encoding
         mixed, carry = mix(tokens, tokens, resets, carry)
@@ -96,7 +96,7 @@ class DecoderBlock(nnx.Module):
         mix_self: Callable[[Array, Array], tuple[Array, Carry]],
         mix_cross: Callable[[Array, Array], tuple[Array, Carry]],
     ) -> tuple[Float[Array, "*tokens E"], tuple[Carry, Carry]]:
-        """Apply the block with the given ways of mixing: a whole sequence or one agent's step."""
+        """Apply the block with the given mixing functions, for a whole sequence or one agent's step."""
         tokens = x + encoding
         mixed, self_carry = mix_self(tokens, tokens)
         actions = self.norm1(x + mixed)
@@ -157,7 +157,7 @@ class EncoderDecoder(nnx.Module):
     ) -> tuple[Float[Array, "B T N E"], Float[Array, "B T N"], tuple[Carry, ...]]:
         """Representations and values of whole sequences, and the encoder's memory after them.
 
-        With `acting` the sequence is one timestep, which mixers compute in their cheapest way.
+        With `acting` the sequence is one timestep, which mixers compute in their cheapest form.
         """
         x = self.observation_embedding(observation.features)
         encoding = self._encoding(observation.step_count)[:, :, None]
@@ -191,7 +191,7 @@ class EncoderDecoder(nnx.Module):
         return self.action_head(x), NetworkCarry(carry.encoder, own_carries, cross_carries)
 
     def begin_decoding(self, carry: NetworkCarry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
-        """Open a timestep in every decoder mixer, before its first agent."""
+        """Start a timestep in every decoder mixer, before its first agent."""
         return tuple(
             (
                 block.self_mixer.begin_timestep(own, reset, num_agents),
@@ -224,7 +224,7 @@ class EncoderDecoder(nnx.Module):
         return self.action_head(x), tuple(states)
 
     def end_decoding(self, encoder: tuple[Carry, ...], state: TimestepState) -> NetworkCarry:
-        """Close the timestep: the memory after it."""
+        """End the timestep: the memory after it."""
         pairs = [
             (block.self_mixer.end_timestep(own), block.cross_mixer.end_timestep(cross))
             for block, (own, cross) in zip(self.decoder_blocks, state, strict=True)
@@ -235,7 +235,7 @@ class EncoderDecoder(nnx.Module):
         return jax.checkpoint(block) if self.remat else block
 
     def _encoding(self, step_count: Int[Array, "*batch"]) -> Float[Array, "..."]:
-        """What is added to the mixers' inputs: (*batch, E), or a zero that broadcasts to it."""
+        """The encoding added to the mixers' inputs: (*batch, E), or a zero that broadcasts to it."""
         if self.encode_time:
             return timestep_encoding(step_count, self.embed_dim)
         return jnp.zeros((1,) * (step_count.ndim + 1))

@@ -1,4 +1,4 @@
-"""Autoregressive action selection: every agent sees the actions of those before it. Two ways to the same sample.
+"""Autoregressive action selection: every agent sees the actions of earlier agents. Two ways to the same sample.
 
 Both draw the noise of every agent before decoding (`sable.distributions`). Given the noise, action i is a function of
 actions 0 … i − 1, so the sequential sample is the only fixed point of decoding all agents at once from guessed actions.
@@ -18,7 +18,7 @@ from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry
 from sable.types import Actions
 
 Loop: TypeAlias = tuple[Array, Array, Array, Array, NetworkCarry]
-"""What a sweep hands to the next: actions, which environments changed, sweeps of each, the head's output, the carry."""
+"""The state between sweeps: actions, changed environments, sweeps per environment, the head's output, the carry."""
 
 
 def sample_sequential(
@@ -29,7 +29,7 @@ def sample_sequential(
     state: TimestepState,
     key: PRNGKeyArray,
 ) -> tuple[Actions, Float[Array, "B N"], TimestepState]:
-    """Sample one action per agent by a single scan over agents, N decoder steps one after the other.
+    """Sample one action per agent in a scan over agents: N sequential decoder steps.
 
     Returns actions, their log-probabilities and the mixers' state after the last agent.
     """
@@ -62,12 +62,12 @@ def sample_fixed_point(
     carry: NetworkCarry,
     key: PRNGKeyArray,
 ) -> tuple[Actions, Float[Array, "B N"], NetworkCarry, Int[Array, " B"]]:
-    """Sample one action per agent by decoding all agents at once, again and again until no action changes.
+    """Sample one action per agent by decoding all agents at once until no action changes.
 
-    A sweep makes at least one more agent right, in agent order, so N sweeps and one that confirms are always enough;
-    far fewer usually are. A continuous action counts as unchanged where its squashed value moves by less than 1e-6
-    (`sable.distributions`). Returns actions, their log-probabilities and the carry, all of the last sweep, and how many
-    sweeps each environment needed, the confirming one included.
+    Each sweep makes at least one more agent correct, in agent order, so N sweeps and one that confirms always suffice;
+    usually far fewer do. A continuous action counts as unchanged if its squashed value moves by less than 1e-6
+    (`sable.distributions`). Returns actions, log-probabilities and the carry of the last sweep, and each environment's
+    number of sweeps, including the one that confirms.
     """
     distribution = network.distribution
     noise = jnp.moveaxis(distribution.draw_noise(key, action_mask), 0, 1)

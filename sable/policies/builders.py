@@ -1,4 +1,4 @@
-"""Builders of the encoder-decoder models: one mixer in one skeleton each."""
+"""Builders of the encoder-decoder models: each puts one mixer into one skeleton."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sable.layers.norms import LayerNorm, RMSNorm
 from sable.mixers import retention
 from sable.mixers.attention import Attention, AttentionForm, dense
 from sable.mixers.base import Mixer
-from sable.mixers.blockwise_attention import blockwise
+from sable.mixers.blockwise_attention import blockwise, while_trips
 from sable.mixers.fused_attention import check_fused, fused
 from sable.mixers.gated_retention import GatedRetention
 from sable.mixers.linear_attention import LinearAttention
@@ -27,7 +27,7 @@ from sable.types import Space
 
 
 class Skeleton(NamedTuple):
-    """What a model's encoder and decoder are made of, beside the mixer."""
+    """The parts of a model's encoder and decoder other than the mixer."""
 
     norm: Callable[[int], nnx.Module]
     feed_forward: Callable[..., nnx.Module]
@@ -55,22 +55,22 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
 
 
 def build_memoryless_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
-    """Sable without memory between timesteps: its decay is 0, whatever `decay_scaling` says."""
+    """Sable without memory between timesteps: its decay is 0, and `decay_scaling` is ignored."""
     return build_sable(dataclasses.replace(config, decay_scaling=0.0), space)
 
 
 def build_mat(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer: softmax attention, LayerNorm, two-layer GELU MLP, biases."""
-    return _policy(config, space, MAT, _attention(config))
+    return _attention_policy(config, space, MAT)
 
 
 def build_mat_rms(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
     """The Multi-Agent Transformer with Sable's RMSNorm and SwiGLU (an ablation of the Sable paper)."""
-    return _policy(config, space, MAT._replace(norm=RMSNorm, feed_forward=SwiGLU), _attention(config))
+    return _attention_policy(config, space, MAT._replace(norm=RMSNorm, feed_forward=SwiGLU))
 
 
 def build_mat_temporal(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
-    """The Multi-Agent Transformer whose attention spans the last `config.window` timesteps."""
+    """The Multi-Agent Transformer with attention over the last `config.window` timesteps."""
     mixer = functools.partial(TemporalAttention, window=config.window, num_agents=space.num_agents)
     return _policy(config, space, MAT, mixer)
 
@@ -80,15 +80,28 @@ def build_linear_attention(config: ModelConfig, space: Space) -> EncoderDecoderP
     return _policy(config, space, MAT, LinearAttention)
 
 
-def _attention(config: ModelConfig) -> Callable[..., Attention]:
-    """Softmax attention in the form of `config.mode`; raises `ValueError` where it cannot run."""
+def _attention_policy(config: ModelConfig, space: Space, skeleton: Skeleton) -> EncoderDecoderPolicy:
+    """The policy of softmax attention in the form of `config.mode`; raises `ValueError` if that cannot run here."""
     forms: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise, "fused": fused}
     if config.mode == "fused":
         check_fused(config.head_dim, config.dtype)
-    return functools.partial(Attention, form=forms[config.mode])
+    mixer = functools.partial(Attention, form=forms[config.mode])
+    return _policy(config, space, skeleton, mixer, while_trips=while_trips if config.mode == "blockwise" else _once)
 
 
-def _policy(config: ModelConfig, space: Space, skeleton: Skeleton, mixer: Callable[..., Mixer]) -> EncoderDecoderPolicy:
+def _once(agents: int) -> float:
+    """The iterations of a while loop in a model that has none."""
+    return 1.0
+
+
+def _policy(
+    config: ModelConfig,
+    space: Space,
+    skeleton: Skeleton,
+    mixer: Callable[..., Mixer],
+    *,
+    while_trips: Callable[[int], float] = _once,
+) -> EncoderDecoderPolicy:
     """The policy of a mixer in a skeleton; `mixer` takes the sizes, `causal`, `dtype` and `rngs`."""
 
     def build(rngs: nnx.Rngs) -> EncoderDecoder:
@@ -110,7 +123,9 @@ def _policy(config: ModelConfig, space: Space, skeleton: Skeleton, mixer: Callab
             rngs=rngs,
         )
 
-    # The parallel form is measured for its one matrix over the whole sequence, which segments would cut.
+    # The parallel form is measured for its single matrix over the whole sequence, so it is not segmented by default.
     length = config.segment or (WHOLE if config.mode == "parallel" else 0)
     segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
-    return EncoderDecoderPolicy(build, fixed_point=config.acting == "fixed_point", segmentation=segmentation)
+    return EncoderDecoderPolicy(
+        build, fixed_point=config.acting == "fixed_point", segmentation=segmentation, while_trips=while_trips
+    )

@@ -1,4 +1,4 @@
-"""Policies: networks behind the contract that the trainer knows (`sable.types.Policy`), and their builders."""
+"""The policy of an encoder-decoder network."""
 
 from __future__ import annotations
 
@@ -18,20 +18,35 @@ NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
 
 
 class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
-    """An autoregressive policy over an encoder/decoder network; see `sable.types.Policy` for the contract."""
+    """An autoregressive policy with an encoder-decoder network; see `sable.types.Policy` for the contract."""
 
-    def __init__(self, build: NetworkBuilder, *, fixed_point: bool, segmentation: Segmentation) -> None:
+    def __init__(
+        self,
+        build: NetworkBuilder,
+        *,
+        fixed_point: bool,
+        segmentation: Segmentation,
+        while_trips: Callable[[int], float],
+    ) -> None:
         super().__init__(build, segmentation=segmentation)
         self._fixed_point = fixed_point
+        self._while_trips = while_trips
+
+    def while_trips(self, agents: int) -> float:
+        """Mean iterations of the mixer's while loops.
+
+        Fixed-point acting counts as one sweep, so that a count of its operations is a lower bound.
+        """
+        return self._while_trips(agents)
 
     def permute_carry(self, carry: NetworkCarry, order: Int[Array, " N"]) -> NetworkCarry:
-        """The carry itself: the agents of an earlier timestep are remembered together, in no order."""
+        """The carry itself: memory of earlier timesteps does not depend on the order of agents."""
         return carry
 
     def act(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, key: PRNGKeyArray
     ) -> Action:
-        """Encode all agents at once, then decode them one after the other (or by sweeps over all of them)."""
+        """Encode all agents at once, then decode them one by one (or in sweeps over all of them)."""
         network = self.network(params)
         rep, value, encoder = _encode_timestep(network, observation, reset, carry)
         if self._fixed_point:

@@ -1,6 +1,6 @@
-"""The policies without a decoder, IPPO and MAPPO, and their builders: every agent acts on its own.
+"""IPPO and MAPPO: policies without a decoder, whose agents act independently; and their builders.
 
-The trainer is the one of all models, so that what the papers change in it (value normalisation, for one) is left out.
+Training is the same as for all models, so changes of the papers to PPO (such as value normalisation) are left out.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class IndependentPolicy(NetworkPolicy[ActorCritic, AgentMemory]):
     """A policy whose agents act without knowing each other's actions; see `sable.types.Policy` for the contract."""
 
     def permute_carry(self, carry: AgentMemory, order: Int[Array, " N"]) -> AgentMemory:
-        """Every agent keeps its memory."""
+        """Each agent keeps its memory."""
         permuted: AgentMemory = jax.tree.map(lambda x: jnp.take(x, order, axis=1), carry)
         return permuted
 
     def act(
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: AgentMemory, key: PRNGKeyArray
     ) -> Action:
-        """Sample the actions of all agents at once; nothing is decoded, so there is nothing to wait for."""
+        """Sample the actions of all agents at once."""
         network = self.network(params)
         sequence, resets = as_sequence(observation), reset[:, None]
         output, actor = network.output(sequence, resets, carry.actor)
@@ -84,7 +84,7 @@ def build_mappo(config: ModelConfig, space: Space) -> IndependentPolicy:
 
 
 def build_ippo_gru(config: ModelConfig, space: Space) -> IndependentPolicy:
-    """IPPO with memory: actor and critic have a GRU each, as Mava's recurrent IPPO (`rec_ippo`) does."""
+    """IPPO with memory: a GRU in the actor and one in the critic, as in Mava's recurrent IPPO (`rec_ippo`)."""
     return _policy(config, space, Recurrent, own_observation)
 
 

@@ -1,4 +1,4 @@
-"""What the policies over a Flax NNX network share: its parameters, its memory, and learning from it in segments."""
+"""The common part of policies with a Flax NNX network: parameters, memory, and learning in segments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sable.types import ActionSequence, Carry, Evaluation, Observation, Params
 
 @runtime_checkable
 class WithMemory(Protocol):
-    """A network that says what it remembers."""
+    """A network with a memory."""
 
     def init_carry(self, envs: int) -> Carry:
         """The memory of B environments before their first timestep."""
@@ -28,7 +28,7 @@ Memory = TypeVar("Memory")
 
 
 class NetworkPolicy(ABC, Generic[Network, Memory]):
-    """The part of `sable.types.Policy` that is the same for all networks."""
+    """The part of `sable.types.Policy` that is common to all networks."""
 
     def __init__(self, build: Callable[[nnx.Rngs], Network], *, segmentation: Segmentation) -> None:
         self._build = build
@@ -53,7 +53,7 @@ class NetworkPolicy(ABC, Generic[Network, Memory]):
         resets: Bool[Array, "B T"],
         carry: Memory,
     ) -> Evaluation:
-        """Apply the network to whole sequences, all timesteps of a segment at once, one segment after the other."""
+        """Apply the network to whole sequences, segment by segment."""
         network = self.network(params)
 
         def segment(carry: Memory, sequence: tuple[Observation, ActionSequence, Array]) -> tuple[Memory, Evaluation]:
@@ -63,11 +63,11 @@ class NetworkPolicy(ABC, Generic[Network, Memory]):
         return in_segments(segment, (observation, actions, resets), carry, length)
 
     def segment_timesteps(self, envs: int, timesteps: int, agents: int) -> int:
-        """Timesteps of which `evaluate` keeps the activations at once, for sequences of that size."""
+        """Timesteps whose activations `evaluate` keeps at once for sequences of this size."""
         return self._segmentation.timesteps(envs, timesteps, agents)
 
     def network(self, params: Params) -> Network:
-        """The network with these parameters in it."""
+        """The network with these parameters."""
         return nnx.merge(self._graph, params)
 
     @abstractmethod
@@ -79,7 +79,7 @@ class NetworkPolicy(ABC, Generic[Network, Memory]):
         resets: Bool[Array, "B T"],
         carry: Memory,
     ) -> tuple[Memory, Evaluation]:
-        """The memory after a segment, and what the network says of the actions in it."""
+        """The memory after a segment, and the evaluation of its actions."""
 
 
 def as_sequence(observation: Observation) -> Observation:

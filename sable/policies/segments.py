@@ -1,9 +1,9 @@
-"""Computing in pieces whose arrays stay in a core's cache: segments of timesteps, groups of environments.
+"""Computing in pieces that fit a core's cache: segments of timesteps, groups of environments.
 
 Learning from a sequence in segments keeps the activations of one segment in memory at a time.
 The state is carried from segment to segment, and gradients flow back through it: the same function, outputs and
-gradients as the whole sequence. What a segment computed is computed again in the backward pass. That costs a third of
-the arithmetic and, where a segment's arrays stay in a core's cache, no time (docs/performance.md).
+gradients as the whole sequence. The backward pass recomputes each segment. That costs a third more arithmetic, but no
+time if a segment's arrays fit a core's cache (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from jaxtyping import Array
 from sable.types import Carry
 
 SEGMENT_TOKENS = 2048
-"""Tokens (environments × timesteps × agents) of a segment when its length is left open, picked by measurement."""
+"""Tokens (environments × timesteps × agents) of a segment without a given length, chosen by measurement."""
 FEWEST_SEGMENTS = 4
-"""What would have fewer pieces than this is left whole where its cutting is left open, picked by measurement."""
+"""Without a given length, anything that would have fewer pieces is left whole; chosen by measurement."""
 WHOLE = 2**31
-"""A segment length that no sequence reaches."""
+"""A segment length that exceeds every sequence."""
 
 Inputs = TypeVar("Inputs")
 Sequence = TypeVar("Sequence")
@@ -32,13 +32,13 @@ Outputs = TypeVar("Outputs")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How sequences are cut: `length` timesteps (0 leaves it open), rounded up to a multiple of `multiple`."""
+    """How sequences are cut: `length` timesteps (0 chooses it), rounded up to a multiple of `multiple`."""
 
     length: int
     multiple: int = 1
 
     def timesteps(self, envs: int, timesteps: int, agents: int) -> int:
-        """Timesteps of a segment; those of the sequence where it is left whole."""
+        """Timesteps of a segment; those of the sequence if it is left whole."""
         length = self.length
         if not length:
             tokens = envs * timesteps * agents
@@ -48,7 +48,7 @@ class Segmentation:
 
 
 def in_groups(function: Callable[[Inputs], Outputs], inputs: Inputs, envs: int, agents: int) -> Outputs:
-    """What `function` gives for a batch of B environments, computed for groups of them one after the other.
+    """Apply `function` to a batch of B environments, group by group.
 
     Inputs and outputs are pytrees of (B, …). A group has about `SEGMENT_TOKENS` tokens (environments × agents); small
     batches are left whole.
@@ -67,7 +67,7 @@ def in_segments(
 ) -> Outputs:
     """The outputs of `part` over a whole sequence, computed `length` timesteps at a time.
 
-    `part` maps a carry and a stretch of the sequence to the carry after it and outputs, both pytrees of (B, T, …).
+    `part` maps a carry and a part of the sequence to the carry after it and outputs, both pytrees of (B, T, …).
     T need not be a multiple of `length`: timesteps of zeros are added at the end and their outputs dropped.
     """
     timesteps = jax.tree.leaves(sequence)[0].shape[1]

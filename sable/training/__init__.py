@@ -1,1 +1,1 @@
-"""The trainer: rollouts, advantages, losses and PPO."""
+"""Training: rollouts, advantages, losses, PPO and the trainer."""

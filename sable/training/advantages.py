@@ -1,4 +1,4 @@
-"""Generalised advantage estimation (Schulman et al., arXiv 1506.02438, section 3); truncation is no termination."""
+"""Generalised advantage estimation (Schulman et al., arXiv 1506.02438, section 3), with truncations."""
 
 from __future__ import annotations
 

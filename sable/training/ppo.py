@@ -1,4 +1,4 @@
-"""The one trainer: proximal policy optimisation for every policy and every scenario.
+"""Proximal policy optimisation for every policy and every scenario.
 
 `init_train_state`, `act`, `rollout`, `learn` and `update` are pure functions of arrays, to be jitted by the caller,
 together or apart. They lower from shapes alone (`jax.eval_shape(init_train_state, …)`).
@@ -21,23 +21,23 @@ from sable.types import Action, ActionSequence, Carry, Observation, Params, Poli
 
 
 class Metrics(NamedTuple):
-    """What one `learn` reports, averaged over its minibatches (rewards over the rollout)."""
+    """The metrics of one `learn`: means over its minibatches (rewards: over the rollout)."""
 
     policy_loss: Float[Array, ""]
     value_loss: Float[Array, ""]
     entropy: Float[Array, ""]
     grad_norm: Float[Array, ""]
-    """Global norm of the gradient before it is clipped."""
+    """Global norm of the gradient before clipping."""
     mean_reward: Float[Array, ""]
     """Reward per agent and timestep."""
     mean_return: Float[Array, ""]
     """Rewards of one agent summed over the rollout's T timesteps, undiscounted."""
     decoder_steps: Float[Array, ""]
-    """Decoder passes per environment step that had to wait for each other."""
+    """Sequential decoder passes per environment step."""
 
 
 class LossParts(NamedTuple):
-    """What the loss is made of."""
+    """The terms of the loss."""
 
     policy_loss: Float[Array, ""]
     value_loss: Float[Array, ""]
@@ -45,12 +45,12 @@ class LossParts(NamedTuple):
 
 
 GROUP_TOKENS = 2048
-"""Tokens (environments × timesteps × agents) of a gradient group when its size is left open, picked by measurement:
-as many as keep a layer's arrays in a core's cache."""
+"""Tokens (environments × timesteps × agents) of a gradient group without a given size, chosen by measurement: a layer's
+arrays fit a core's cache."""
 
 
 class Batch(NamedTuple):
-    """What a minibatch learns from; B leading."""
+    """The data of a minibatch; B leading."""
 
     observation: Observation
     actions: ActionSequence
@@ -60,11 +60,11 @@ class Batch(NamedTuple):
     advantages: Float[Array, "B T N"]
     targets: Float[Array, "B T N"]
     carry: Carry
-    """Each environment's memory at the start of its sequence."""
+    """The memory of each environment at the start of its sequence."""
 
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
-    """Adam behind a clip of the gradient's global norm."""
+    """Adam after clipping the gradient by its global norm."""
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate, eps=config.adam_eps)
     )
@@ -87,7 +87,7 @@ def init_train_state(policy: Policy, scenario: Scenario, config: PPOConfig, key:
 
 
 def act(policy: Policy, state: TrainState) -> Action:
-    """One action for every agent of every environment: the policy alone, no environment step."""
+    """One action for every agent of every environment, without an environment step."""
     return policy.act(state.params, state.observation, state.reset, state.carry, state.key)
 
 
@@ -153,10 +153,10 @@ def update(policy: Policy, scenario: Scenario, config: PPOConfig, state: TrainSt
 
 
 def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tuple[Params, LossParts]:
-    """Gradients of the loss over a minibatch, and the loss's parts.
+    """Gradients of the loss over a minibatch, and the terms of the loss.
 
-    With `config.accumulate` K above 1 they are summed over K groups of environments, one group in memory at a time:
-    the same numbers, because advantages are normalised over the whole minibatch first and the loss is a mean.
+    With K = `config.accumulate` > 1 they are summed over K groups of environments, one group in memory at a time. The
+    result is the same, because advantages are first normalised over the whole minibatch and the loss is a mean.
     """
     if config.normalise_advantages:
         batch = batch._replace(advantages=normalise(batch.advantages))
@@ -176,8 +176,8 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
 
 
 def accumulation_groups(config: PPOConfig, envs: int, timesteps: int, agents: int) -> int:
-    """How many groups a minibatch of `envs` environments is cut into: as configured, or so many that a group has few
-    enough tokens."""
+    """Number of gradient groups of a minibatch of `envs` environments: as configured, or so that a group has at most
+    `GROUP_TOKENS` tokens."""
     if config.accumulate:
         return config.accumulate
     divisors = (k for k in range(1, envs + 1) if envs % k == 0)
@@ -185,7 +185,7 @@ def accumulation_groups(config: PPOConfig, envs: int, timesteps: int, agents: in
 
 
 def loss(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tuple[Float[Array, ""], LossParts]:
-    """policy loss − entropy_coef · entropy + value_coef · value loss, of advantages as they are; also its parts."""
+    """policy loss − entropy_coef · entropy + value_coef · value loss, with unnormalised advantages; also its terms."""
     evaluation = policy.evaluate(params, batch.observation, batch.actions, batch.resets, batch.carry)
     policy_loss = clipped_policy_loss(evaluation.log_prob, batch.old_log_prob, batch.advantages, clip=config.clip)
     value_loss = clipped_value_loss(evaluation.value, batch.old_value, batch.targets, clip=config.clip)
@@ -197,8 +197,8 @@ def loss(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tup
 def permute_agents(policy: Policy, params: Params, batch: Batch, key: PRNGKeyArray) -> Batch:
     """The same batch with its agents in a random order.
 
-    Stored log-probabilities belong to the order in which the agents acted, so those of the acting policy (`params`)
-    are evaluated again in the new order; values do not depend on it.
+    Stored log-probabilities belong to the acting order, so those of the acting policy (`params`) are evaluated again in
+    the new order; values do not depend on it.
     """
     order = jax.random.permutation(key, batch.actions.shape[2])
 

@@ -1,4 +1,4 @@
-"""Collecting experience: environment steps under one `lax.scan`."""
+"""Rollouts: environment steps in one `lax.scan`."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def collect(policy: Policy, scenario: Scenario, state: TrainState, *, seq_len: i
 
 
 def _terminal_value(policy: Policy, params: Params, step: Step, carry: Carry) -> Float[Array, "B N"]:
-    """Value of the terminal observation where a time limit cut the episode off, 0 elsewhere.
+    """Value of the terminal observation where a time limit ended the episode, 0 elsewhere.
 
-    The carry is not reset: the episode is still the same. Nothing is computed in a timestep without a truncation.
+    The carry is not reset: it is still the same episode. A timestep without a truncation computes nothing.
     """
     truncated = step.ended & (step.discount > 0)
 

@@ -13,6 +13,7 @@ import typer
 
 import scenarios
 from reports.text.units import format_bytes, format_seconds
+from sable.models import REFERENCE
 from scaleprof import __version__
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch import host_description
@@ -54,7 +55,7 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     """Build and play one scenario in a child process and print what is wrong, a line each; returns 2 if anything is."""
     entry = scenarios.find(choose_scenario(name))
     number = entry.few_agents(name.partition(":")[2]) if agents is None else agents
-    plan = plan_sweep({"scenario": name, "agents": str(number), "model": "ippo"}, [], None, yes=False)
+    plan = plan_sweep({"scenario": name, "agents": str(number), "model": REFERENCE}, [], None, yes=False)
     with tempfile.TemporaryDirectory() as folder:
         outcome = run_child(
             Task(point=plan.points[0]),

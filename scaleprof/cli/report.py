@@ -147,12 +147,12 @@ def _read(
 
 
 def _default_reference(records: Sequence[Record]) -> str:
-    """Sable in the first of its default modes that was measured, else in any; without Sable, the first row."""
-    from sable.models import MODELS
+    """The reference model, in the first default mode that was measured or else in any; without it, the first row."""
+    from sable.models import MODELS, REFERENCE
 
-    modes = {record.mode for record in records if record.model == "sable"}
-    default = next((mode for mode in MODELS["sable"].default_modes if mode in modes), "")
-    return f"sable:{default}" if default else "sable" if modes else ""
+    modes = {record.mode for record in records if record.model == REFERENCE}
+    default = next((mode for mode in MODELS[REFERENCE].default_modes if mode in modes), "")
+    return f"{REFERENCE}:{default}" if default else REFERENCE if modes else ""
 
 
 def _print(asked: _Asked, *, plot: bool) -> None:

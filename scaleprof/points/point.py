@@ -9,7 +9,8 @@ from typing import Any
 import scenarios
 from reports.records.record import Record
 from sable.config import ModelConfig, PPOConfig
-from sable.models import find
+from sable.models import check as check_model
+from sable.models import find, reference_of
 from scaleprof.errors import UserError
 from scaleprof.points.parsing import convert_setting
 
@@ -132,8 +133,9 @@ def check(point: Point) -> None:
     """Raise `UserError` where a point's options do not fit together."""
     try:
         model = point.model_config()
+        check_model(model)
         if point.match:
-            dataclasses.replace(model, model="sable")  # which is built in the given width, and must have one that fits
+            check_model(reference_of(model))  # it is built at the given width
         point.ppo_config()
         scenario, options = scenarios.resolve(point.scenario, point.scenario_options())
         scenario.check_agents(getattr(options, "task", ""), point.agents)

@@ -1,1 +1,1 @@
-"""The only readers of clocks and memory. Probes observe and never change what they observe."""
+"""The only readers of clocks and memory. A probe never changes what it observes."""

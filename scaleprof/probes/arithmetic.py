@@ -1,21 +1,18 @@
 """Arithmetic and memory traffic of one execution of a program, counted from its jaxpr.
 
-XLA's `cost_analysis()` counts the body of a loop once, however often it runs. Here the body of a `scan` counts as often
-as the scan is long, inside every kind of call, so that the figures hold for a whole `rollout` or `learn`. What nothing
-uses is left out, as XLA leaves it out.
+XLA's `cost_analysis()` counts the body of a loop once. Here the body of a `scan` counts once per iteration, inside
+every kind of call, so that the figures hold for a whole `rollout` or `learn`. Unused results are left out, as in XLA.
 
-FLOPs are operations on floating-point numbers, split as XLA splits them: a multiplication with its addition is 2, an
-elementwise operation 1 per element of its result, a reduction or a running sum 1 per element of its input. Not counted
-are transcendental functions (exp, log, tanh, square root, power: each is several operations, how many depends on the
-machine; XLA counts them apart), comparisons, selections, conversions, sorting, and everything on integers and booleans.
-The zeros of a convolution's padding and dilation are not multiplied.
+FLOPs are counted as XLA counts them: a multiply-add is 2, an elementwise operation 1 per element of its result, a
+reduction or a running sum 1 per element of its input. Not counted are transcendental functions (exp, log, tanh, square
+root, power: XLA counts them separately, and their cost depends on the hardware), comparisons, selections, conversions,
+sorting, and all operations on integers and booleans. Zeros from the padding and dilation of a convolution do not count.
 
-Traffic is an estimate: the bytes that move if every operation which is not fused into its neighbours reads its operands
-from memory and writes its results there. Elementwise operations, broadcasts, reshapes, pads and static slices are taken
-for fused and move nothing. A cache makes the true traffic smaller; arrays between elementwise operations that were not
-fused after all make it larger.
+Traffic is an estimate: the bytes that move if every unfused operation reads its operands from memory and writes its
+results to memory. Elementwise operations, broadcasts, reshapes, pads and static slices are assumed to be fused and move
+nothing. A cache makes the true traffic smaller; failed fusion makes it larger.
 
-A program in shards (`shard_map`) counts one device's share.
+A sharded program (`shard_map`) counts one device's share.
 """
 
 from __future__ import annotations
@@ -27,33 +24,33 @@ from typing import Any, NamedTuple
 
 
 class Work(NamedTuple):
-    """What one execution of a program computes and moves."""
+    """The work of one execution of a program."""
 
     flops: float
     """Floating-point operations."""
     traffic_bytes: float
-    """Bytes read from memory and written to it, if nothing stays in a cache."""
+    """Bytes read from and written to memory, without a cache."""
 
 
 def work_of(jaxpr: Any, *, while_trips: float = 1.0) -> Work:
     """The work of a traced program, a ClosedJaxpr: `jax.jit(f).trace(*shapes).jaxpr`.
 
-    `while_trips` is how often the body of every `while` runs, on average: that depends on data. Of the branches of a
-    `cond` the one with the most FLOPs counts. What `uncounted` names counts as nothing.
+    `while_trips` is the mean number of iterations of every `while`, which depends on the data. A `cond` counts its
+    branch with the most FLOPs. Operations that `uncounted` names count as 0.
     """
     return _work(_live(jaxpr), while_trips)
 
 
 def uncounted(jaxpr: Any) -> list[str]:
-    """Names of the operations in a ClosedJaxpr that cannot be looked into: kernels, foreign functions, decompositions.
+    """Names of the operations in a ClosedJaxpr that cannot be counted: kernels, foreign functions, decompositions.
 
-    Empty for a program that is counted whole; otherwise its true work is larger than `work_of` says.
+    If there are any, the true work of the program is larger than `work_of` returns.
     """
     return sorted(_opaque(_live(jaxpr)))
 
 
 def _live(jaxpr: Any) -> Any:
-    """The program without what no result depends on."""
+    """The program without operations that no result depends on."""
     from jax.interpreters.partial_eval import dce_jaxpr
 
     return dce_jaxpr(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars))[0]
@@ -109,7 +106,7 @@ def _times(count: float, work: Work) -> Work:
 
 
 def _floats(variables: Iterable[Any]) -> int:
-    """Elements of those variables that hold floating-point numbers."""
+    """Number of elements of the floating-point variables."""
     import jax.numpy as jnp
 
     arrays = [variable.aval for variable in variables]
@@ -146,12 +143,12 @@ def _movement(equation: Any) -> Work:
 
 
 def _part(equation: Any) -> Work:
-    """Of the array only what is taken is read; it is written once."""
+    """Only the elements taken are read; they are written once."""
     return Work(0.0, 2 * _bytes(equation.outvars))
 
 
 def _update(equation: Any, *, operand: int, combines: bool) -> Work:
-    """The array is changed in place: the update is read and its window written. `operand` is the update's position."""
+    """Updated in place: the update is read and its window written. `operand` is the update's position."""
     update = equation.invars[operand : operand + 1]
     return Work(_floats(update) if combines else 0.0, 2 * _bytes(update))
 
@@ -220,11 +217,11 @@ RULES: dict[str, Callable[[Any], Work]] = {
     "dot_general": _dot_general,
     "conv_general_dilated": _convolution,
 }
-"""What operations count, by name. One without a rule counts what the programs inside it count, and nothing else."""
+"""FLOPs of operations by name. An operation without a rule counts only the programs inside it."""
 
 OPAQUE = (
     *("dot_product_attention", "ffi_call", "io_callback", "pallas_call", "pure_callback", "ragged_dot", "scaled_"),
     *("cholesky", "eig", "fft", "geqp3", "geqrf", "hessenberg", "householder_product", "lu", "ormqr", "qr", "schur"),
     *("svd", "triangular_solve", "tridiagonal"),
 )
-"""How the names of operations begin that do arithmetic which no rule counts."""
+"""Prefixes of the names of operations with arithmetic that no rule counts."""

@@ -1,4 +1,4 @@
-"""A card over one phase of a point: the highest memory, the mean of the rest."""
+"""A GPU over one point: peak memory, and means over the measured phase."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from scaleprof.probes.nvml import GpuReading
 
 
 class GpuPhase:
-    """What the readings of one point come to.
+    """A summary of the readings of one point.
 
-    Memory is the most that any reading saw. A peak that comes and goes between two readings is not seen: the
-    allocator's peak (`device_peak_bytes`) is the source of truth, and this its check from outside.
+    Memory is the maximum over all readings. Peaks between two readings are missed: the allocator's peak
+    (`device_peak_bytes`) is the source of truth, and this is an outside check of it.
 
-    Means, throttle reasons and energy are of the readings in the measured phase. Utilisation and power look back up to
-    a second, so a shorter phase is described with what came before it. Energy is the counter's difference between the
-    first and the last of them, which leaves out up to one interval between readings at either end; it is None where
-    either lacks the counter, or where it has not moved.
+    Means, throttle reasons and energy are over the readings of the measured phase. Utilisation and power average over
+    up to the last second, so a shorter phase includes what came before it. Energy is the counter's difference between
+    the first and the last reading, which misses up to one reading interval at each end; it is None if either reading
+    lacks the counter or if the counter has not moved.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class GpuPhase:
         self._last_joules: float | None = None
 
     def add(self, reading: GpuReading, *, measured: bool) -> None:
-        """Take one reading into account; `measured` where it was taken in the measured phase."""
+        """Add one reading; `measured` if it was taken in the measured phase."""
         self._process_bytes = _most(self._process_bytes, reading.process_bytes)
         self._device_bytes = _most(self._device_bytes, reading.device_bytes)
         if not measured:
@@ -47,9 +47,9 @@ class GpuPhase:
         self._last_joules = reading.energy_joules
 
     def fields(self) -> dict[str, Any]:
-        """The columns of a record (units in the names).
+        """Fields of the record, with units in their names.
 
-        Unknown is None, or "" for the throttle reasons, which are "none" where they were read and there was no reason.
+        Unknown is None. Throttle reasons are "" if unknown and "none" if there were none.
         """
         return {
             "nvml_process_bytes": self._process_bytes,
@@ -69,7 +69,7 @@ class GpuPhase:
 
 
 class _Mean:
-    """The mean of the values that were known, None if there were none."""
+    """The mean of the known values, None if there are none."""
 
     def __init__(self) -> None:
         self._total = 0.0

@@ -1,7 +1,7 @@
-"""Host memory of this process and of its machine, from Linux' /proc where it is there, from psutil elsewhere.
+"""Memory and cores of this process and its host, from Linux' /proc if it exists, otherwise from psutil.
 
-Peaks are the kernel's own high-water mark (VmHWM), reset through /proc/self/clear_refs; never `ru_maxrss`, which a
-child inherits from its parent. Where they cannot be had the answer is None.
+Peaks are the kernel's high-water mark (VmHWM), reset through /proc/self/clear_refs; never `ru_maxrss`, which a child
+inherits from its parent. Unknown figures are None.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _NANOSECONDS = 1e-9
 
 
 def total_memory_bytes() -> int:
-    """Physical memory of the machine."""
+    """Physical memory of the host."""
     return int(psutil.virtual_memory().total)
 
 
 def rss_bytes() -> int:
-    """Resident memory of this process now."""
+    """Current resident memory of this process."""
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_rss_bytes() -> int | None:
-    """The most resident memory this process had since the last reset (or its start)."""
+    """Peak resident memory of this process since the last reset (or its start)."""
     return _status_bytes("VmHWM")
 
 
 def _status_bytes(name: str) -> int | None:
-    """A line of this process's status; None where the kernel tells none."""
+    """A figure of this process's status in bytes; None if the kernel does not report it."""
     try:
         lines = _STATUS.read_text().splitlines()
     except OSError:
@@ -49,7 +49,7 @@ def _status_bytes(name: str) -> int | None:
 
 
 def reset_peak() -> bool:
-    """Begin a new peak from what is resident now; false where the kernel does not allow it."""
+    """Restart the peak from the current resident memory; False if the kernel does not allow it."""
     try:
         _CLEAR_REFS.write_text(_RESET_PEAK)
     except OSError:
@@ -58,7 +58,7 @@ def reset_peak() -> bool:
 
 
 def release_free_memory() -> None:
-    """Give freed heap memory back to the kernel (glibc), so that the base of a measurement holds what is in use."""
+    """Return freed heap memory to the kernel (glibc), so that the base of a measurement is memory in use."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -66,10 +66,9 @@ def release_free_memory() -> None:
 
 
 def limit_data(limit_bytes: int) -> None:
-    """Let allocations fail (RLIMIT_DATA) once this process would have more than this resident, instead of driving the
-    machine out of memory.
+    """Make allocations fail (RLIMIT_DATA) that would take this process above this resident memory.
 
-    The kernel counts what is mapped, so that what is mapped and was never touched, as of threads' stacks, comes on top.
+    The kernel limits mapped memory, so mapped but untouched memory, such as threads' stacks, is added to the limit.
     """
     untouched = max((_status_bytes("VmData") or 0) - rss_bytes(), 0)
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
@@ -79,9 +78,9 @@ def limit_data(limit_bytes: int) -> None:
 
 
 def run_delay_seconds() -> float | None:
-    """Time that this process's threads were ready to run and had to wait for a core, summed over the living threads.
+    """Time that this process's living threads waited for a core, summed over threads.
 
-    They wait for each other too, where there are more of them than cores.
+    With more threads than cores they also wait for each other.
     """
     try:
         texts = [(thread / "schedstat").read_text() for thread in _THREADS.iterdir()]
@@ -91,7 +90,7 @@ def run_delay_seconds() -> float | None:
 
 
 def busy_seconds(cpus: tuple[int, ...]) -> float | None:
-    """Time that these cores have been busy since the machine started, for whomever, stolen by a hypervisor included."""
+    """Time that these cores have been busy since boot for any process, including time stolen by a hypervisor."""
     try:
         lines = _CORES.read_text().splitlines()
     except OSError:
@@ -107,7 +106,7 @@ def busy_seconds(cpus: tuple[int, ...]) -> float | None:
 
 
 def pin(cpus: tuple[int, ...]) -> None:
-    """Keep this process on these cores; XLA sizes its thread pools by them, so this comes before jax is imported."""
+    """Pin this process to these cores. Call it before jax is imported: XLA sizes its thread pools by them."""
     if cpus:
         os.sched_setaffinity(0, cpus)
 
@@ -120,15 +119,15 @@ def usable_cpus() -> tuple[int, ...]:
 
 
 def prefer_for_oom_kill() -> None:
-    """Let the kernel, short of memory, end this process before any other; where that is not allowed nothing changes."""
+    """Make the kernel end this process first if memory runs out; no effect if that is not allowed."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def die_with_parent(signal_number: int, parent: int) -> None:
-    """Ask Linux to send this process a signal when its parent dies, however it dies; end now if it already has.
+    """Have Linux send this process a signal when its parent dies; send it now if the parent is already dead.
 
-    `parent` is the process number of the parent that started this one.
+    `parent` is the process id of the parent.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)

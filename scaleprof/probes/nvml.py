@@ -1,11 +1,11 @@
-"""What NVIDIA's driver tells of a GPU through NVML: memory, utilisation, power, clock, throttling, energy.
+"""GPU figures of NVIDIA's driver (NVML): memory, utilisation, power, clock, throttling, energy.
 
 Used in the parent only. Names, units and meanings are those of the NVML API reference
-(https://docs.nvidia.com/deploy/nvml-api/); not yet run on hardware. Every figure is a value or None with a reason in
-words, and nothing here raises, whatever the driver does.
+(https://docs.nvidia.com/deploy/nvml-api/); not yet run on hardware. Every figure is a value, or None with a reason, and
+nothing here raises, whatever the driver does.
 
-NVML numbers the cards in the order of the PCI bus and ignores CUDA_VISIBLE_DEVICES; CUDA puts the fastest card first
-unless CUDA_DEVICE_ORDER=PCI_BUS_ID. Only a card's UUID means the same card to both.
+NVML numbers cards by PCI bus order and ignores CUDA_VISIBLE_DEVICES; CUDA puts the fastest card first unless
+CUDA_DEVICE_ORDER=PCI_BUS_ID. Only UUIDs identify the same card in both.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 
 class GpuReading(NamedTuple):
-    """One look at a card and at a process on it. None is unknown; `Nvml.missing` says why."""
+    """A card and a process on it at one moment. Unknown is None; `Nvml.missing` gives the reason."""
 
     process_bytes: int | None = None
-    """Memory of the process on the card, CUDA's context included."""
+    """Memory of the process on the card, including CUDA's context."""
     device_bytes: int | None = None
-    """Memory in use on the whole card, by all processes and by the driver itself."""
+    """Memory in use on the card by all processes and the driver."""
     utilisation_percent: float | None = None
-    """Share of the driver's last sample period (1/6 to 1 s) in which any kernel ran; says nothing of how well."""
+    """Share of the driver's last sample period (1/6 to 1 s) in which any kernel ran, however small."""
     power_watts: float | None = None
-    """Draw of the whole board: averaged over 1 s from Ampere on (GA100 excepted), of this moment on older cards."""
+    """Power of the whole board: a mean over 1 s from Ampere on (except GA100), instantaneous on older cards."""
     sm_clock_mhz: float | None = None
     throttle_reasons: tuple[str, ...] | None = None
-    """What holds the clocks down; () where nothing does. An idle card is not throttled."""
+    """Why clocks are reduced; () if they are not. An idle card is not throttled."""
     energy_joules: float | None = None
-    """The board's counter since the driver was loaded (Volta or newer); only differences mean anything."""
+    """The board's energy counter since the driver was loaded (Volta or newer); only differences are meaningful."""
 
 
 FIELD_WORDS = {
@@ -46,9 +46,9 @@ FIELD_WORDS = {
     "throttle_reasons": "throttle reasons",
     "energy_joules": "energy",
 }
-"""What each field of a reading is called where a person reads it."""
+"""The display name of each field."""
 
-NOT_LISTED = "the driver lists no such process: it does not use the card, or it may run in another pid namespace"
+NOT_LISTED = "the driver does not list the process: it does not use the card, or it runs in another pid namespace"
 
 THROTTLE_REASONS = {
     0x002: "application clocks",
@@ -62,18 +62,18 @@ THROTTLE_REASONS = {
     0x200: "board limit",
     0x400: "reliability",
 }
-"""NVML's bits nvmlClocksEventReason* (before: nvmlClocksThrottleReason*) in words."""
+"""Names of NVML's bits nvmlClocksEventReason* (formerly nvmlClocksThrottleReason*)."""
 _IDLE = 0x001
 
 
 def throttle_names(bits: int) -> tuple[str, ...]:
-    """The reasons in one of NVML's bit masks; a bit that is not known here is named by its value."""
+    """The reasons in a bit mask of NVML; an unknown bit is named by its value."""
     present = (1 << place for place in range(bits.bit_length()) if bits >> place & 1)
     return tuple(THROTTLE_REASONS.get(bit, f"reason 0x{bit:x}") for bit in present if bit != _IDLE)
 
 
 def load_nvml() -> ModuleType | None:
-    """NVML's Python binding, if it is installed."""
+    """NVML's Python binding, or None if it is not installed."""
     try:
         return importlib.import_module("pynvml")
     except ImportError:
@@ -81,7 +81,7 @@ def load_nvml() -> ModuleType | None:
 
 
 def hash_of(uuid: str) -> str:
-    """What tells cards apart without giving away a serial number."""
+    """A short hash that identifies a card without revealing its UUID."""
     return hashlib.sha256(uuid.encode()).hexdigest()[:12]
 
 
@@ -92,14 +92,14 @@ class _Card(NamedTuple):
     uuid: str | None = None
     name: str | None = None
     mig: bool = False
-    """Whether the card is divided into instances (MIG); that changes only when the card is reset."""
+    """Whether the card is partitioned into instances (MIG); that changes only with a reset."""
 
 
 class Nvml:
-    """The driver of this machine's cards.
+    """The driver of this host's cards.
 
-    `module` is NVML's binding (nvidia-ml-py), an argument so that tests can pass a fake. `reason` says in words why
-    nothing can be read, and is empty when something can.
+    `module` is NVML's binding (nvidia-ml-py); tests pass a fake. `reason` says why nothing can be read, and is empty if
+    something can.
     """
 
     def __init__(self, module: Any | None) -> None:
@@ -125,16 +125,16 @@ class Nvml:
 
     @property
     def available(self) -> bool:
-        """Whether there is a driver and a GPU to ask."""
+        """Whether there are a driver and a GPU."""
         return not self.reason
 
     @property
     def card_count(self) -> int:
-        """How many cards the driver knows, those that it cannot open included."""
+        """Number of cards the driver knows, including those it cannot open."""
         return len(self._cards)
 
     def device_names(self) -> list[str]:
-        """The cards' names as the driver gives them."""
+        """The driver's names of the cards."""
         return [card.name for card in self._opened if card.name]
 
     def uuid_of(self, index: int) -> str | None:
@@ -142,14 +142,14 @@ class Nvml:
         return self._cards[index].uuid if 0 <= index < len(self._cards) else None
 
     def index_of(self, uuid: str) -> int | None:
-        """NVML's index of the card whose UUID is, or alone begins with, `uuid` (CUDA takes such short forms too)."""
+        """NVML's index of the only card with a UUID that starts with `uuid` (CUDA accepts such short forms too)."""
         found = [i for i, card in enumerate(self._cards) if uuid and card.uuid and card.uuid.startswith(uuid)]
         return found[0] if len(found) == 1 else None
 
     def card(self, variables: Mapping[str, str]) -> int | None:
-        """NVML's index of the card that comes first for a process with this variables; None if that is not certain.
+        """NVML's index of the first card of a process with these variables; None if that is not certain.
 
-        An index in CUDA_VISIBLE_DEVICES is NVML's only under CUDA_DEVICE_ORDER=PCI_BUS_ID; a UUID always says which.
+        An index in CUDA_VISIBLE_DEVICES is NVML's only under CUDA_DEVICE_ORDER=PCI_BUS_ID; a UUID is always certain.
         """
         first = variables.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0].strip()
         if not first.isdecimal():
@@ -158,14 +158,14 @@ class Nvml:
         return int(first) if same_order and int(first) < len(self._cards) else None
 
     def process_bytes(self, pid: int) -> int | None:
-        """GPU memory of one process over all cards; None if the driver does not list the process or its memory."""
+        """GPU memory of one process over all cards; None if the driver does not report it."""
         return self._process_bytes(pid, self._opened)[0]
 
     def sample(self, pid: int, card: int | str | None = None) -> GpuReading:
-        """Look once at a card, given by NVML's index or by UUID, and at the memory of process `pid` on it.
+        """Read a card, given by NVML's index or UUID, and the memory of process `pid` on it.
 
-        Without a card the machine's only one is read; where there are several, only the memory of the process over all
-        of them is.
+        Without a card, the host's only card is read. If there are several, only the process's memory over all of them
+        is read.
         """
         chosen, reason = self._choose(card)
         answers: dict[str, tuple[Any, str]] = dict.fromkeys(GpuReading._fields, (None, reason))
@@ -178,13 +178,13 @@ class Nvml:
         return GpuReading(**{field: value for field, (value, _) in answers.items()})
 
     def missing(self) -> dict[str, str]:
-        """Why the latest `sample` could not read a field, for each that it could not read."""
+        """The reason for each field that the latest `sample` could not read."""
         return dict(self._missing)
 
     def describe(self) -> list[dict[str, Any]]:
-        """What stays the same about each card, in NVML's order, as plain JSON values; unknown is None.
+        """The constants of each card in NVML's order, as plain JSON values; unknown is None.
 
-        `uuid_hash` tells cards apart without giving away a serial number; `memory_bytes` is the card's whole memory.
+        `uuid_hash` identifies a card without revealing its UUID; `memory_bytes` is the card's total memory.
         """
         module: Any = self._module
         driver, _ = _ask(lambda: _text(module.nvmlSystemGetDriverVersion()))
@@ -210,7 +210,7 @@ class Nvml:
         if card is None:
             if len(self._cards) == 1:
                 return self._cards[0], ""
-            return None, f"the driver knows {len(self._cards)} cards, and it is not certain which one is measured"
+            return None, f"the driver knows {len(self._cards)} cards, and it is unclear which one is measured"
         index = self.index_of(card) if isinstance(card, str) else card
         if index is None:
             return None, "the driver knows no card with the chosen UUID"
@@ -220,7 +220,7 @@ class Nvml:
         return (None, found.reason) if found.handle is None else (found, "")
 
     def _look_at(self, card: _Card) -> dict[str, tuple[Any, str]]:
-        """Every field about the card itself, with the reason where there is no value."""
+        """Every field of the card itself, with a reason if there is no value."""
         module: Any = self._module
         handle = card.handle
         questions: dict[str, tuple[Callable[[], Any], ...]] = {
@@ -230,7 +230,7 @@ class Nvml:
             "sm_clock_mhz": (lambda: float(module.nvmlDeviceGetClockInfo(handle, module.NVML_CLOCK_SM)),),
             "throttle_reasons": (
                 lambda: throttle_names(module.nvmlDeviceGetCurrentClocksEventReasons(handle)),
-                # Drivers before 535 know the older name only.
+                # Drivers before 535 have only the older name.
                 lambda: throttle_names(module.nvmlDeviceGetCurrentClocksThrottleReasons(handle)),
             ),
             "energy_joules": (lambda: module.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000,),
@@ -242,7 +242,7 @@ class Nvml:
         return answers
 
     def _process_bytes(self, pid: int, cards: Sequence[_Card]) -> tuple[int | None, str]:
-        """Memory of the process over the cards (the instances of a divided card are listed apart), or why not."""
+        """Memory of the process over the cards (MIG instances are listed apart), or why it is unknown."""
         total, reason = None, NOT_LISTED
         for card in cards:
             processes, error = self._processes(card)
@@ -255,11 +255,11 @@ class Nvml:
                 elif used is None:
                     reason = "usedGpuMemory is not available for the process"
                 else:
-                    reason = "usedGpuMemory is 0, which no process on a card has: the driver does not count it"
+                    reason = "usedGpuMemory is 0: the driver does not count it"
         return total, "" if total is not None else reason
 
     def _processes(self, card: _Card) -> tuple[list[tuple[int, int | None]] | None, Exception | None]:
-        """Pid and memory of each process on the card."""
+        """Process id and memory of each process on the card."""
         module: Any = self._module
 
         def pairs(processes: list[Any]) -> list[tuple[int, int | None]]:
@@ -267,7 +267,7 @@ class Nvml:
 
         return _ask(
             lambda: pairs(module.nvmlDeviceGetComputeRunningProcesses(card.handle)),
-            # The binding's first choice is version 3 of the call, which older drivers lack.
+            # The binding prefers version 3 of the call, which older drivers lack.
             lambda: pairs(module.nvmlDeviceGetComputeRunningProcesses_v2(card.handle)),
         )
 
@@ -286,16 +286,18 @@ class Nvml:
 
     def _why(self, card: _Card, field: str, error: Exception | None) -> str:
         if isinstance(error, getattr(self._module, "NVMLError_NotSupported", ())):
-            divided = card.mig and field == "utilisation_percent"  # the one figure that NVML says a divided card lacks
+            divided = (
+                card.mig and field == "utilisation_percent"
+            )  # by NVML's reference, the one figure missing under MIG
             return f"{'MIG mode' if divided else 'this card'} reports no {FIELD_WORDS[field]}"
         return _said(error)
 
 
 def _ask(*calls: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """The answer of the first call that gives one; None and what the last one raised if none does.
+    """The result of the first call that succeeds; None and the last exception if none does.
 
-    Any exception counts, not only NVML's: the binding raises others where it and the driver are of different ages, and
-    a probe must not end what it observes. Each caller turns it into a reason.
+    Catches every exception, not only NVML's: the binding raises others if it and the driver differ in age, and a probe
+    must never end what it observes. Callers turn the exception into a reason.
     """
     error: Exception | None = None
     for call in calls:
@@ -311,5 +313,5 @@ def _said(error: Exception | None) -> str:
 
 
 def _text(value: str | bytes) -> str:
-    """Older bindings give bytes."""
+    """Older bindings return bytes."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices and copies memory: what a point's figures are held against."""
+"""Measured rates of this host: matrix products and memory copies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REPEATS = 3
 
 
 def matmul_flops_per_second() -> float:
-    """FLOP/s of a large float32 matrix product on the cores that this process may use; the best of a few."""
+    """FLOP/s of a large float32 matrix product on the cores of this process; the best of a few."""
     import jax
     import jax.numpy as jnp
 
@@ -21,9 +21,9 @@ def matmul_flops_per_second() -> float:
 
 
 def copy_bytes_per_second() -> float:
-    """Bytes read and written per second by passes over an array that no cache holds; the best of a few.
+    """Bytes read and written per second by passes over an array larger than any cache; the best of a few.
 
-    Several passes in one program, because the first touch of fresh memory is the kernel's time and not the memory's.
+    One program does several passes, because the first touch of fresh memory measures the kernel.
     """
     import jax
     import jax.numpy as jnp

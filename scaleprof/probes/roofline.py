@@ -1,4 +1,4 @@
-"""What a point's update is nearest to being limited by, held against what this machine can do."""
+"""The rate that limits a point's update: the fraction of the host's measured rates that it reaches."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import Any
 from reports.records.record import Record
 
 BUSY = 0.25
-"""From this fraction of a rate on, that rate is called the limit; below it for both, starting one step after the other
-takes the time."""
+"""A rate is the limit from this fraction on. Below it for both rates, the order of the steps is."""
 CACHE_BYTES = 32 * 2**20
-"""Where the temporaries of learning are smaller than this, a cache serves their traffic and memory is no limit."""
+"""If the temporaries of learning are smaller than this, a cache serves them and memory is not the limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """The machine's measured rates on the cores that points may use; None where they were not measured."""
+    """The host's measured rates on the cores of a point; None if not measured."""
 
     matmul_flops_per_second: float | None = None
-    """Of a large float32 matrix product."""
+    """Rate of a large float32 matrix product."""
     copy_bytes_per_second: float | None = None
-    """Bytes read and written by passes over an array that no cache holds."""
+    """Rate of passes over an array larger than any cache, bytes read and written."""
 
     def fractions(self, record: Record) -> dict[str, Any]:
-        """The fields of a record that follow from its work, its time and these rates; none where one is not known."""
+        """Fields that follow from a record's work, its time and these rates; empty without a time."""
         if record.update_seconds is None:
             return {}
         matmul = _fraction(record.flops_per_update, record.update_seconds, self.matmul_flops_per_second)
@@ -38,9 +37,9 @@ def _fraction(work: float | None, seconds: float, rate: float | None) -> float |
 
 
 def bound_by(matmul: float | None, copy: float | None, *, cached: bool = False) -> str:
-    """The limit that these fractions point at: the larger one if it is large, else the order of steps.
+    """The limit: the larger fraction if it is at least `BUSY`, else sequential steps.
 
-    Traffic that a cache serves is no limit.
+    `cached` traffic is never the limit.
     """
     if matmul is None or copy is None:
         return ""

@@ -1,4 +1,4 @@
-"""Clocks: wall time and process CPU time of finished work."""
+"""Clocks: wall time and CPU time of finished work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Timed(NamedTuple):
-    """The result of a call and what it took."""
+    """The result of a call and its times."""
 
     result: Any
     seconds: float
@@ -18,7 +18,7 @@ class Timed(NamedTuple):
 
 
 def timed(call: Callable[..., Any], *args: Any) -> Timed:
-    """Call, wait until every array of the result is computed, and read the clocks before and after."""
+    """Time a call until every array of its result is computed."""
     import jax
 
     cpu_start, start = time.process_time(), time.perf_counter()
@@ -27,7 +27,7 @@ def timed(call: Callable[..., Any], *args: Any) -> Timed:
 
 
 def timed_host(call: Callable[..., Any], *args: Any) -> Timed:
-    """Call something that returns no arrays (a compilation, an import) between two readings of the clocks."""
+    """Time a call that returns no arrays, such as a compilation or an import."""
     cpu_start, start = time.process_time(), time.perf_counter()
     result = call(*args)
     return Timed(result, time.perf_counter() - start, time.process_time() - cpu_start)

@@ -1,4 +1,4 @@
-"""Looking at another process from outside: its resident memory, over time and by phase."""
+"""Resident memory of another process, over time and by phase."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import psutil
 from memory_profiler import memory_usage
 
 TREE_SECONDS = 2.0
-"""How often the child's own children are looked for; that reads the whole process table, so not at every sample."""
+"""Seconds between two searches for the child's own children, which read the whole process table."""
 
 
 class Sample(NamedTuple):
-    """One look at a process tree."""
+    """The memory of a process tree at one moment."""
 
     seconds: float
-    """Since the watch began."""
+    """Seconds since the watch began."""
     phase: str
     rss_bytes: int
 
 
 class Timeline:
-    """Resident memory of a process and all that it started, sampled by whoever calls `look`.
+    """Resident memory of a process and its descendants, sampled at every call of `look`.
 
-    For the picture of a point's life and for the watchdog; never the source of a peak, because a sample every 50 ms
-    misses what comes and goes between two.
+    It serves the timeline figure and the watchdog. It is never the source of a peak, because a sample every 50 ms
+    misses peaks in between.
     """
 
     def __init__(self, pid: int) -> None:
@@ -36,7 +36,7 @@ class Timeline:
         self._next_tree = self._began + TREE_SECONDS
 
     def look(self, phase: str) -> int | None:
-        """Add a sample; returns the resident bytes, None when the process is gone."""
+        """Add a sample; returns the resident bytes, or None if the process has ended."""
         now = time.monotonic()
         if now >= self._next_tree:
             self._next_tree = now + TREE_SECONDS
@@ -49,7 +49,7 @@ class Timeline:
 
 
 def rss_bytes(pid: int) -> int | None:
-    """Resident memory of process `pid` now; None when it is gone."""
+    """Resident memory of process `pid`; None if it has ended."""
     try:
         samples = memory_usage(proc=pid, interval=0.0, backend="psutil")
     except psutil.NoSuchProcess:

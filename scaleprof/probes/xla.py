@@ -16,7 +16,7 @@ class ProgramMemory(NamedTuple):
 
     @property
     def peak_bytes(self) -> int:
-        """What the program needs while it runs: arguments + outputs − aliases + temporaries.
+        """Memory while the program runs: arguments + outputs − aliases + temporaries.
 
         XLA's own `peak_memory_in_bytes` leaves temporaries out on the CPU. Where the CPU backend fuses operations with
         YNNPACK, their scratch memory is allocated outside XLA and this is a lower bound.
@@ -25,16 +25,16 @@ class ProgramMemory(NamedTuple):
 
 
 UNSEEN = "__ynn_fusion"
-"""The name of operations that the CPU backend hands to YNNPACK, whose scratch memory XLA does not assign."""
+"""Name of operations that the CPU backend hands to YNNPACK, whose scratch memory XLA does not know."""
 
 
 def has_unseen_memory(compiled: Any) -> bool:
-    """Whether a compiled program allocates memory that its static figure does not show."""
+    """Whether a compiled program allocates memory that its static analysis misses."""
     return UNSEEN in compiled.as_text()
 
 
 def program_memory(compiled: Any) -> ProgramMemory | None:
-    """The analysis of a `jax.stages.Compiled`; None where the backend offers none."""
+    """The analysis of a `jax.stages.Compiled`; None if the backend has none."""
     analysis = compiled.memory_analysis()
     if analysis is None:
         return None

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 
 from reports.records.record import Record
+from sable.models import find
 from scaleprof.launch.protocol import LONG_SECONDS
 from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
 
 GROWTH = 1.1
-GROWTH_OF_MODE = {"chunkwise": 1.2, "parallel": 1.6, "dense": 1.6, "blockwise": 1.5, "fused": 1.5}
-"""How the time of an update is taken to grow with its tokens before two sizes of a model are known; smaller than in
-the limit, because small sizes spend their time elsewhere."""
-PARALLEL = "parallel"
-"""The mode whose memory is the square of its tokens, so that it can be foreseen where it ends."""
+"""Exponent of update time in tokens where `ModelEntry.growth` gives none."""
 STEEPEST = 2.5
 
 
@@ -57,10 +54,9 @@ class Estimate:
         fixed = max(seconds - self._updating(record.update_seconds), 0.0)
         if record.compile_cache == "written" and point.repeat > nearest.repeat:
             fixed = max(fixed - _compiling(record), 0.0)
-        update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** _growth(
-            point.mode, [(p, r) for p, r, _ in measured]
-        )
-        if point.mode == PARALLEL and self._outgrows(point, nearest, record):
+        growth = _growth(point, [(p, r) for p, r, _ in measured])
+        update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** growth
+        if point.mode in find(point.model).quadratic_memory and self._outgrows(point, nearest, record):
             update = 0.0
         return min(fixed + (self._updating(update) if update else 0.0), self._options.timeout_seconds)
 
@@ -85,14 +81,15 @@ class Estimate:
         return (warmup + measured) * update_seconds
 
 
-def _growth(mode: str, measured: Sequence[tuple[Point, Record]]) -> float:
+def _growth(point: Point, measured: Sequence[tuple[Point, Record]]) -> float:
     """The power of tokens by which an update's time grows between the two largest sizes."""
-    sizes = {_tokens(point): record.update_seconds for point, record in measured if record.update_seconds}
+    expected = dict(find(point.model).growth)
+    sizes = {_tokens(p): record.update_seconds for p, record in measured if record.update_seconds}
     if len(sizes) < 2:
-        return GROWTH_OF_MODE.get(mode, GROWTH)
+        return expected.get(point.mode, GROWTH)
     (smaller, short), (larger, long) = sorted(sizes.items())[-2:]
     fitted = math.log(long / short) / math.log(larger / smaller)
-    return min(max(fitted, GROWTH_OF_MODE.get(mode, 0.0)), STEEPEST)
+    return min(max(fitted, expected.get(point.mode, 0.0)), STEEPEST)
 
 
 def _compiling(record: Record) -> float:

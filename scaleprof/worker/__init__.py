@@ -1,1 +1,1 @@
-"""All that runs in the child process; with the probes the only code of the tool that imports jax."""
+"""The code of the child process. It and the probes are the only code of the tool that imports jax."""

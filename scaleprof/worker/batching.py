@@ -1,4 +1,4 @@
-"""In the child: which way of stepping environments together is faster, by trying both."""
+"""In the child: measure which batching steps the environments faster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scenarios.configs import BATCHINGS
 
 
 def faster_batching(point: Point, events: TextIO) -> str:
-    """The batching under which a rollout's environment steps took less time."""
+    """The batching with the shorter environment steps, of those in `BATCHINGS`."""
     taken = {}
     for batching in BATCHINGS:
         send(events, "phase", name=f"try {batching}")

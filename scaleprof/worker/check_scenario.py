@@ -1,7 +1,7 @@
-"""The child process of `scaleprof doctor --scenario`: one environment, built, played and checked.
+"""The child process of `scaleprof doctor --scenario`: it builds, plays and checks one environment.
 
-Run as `python -m scaleprof.worker.check_scenario` with a task on stdin, whose point names scenario and
-agents. Its events are those of `scaleprof.worker`; what is wrong comes as the fact `defects`, a list of lines.
+Run as `python -m scaleprof.worker.check_scenario` with a task on stdin, whose point names the scenario and the number
+of agents. Its events are those of `scaleprof.worker`; the fact `defects` is a list of lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scaleprof.worker.entry import last_line
 
 
 def main() -> int:
-    """Read one task from stdin, check its point's scenario and tell of it; returns the exit code."""
+    """Read one task from stdin, check the scenario of its point and report; returns the exit code."""
     task = Task.from_json(sys.stdin.readline())
     assert task.point is not None
     host.die_with_parent(signal.SIGKILL, task.parent)
@@ -33,7 +33,7 @@ def main() -> int:
     send(events, "phase", name="check")
     try:
         importlib.import_module("jax").devices()
-    except Exception as error:  # no defect of the scenario
+    except Exception as error:  # not a defect of the scenario
         send(events, "error", reason=last_line(error))
         return 1
     send(events, "facts", defects=defects(task.point))
@@ -42,12 +42,12 @@ def main() -> int:
 
 
 def defects(point: Point) -> list[str]:
-    """What is wrong with the scenario of a point, a line each."""
+    """The defects of a point's scenario, one line each."""
     from scenarios.checks import check_scenario
 
     try:
         return check_scenario(point.scenario, point.agents, point.scenario_options())
-    except Exception as error:  # Whatever a factory raises is a defect of it; the log keeps the traceback.
+    except Exception as error:  # Anything a factory raises is its defect; the log keeps the traceback.
         traceback.print_exc()
         return [last_line(error)]
 

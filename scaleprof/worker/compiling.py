@@ -1,4 +1,4 @@
-"""In the child: trace and compile a point's programs, and stop before the first that cannot fit its memory."""
+"""In the child: trace and compile a point's programs, and stop at the first that cannot fit into memory."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from scaleprof.worker.programs import Programs
 
 MEASURED = ("act", "rollout", "learn")
-"""The programs that a record has figures of; those of the environments alone are small beside them."""
+"""The programs with figures in the record; the others are small in comparison."""
 CACHE_READ = "/jax/compilation_cache/cache_hits"
 CACHE_WRITTEN = "/jax/compilation_cache/cache_misses"
-"""The names by which jax tells of its compilation cache (`jax._src.compiler` of 0.10)."""
+"""Names of the events of jax's compilation cache (`jax._src.compiler` of 0.10)."""
 OVER_BUDGET = 1.05
-"""How far above its budget a prediction must be to be believed without a run."""
+"""Predicted memory / budget above which a point counts as out of memory without being run."""
 
 
 class Compiling(NamedTuple):
-    """How compiling went."""
+    """The outcome of compiling."""
 
     seconds: float
     here: bool
-    """Whether what is measured was compiled in this process, and nothing of it read from another's."""
+    """Whether every measured program was compiled in this process, none read from the cache."""
 
 
 class CacheUse:
-    """What jax's persistent compilation cache did while programs were compiled, as jax itself tells it."""
+    """Reads and writes of jax's persistent compilation cache, as reported by jax."""
 
     def __init__(self) -> None:
         from jax import monitoring
@@ -47,24 +47,24 @@ class CacheUse:
         self.writes += event == CACHE_WRITTEN
 
     def was_read(self) -> bool:
-        """Whether anything was read since this was asked last."""
+        """Whether anything was read since the last call."""
         before, self._seen = self._seen, self.reads
         return self.reads > before
 
     @property
     def summary(self) -> str:
-        """`off` where it was not asked, `read` or `written`, or `mixed`."""
+        """`off` if the cache was not used, else `read`, `written` or `mixed`."""
         if self.reads and self.writes:
             return "mixed"
         return "read" if self.reads else "written" if self.writes else "off"
 
 
 class PredictedOomError(Exception):
-    """XLA's figure says that the point cannot fit its memory budget."""
+    """By XLA's static analysis the point cannot fit its memory budget."""
 
 
 def compile_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> Compiling:
-    """Compile all programs one by one and tell what each took and needs.
+    """Compile all programs one by one and send the time and memory of each.
 
     Raises `PredictedOomError` at the first that cannot fit the budget.
     """
@@ -86,7 +86,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         compiled, jaxpr, times = compile_program(programs, name)
         worked += sum(times.values())
         facts: dict[str, Any] = dict(times)
-        if cache.was_read():  # the time of reading a file is not one of compiling, and so with memory
+        if cache.was_read():  # reading a file is not compiling
             facts.pop(f"compile_{name}_seconds")
         peak = host.peak_rss_bytes() if reset else None
         compile_peak = None if peak is None or compile_peak is None else max(compile_peak, peak)
@@ -96,7 +96,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
             program_peak = max(program_peak, memory.peak_bytes)
             unseen = unseen or xla.has_unseen_memory(compiled)
             facts |= {"xla_peak_bytes": program_peak, "xla_bound": "lower" if unseen else "exact"}
-        if name != "act":  # an update is one rollout and one learning
+        if name != "act":  # an update is one rollout and one learn
             counted = arithmetic.work_of(jaxpr, while_trips=programs.while_trips)
             work = arithmetic.Work(work.flops + counted.flops, work.traffic_bytes + counted.traffic_bytes)
             uncounted = uncounted or bool(arithmetic.uncounted(jaxpr))
@@ -105,8 +105,8 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
         resident = host.rss_bytes() if device.platform == "cpu" else 0
         if program_peak + resident > OVER_BUDGET * budget:
             raise PredictedOomError(
-                f"the {name} step needs {format_bytes(program_peak)} by XLA's analysis"
-                f"{f' beside {format_bytes(resident)} resident' if resident else ''}, "
+                f"the {name} program needs {format_bytes(program_peak)} by XLA's analysis"
+                f"{f' plus {format_bytes(resident)} already resident' if resident else ''}; "
                 f"the limit is {format_bytes(budget)}"
             )
     send(
@@ -130,7 +130,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
 
 
 def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, Any, dict[str, float]]:
-    """The compiled program, its jaxpr, and what tracing (with lowering) and compiling took."""
+    """The compiled program, its jaxpr, and the times of tracing (with lowering) and of compiling."""
     traced = timing.timed_host(programs.trace, name)
     lowered = timing.timed_host(traced.result.lower)
     compiled = timing.timed_host(programs.compile, name, lowered.result)

@@ -1,15 +1,15 @@
-"""The child process: one point, from import to measured updates, told to the parent event by event.
+"""The child process: it measures one point and reports to the parent event by event.
 
-Run as `python -m scaleprof.worker` with a task (`scaleprof.launch.protocol.Task`) on stdin. Events go to what was
-stdout when the process began; anything that libraries print goes to stderr. Events are
+Run as `python -m scaleprof.worker` with a task (`scaleprof.launch.protocol.Task`) on stdin. Events go to the original
+stdout; everything that libraries print goes to stderr. Events are
 
     phase   {name}                  a phase begins
-    facts   {field: value, …}       fields of the record that are known from here on
+    facts   {field: value, …}       fields of the record that have become known
     samples {samples: […]}          finished updates, each {update, phase, …}
-    ready   {}                      a burst is over, the next one waits for the word on stdin
-    oom     {reason_code, reason}   the point cannot fit, or ran out of memory
+    ready   {}                      a burst is over; the next one waits for a line on stdin
+    oom     {reason_code, reason}   the point does not fit, or ran out of memory
     error   {reason}                the last line of an exception
-    done    {}                      all measured
+    done    {}                      everything is measured
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from scaleprof.worker.tasks import inspect_device, measure
 
 
 def main() -> int:
-    """Read one task from stdin, carry it out and tell of it; returns the exit code."""
+    """Read one task from stdin, carry it out and report; returns the exit code."""
     task = Task.from_json(sys.stdin.readline())
     host.die_with_parent(signal.SIGKILL, task.parent)
-    # Ctrl-C is for the parent, which decides what becomes of its children.
+    # The parent handles Ctrl-C and decides when its children end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     host.prefer_for_oom_kill()
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -44,7 +44,7 @@ def main() -> int:
         send(events, "oom", reason_code="predicted", reason=str(error))
     except MemoryError:
         send(events, "oom", reason_code="limit", reason=f"ran out of memory (MemoryError){under_limit(task)}")
-    except Exception as error:  # Whatever a model or a scenario raises becomes a row; the log keeps the traceback.
+    except Exception as error:  # Anything a model or a scenario raises becomes a record; the log keeps the traceback.
         traceback.print_exc()
         reason = last_line(error)
         if reason.startswith("MemoryError") or any(sign in reason for sign in OOM_SIGNS):
@@ -58,10 +58,10 @@ def main() -> int:
 
 
 def last_line(error: BaseException) -> str:
-    """`Type: message` on one line of readable length.
+    """`Type: message` on one line of at most 500 characters.
 
-    An exception that carries another's whole traceback in its message (jax's, of a function that it called back) is
-    known by that one's last line; what jax notes below an exception about its traceback is left out.
+    If the message holds the whole traceback of another exception (jax's callbacks do that), it is the last line of
+    that. Notes that jax adds about its own traceback are left out.
     """
     name, message = type(error).__name__, str(error)
     if "Traceback (most recent call last)" in message:

@@ -1,4 +1,4 @@
-"""What a child can be asked to do: inspect the device, or measure a point."""
+"""The tasks of a child process: inspect the device, or measure a point."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scaleprof.worker.measuring import run_programs
 
 
 def inspect_device(task: Task) -> dict[str, Any]:
-    """What a fresh process finds on this machine before it does any work; its rates too, if they are asked for."""
+    """Facts about this host as seen by a fresh process; its measured rates too, if requested."""
     imported = timing.timed_host(import_libraries)
     import jax
 
@@ -50,15 +50,15 @@ def inspect_device(task: Task) -> dict[str, Any]:
 
 
 def import_libraries() -> None:
-    """Import everything that a measurement needs: jax and all that stands on it."""
+    """Import jax and everything else that a measurement needs."""
     importlib.import_module("scaleprof.worker.programs")
 
 
 def measure(task: Task, events: TextIO) -> None:
-    """Compile, warm up and measure one point, sending what is known as soon as it is."""
+    """Compile, warm up and measure one point, sending facts as soon as they are known."""
     assert task.point is not None
     if is_custom(task.point.model) or scenarios.is_custom(task.point.scenario):
-        sys.path.insert(0, os.getcwd())  # As for a script of the user's; the project's own names come first.
+        sys.path.insert(0, os.getcwd())  # As for a user's script; the project's own modules take precedence.
     send(events, "phase", name="start")
     imported = timing.timed_host(import_libraries)
     import jax
@@ -94,7 +94,7 @@ def measure(task: Task, events: TextIO) -> None:
         reference_parameters=programs.reference_parameters,
     )
     compiling = compile_programs(programs, task, device, events)
-    if device.platform == "cpu":  # not before: compilers die of a failed allocation in ways that tell nothing
+    if device.platform == "cpu":  # not earlier: a compiler that fails to allocate crashes without a usable message
         host.limit_data(task.memory_limit_bytes)
     ran = run_programs(programs, task, device, events, compiled_here=compiling.here)
     send(events, "facts", worked_seconds=tried + compiling.seconds + ran)
