@@ -207,7 +207,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
         "import reports, reports.render.terminal, reports.render.check_exports, reports.render.check_table",
         "import sable.config, sable.models, scenarios, scenarios.configs",
         "import scaleprof.cli",
-        "import scaleprof.cli.sweeping, scaleprof.cli.diagnosis, scaleprof.worker.entry",
+        "import scaleprof.cli.run_sweep, scaleprof.cli.diagnosis, scaleprof.worker.entry",
         "from scaleprof.cli import main; assert main(['--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--dry-run']) == 0",

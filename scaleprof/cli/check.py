@@ -162,7 +162,7 @@ def noise(
 
     first = load_any(run)
     if again:
-        from scaleprof.cli.sweeping import measure_again
+        from scaleprof.cli.run_sweep import measure_again
 
         if second is not None:
             raise UserError(f"--again: there is a second run already, {second}: leave one of them out")

@@ -20,7 +20,7 @@ from scaleprof.launch.local import child_variables
 from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.points.choices import choose_scenario, memory_limit
-from scaleprof.points.options import plan_sweep
+from scaleprof.points.options import make_request, plan_sweep
 from scaleprof.probes import host
 from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, Nvml, load_nvml
 
@@ -54,7 +54,7 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     """Build and play one scenario in a child process and print what is wrong, a line each; returns 2 if anything is."""
     entry = scenarios.find(choose_scenario(name))
     number = entry.few_agents(name.partition(":")[2]) if agents is None else agents
-    plan = plan_sweep({"scenario": name, "agents": str(number), "model": "ippo"}, [], None, yes=False)
+    plan = plan_sweep(make_request({"scenario": name, "agents": str(number), "model": "ippo"}))
     with tempfile.TemporaryDirectory() as folder:
         outcome = run_child(
             Task(point=plan.points[0]),

@@ -5,15 +5,10 @@ Both sides import this module, so it is light: no jax, no rich.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from reports.text.units import format_bytes
 from scaleprof.points.plan import TOGETHER
@@ -62,15 +57,20 @@ class Task:
 
     def to_json(self) -> str:
         """One line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        fields = dataclasses.asdict(self)
+        if self.point is not None and not self.point.columns:
+            del fields["point"]["columns"]  # versions of this code that do not know it can measure this point too
+        return json.dumps(fields)
 
     @classmethod
     def from_json(cls, text: str) -> Task:
         """Read what `to_json` wrote."""
         fields = json.loads(text)
         if fields["point"] is not None:
-            settings = tuple((name, value) for name, value in fields["point"].pop("settings"))
-            fields["point"] = Point(**fields["point"], settings=settings)
+            pairs: dict[str, Any] = {
+                name: tuple(map(tuple, fields["point"].pop(name, ()))) for name in ("settings", "columns")
+            }
+            fields["point"] = Point(**fields["point"], **pairs)
         fields["pin"] = tuple(fields["pin"])
         return cls(**fields)
 

@@ -22,7 +22,7 @@ from scaleprof.points.point import Point
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
 from scaleprof.sweep.loop import SweepInterruptedError, sweep
 from scaleprof.sweep.progress import Progress
-from scaleprof.sweep.resuming import RETRYABLE, check_platform, left_of, plan_again
+from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
 
 SOME_FAILED = 3
 
@@ -40,14 +40,14 @@ def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> 
     check_csv(csv)
     machine, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
-        return carry_out(plan, list(enumerate(plan.points)), run_directory, machine, csv=csv, strict=strict)
+        return measure_and_show(plan, list(enumerate(plan.points)), run_directory, machine, csv=csv, strict=strict)
 
 
 def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
     """Measure what is missing of the run in `folder`, and what ended as `retry` says; returns the exit code."""
     check_csv(csv)
     with closing(RunDirectory.open(folder)) as run_directory:
-        work = left_of(plan, folder, run_directory.records, retry)
+        work = points_to_measure(plan, folder, run_directory.records, retry)
         machine = None
         if work:
             machine, described = preflight(plan)
@@ -56,13 +56,15 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
             if changed:
                 typer.echo(f"scaleprof: since the run began, this has changed: {', '.join(changed)}", err=True)
             run_directory.add_host(described)
-        return carry_out(plan, work, run_directory, machine, csv=csv, strict=strict)
+        return measure_and_show(plan, work, run_directory, machine, csv=csv, strict=strict)
 
 
-def show_rest(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
+def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     """`--resume --dry-run`: print the points that are left and write nothing."""
     records = records_so_far(folder)
-    render_grid([point.record() for _, point in left_of(plan, folder, records, retry)], Console(highlight=False))
+    render_grid(
+        [point.record() for _, point in points_to_measure(plan, folder, records, retry)], Console(highlight=False)
+    )
     return 0
 
 
@@ -77,11 +79,11 @@ def measure_again(folder: Path, option: str) -> Path | int:
     machine, described = preflight(plan)
     with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
         work = list(enumerate(plan.points))
-        code = carry_out(plan, work, run_directory, machine, csv=None, strict=False, aside=True)
+        code = measure_and_show(plan, work, run_directory, machine, csv=None, strict=False, aside=True)
     return code or new
 
 
-def carry_out(
+def measure_and_show(
     plan: SweepPlan,
     work: Sequence[tuple[int, Point]],
     run_directory: RunDirectory,
@@ -121,13 +123,10 @@ def carry_out(
     if stopped_by is not None:
         raise stopped_by
     if interrupted:
-        progress.print(
-            f"Interrupted after {len(plan.points) - len(left_of(plan, folder, records, ()))} of {len(plan.points)} "
-            "points; to go on: "
-            f"scaleprof sweep --resume {shlex.quote(str(folder))}",
-            soft_wrap=True,
-            markup=False,
-        )
+        ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
+        command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
+        message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
+        progress.print(message, soft_wrap=True, markup=False)
         return INTERRUPTED
     some_failed = any(record.status != "ok" for record in records)
     return SOME_FAILED if strict and some_failed else 0
