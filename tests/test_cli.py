@@ -14,7 +14,7 @@ import pytest
 from sable.models import MODELS
 from scaleprof import __version__
 from scaleprof.cli.app import main
-from scaleprof.launch.process import Outcome
+from scaleprof.launch.launcher import Outcome
 from scaleprof.points.axes import defaults, option_name
 from scenarios import SCENARIOS
 

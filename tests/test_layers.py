@@ -123,6 +123,43 @@ def test_the_tool_imports_jax_only_where_the_child_runs() -> None:
     assert not wrong
 
 
+def test_the_sweep_knows_only_the_launcher() -> None:
+    """Another way to measure points is one more file in `launch/`."""
+    seam = ("scaleprof.launch.launcher", "scaleprof.launch.stopping", "scaleprof.launch.protocol")
+    wrong = [
+        f"{dotted(path)}: {name}"
+        for path in modules("scaleprof/sweep")
+        for name in imports(path)
+        if within(name, ("scaleprof.launch", "subprocess")) and not within(name, seam)
+    ]
+    assert not wrong
+
+
+def circular(package: str) -> list[str]:
+    """The modules of a package that import each other in a circle when they are loaded."""
+    names = {dotted(path) for path in modules(package)}
+    needs = {
+        dotted(path): {
+            known for name in imports_when_loaded(path) for known in (name, name.rpartition(".")[0]) if known in names
+        }
+        - {dotted(path)}
+        for path in modules(package)
+        if path.name != "__init__.py"
+    }
+    while free := [name for name, needed in needs.items() if not needed & needs.keys()]:
+        for name in free:
+            del needs[name]
+    while free := [name for name in needs if not any(name in needed for needed in needs.values())]:
+        for name in free:
+            del needs[name]
+    return sorted(needs)
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_imports_have_no_circles(package: str) -> None:
+    assert circular(package) == []
+
+
 def test_points_are_plain_data() -> None:
     wrong = [
         f"{dotted(path)}: {name}"

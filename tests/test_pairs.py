@@ -55,7 +55,7 @@ def test_what_can_be_measured_against(tmp_path: Path) -> None:
         ({"against": "nowhere"}, "--against: nowhere is not there: give a Python interpreter or the folder of a chec"),
         ({"against": "tests"}, "--against: tests is not a checkout of scaleprof: it has no package scaleprof"),
         ({"against": "README.md"}, "--against: README.md is not there: give a Python interpreter or the folder of"),
-        ({"against": str(ROOT), "measure": "memory,speed"}, "--against: both versions are measured in one process"),
+        ({"against": str(ROOT), "measure": "memory,speed"}, "--against: each version is measured in one process"),
     ],
 )
 def test_what_cannot(

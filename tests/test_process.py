@@ -20,7 +20,8 @@ from fake_nvml import FakeCard, FakeDriver
 from points import point
 
 from scaleprof.errors import UserError
-from scaleprof.launch.process import WATCH_SECONDS, EventHandler, Outcome, inspect_device, run_child
+from scaleprof.launch.launcher import EventHandler, Outcome
+from scaleprof.launch.process import WATCH_SECONDS, inspect_device, run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.probes.nvml import Nvml
 

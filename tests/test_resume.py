@@ -25,7 +25,7 @@ from scaleprof.cli.app import main
 from scaleprof.launch import host_description
 from scaleprof.launch import local as launching
 from scaleprof.launch import preflight as machine
-from scaleprof.launch.process import Outcome
+from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.protocol import Task
 from scaleprof.points.axes import defaults
 from scaleprof.runs.store import RunDirectory, load_records

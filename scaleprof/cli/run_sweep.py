@@ -15,7 +15,7 @@ from rich.console import Console
 from reports.render.terminal import render_grid, render_summary
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
-from scaleprof.launch.launcher import Machine
+from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import differences, preflight
 from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
@@ -38,9 +38,9 @@ def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> 
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
-    machine, described = preflight(plan)
+    launcher, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
-        return measure_and_show(plan, list(enumerate(plan.points)), run_directory, machine, csv=csv, strict=strict)
+        return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)
 
 
 def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
@@ -48,15 +48,15 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
     check_csv(csv)
     with closing(RunDirectory.open(folder)) as run_directory:
         work = points_to_measure(plan, folder, run_directory.records, retry)
-        machine = None
+        launcher = None
         if work:
-            machine, described = preflight(plan)
+            launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
             changed = differences(run_directory.host(), described)
             if changed:
                 typer.echo(f"scaleprof: since the run began, this has changed: {', '.join(changed)}", err=True)
             run_directory.add_host(described)
-        return measure_and_show(plan, work, run_directory, machine, csv=csv, strict=strict)
+        return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
 
 
 def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
@@ -76,10 +76,10 @@ def measure_again(folder: Path, option: str) -> Path | int:
     """
     plan = plan_again(folder, option)
     new = default_folder(plan.scenario)
-    machine, described = preflight(plan)
+    launcher, described = preflight(plan)
     with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
         work = list(enumerate(plan.points))
-        code = measure_and_show(plan, work, run_directory, machine, csv=None, strict=False, aside=True)
+        code = measure_and_show(plan, work, run_directory, launcher, csv=None, strict=False, aside=True)
     return code or new
 
 
@@ -87,7 +87,7 @@ def measure_and_show(
     plan: SweepPlan,
     work: Sequence[tuple[int, Point]],
     run_directory: RunDirectory,
-    machine: Machine | None,
+    launcher: Launcher | None,
     *,
     csv: str | None,
     strict: bool,
@@ -103,9 +103,9 @@ def measure_and_show(
     stopped_by: UserError | None = None
     try:
         done = len(plan.points) - len(work)
-        if work and machine is not None:
+        if work and launcher is not None:
             with Progress([point for _, point in work], plan.options, progress, done=done) as observer:
-                sweep(work, plan.options, run_directory, machine, observer)
+                sweep(work, plan.options, run_directory, launcher, observer)
         else:
             failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
             hint = f" Try those again that failed: --retry {','.join(failed)}" if failed else ""

@@ -12,8 +12,9 @@ from typing import Any
 from reports.records.record import Record
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
-from scaleprof.launch.launcher import Machine
-from scaleprof.launch.process import EventHandler, Outcome, run_child
+from scaleprof.launch.launcher import EventHandler, Outcome
+from scaleprof.launch.machine import Machine
+from scaleprof.launch.process import run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.launch.stopping import Stop
 from scaleprof.points.plan import MEMORY, SPEED, TOGETHER, SweepOptions

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import scaleprof
 from scaleprof.errors import UserError
-from scaleprof.launch.launcher import Machine, Version
+from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.local import batching_of, make_task, merged, quality
-from scaleprof.launch.process import WORKER, Child, EventHandler, Outcome
+from scaleprof.launch.machine import Machine, Version
+from scaleprof.launch.process import WORKER, Child
 from scaleprof.launch.stopping import Stop
 from scaleprof.points.plan import TOGETHER, SweepOptions
 from scaleprof.points.point import Point

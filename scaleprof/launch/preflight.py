@@ -10,8 +10,10 @@ from typing import Any
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.launch import host_description
-from scaleprof.launch.launcher import Machine, Version
+from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.local import child_variables, compile_cache, memory_fraction, variables_of
+from scaleprof.launch.local_launcher import LocalLauncher
+from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.pairs import ROOT, find_version, python_path
 from scaleprof.launch.process import inspect_device
 from scaleprof.launch.protocol import PROTOCOL
@@ -26,8 +28,8 @@ DIFFERING = ("packages", "python", "git", "cpu", "affinity", "variables")
 """What records of one run are to have in common; a resumed run says where it does not."""
 
 
-def preflight(plan: SweepPlan) -> tuple[Machine, dict[str, Any]]:
-    """What all points share, and the description of it that a run keeps."""
+def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
+    """What measures the points of a plan, and the description of the host that the run keeps."""
     nvml = Nvml(load_nvml())
     cards = nvml.describe()
     child_env = child_variables(plan.device, nvml)
@@ -52,7 +54,8 @@ def preflight(plan: SweepPlan) -> tuple[Machine, dict[str, Any]]:
     if versions:
         described["against"] = inspect_version(against, versions[1], child_env, facts["source"])
     rates = Rates(**{field.name: facts.get(field.name) for field in dataclasses.fields(Rates)})
-    return Machine(variables=child_env, nvml=nvml, rates=rates, versions=versions), described
+    machine = Machine(variables=child_env, nvml=nvml, rates=rates, versions=versions)
+    return LocalLauncher(machine), described
 
 
 def first_child(child_env: dict[str, str], plan: SweepPlan) -> dict[str, Any]:

@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reports.text.units import format_bytes
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
 from scaleprof.launch.stopping import NeverStop, Stop
 from scaleprof.probes import watch
@@ -32,29 +32,6 @@ TAIL_BYTES = 8192
 TAIL_LINES = 5
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
 """The child. `-P` keeps the folder that the user is in off its import path: a `reports.py` there is not ours."""
-
-EventHandler = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Outcome:
-    """How a child ended and what it told."""
-
-    status: str
-    reason_code: str = ""
-    reason: str = ""
-    phase: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    timeline: list[watch.Sample] = field(default_factory=list)
-    stderr_tail: str = ""
-
-    def fail(self, status: str, reason_code: str, reason: str) -> None:
-        """Note a failure in the phase that is running, unless the end is already known."""
-        if not self.status:
-            self.status = status
-            self.reason_code = reason_code
-            self.reason = f"{reason} [{self.phase}]"
 
 
 def run_child(

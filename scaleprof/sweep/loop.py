@@ -12,10 +12,7 @@ from typing import Any, Protocol
 
 from reports.records.record import FIELD_NAMES, POINT_FIELDS, Record
 from reports.records.run import record_key
-from scaleprof.launch.launcher import Machine
-from scaleprof.launch.local import measure_point
-from scaleprof.launch.pairs import measure_pair
-from scaleprof.launch.process import Outcome
+from scaleprof.launch.launcher import Launcher, Outcome
 from scaleprof.launch.stopping import StopSignals
 from scaleprof.points.plan import SweepOptions, keys_of
 from scaleprof.points.point import Point
@@ -47,7 +44,7 @@ def sweep(
     work: Sequence[tuple[int, Point]],
     options: SweepOptions,
     run: RunDirectory,
-    machine: Machine,
+    launcher: Launcher,
     observer: Observer,
 ) -> list[Record]:
     """Measure every point in its own process and record it; returns all records of the run.
@@ -65,7 +62,7 @@ def sweep(
                 for record in records:
                     run.append(record)
             else:
-                records = measure(index, point, options, machine, run, observer, stop)
+                records = measure(index, point, options, launcher, run, observer, stop)
             for record in records:
                 too_large.add(record)
             observer.point_ended(index, next((r for r in records if r.status != "ok"), records[0]))
@@ -125,21 +122,18 @@ def measure(
     index: int,
     point: Point,
     options: SweepOptions,
-    machine: Machine,
+    launcher: Launcher,
     run: RunDirectory,
     observer: Observer,
     stop: StopSignals,
 ) -> list[Record]:
     """Measure a point and put what came of it on the disk: one record, or one for each side of a pair."""
     name = f"{index:04d}-{point.slug}"
-    if machine.versions:
-        outcomes = measure_pair(point, name, options, machine, run, observer.event, stop)
-    else:
-        outcomes = [measure_point(point, name, options, machine, run, observer.event, stop)]
+    outcomes = launcher.measure(point, name, options, run, observer.event, stop)
     records = []
     for side, outcome in zip(options.sides, outcomes, strict=True):
         file = f"{name}-{side}" if side else name
-        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, machine.rates), files=file)
+        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, launcher.rates), files=file)
         if side:
             record = dataclasses.replace(record, side=side, pair_id=f"{run.run_id}/{name}")
         try:
