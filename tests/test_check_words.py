@@ -198,10 +198,10 @@ def test_a_bug_is_no_regression(
     def broken(*_: object, **__: object) -> None:
         raise TypeError("no such\nluck")
 
-    monkeypatch.setattr(check_commands, "_compared", broken)
+    monkeypatch.setattr(check_commands, "_compare", broken)
     assert main(["check", "a", "b"]) == 2
     captured = capsys.readouterr()
-    said = "scaleprof: this is a bug in scaleprof: TypeError: no such luck (test_verdicts.py, line "
+    said = "scaleprof: this is a bug in scaleprof: TypeError: no such luck (test_check_words.py, line "
     assert captured.err.startswith(said)
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     monkeypatch.setenv("SCALEPROF_TRACEBACK", "1")

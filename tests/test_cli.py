@@ -7,13 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from sable.models import MODELS
 from scaleprof import __version__
-from scaleprof.cli.app import main
+from scaleprof.cli.app import app, main
 from scaleprof.launch.launcher import Outcome
 from scaleprof.points.axes import defaults, option_name
 from scenarios import SCENARIOS
@@ -50,8 +53,8 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
             ],
         ),
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
-        (["report"], ["RUN", "Run directories, or their results.csv;", *REPORT_OPTIONS]),
-        (["export"], ["RUN", "A run directory, or its results.csv.", "--csv"]),
+        (["report"], ["RUN", "Run directories or CSV files;", *REPORT_OPTIONS]),
+        (["export"], ["RUN", "Run directory or CSV file", "--csv"]),
         (["list"], ["models", "scenarios"]),
         (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
@@ -77,6 +80,68 @@ def test_help_names_the_defaults_that_hold(capsys: pytest.CaptureFixture[str], n
     value = defaults()[name]
     default = f"{value:g}" if isinstance(value, float) else value
     assert re.search(rf"{option_name(name)} [A-Z]+ [^\[]*\[default: {default}\]", text)
+
+
+GROUPS = {
+    "sweep": ["What to sweep", "How to train", "How to measure", "Limits", "Where results go"],
+    "report": ["Arguments", "What to show", "Details", "Output"],
+    "export": ["Arguments", "Output"],
+    "list": ["Arguments"],
+    "doctor": ["Host", "Check a scenario instead"],
+    "compare": ["Arguments", "What to compare", "Output"],
+    "check": ["Arguments", "What to compare", "How to judge", "Output"],
+    "noise": ["Arguments", "What to compare"],
+    "baseline save": ["Arguments", "Output"],
+    "baseline list": [],
+}
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("command", GROUPS)
+def test_help_is_grouped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [*GROUPS[command], "Other options"]
+
+
+def options_of(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option of every command, with the command's name."""
+    for child_name, child in getattr(command, "commands", {}).items():
+        yield from options_of(child, f"{name} {child_name}".strip())
+    if name and not hasattr(command, "commands"):
+        yield from ((name, option) for option in command.params)
+
+
+def test_every_option_has_a_group_and_a_short_text() -> None:
+    found = list(options_of(typer.main.get_command(app)))
+    assert {name for name, _ in found} | {"baseline list"} == set(GROUPS)
+    for name, option in found:
+        text = option.help.partition(" [default: ")[0]
+        assert 0 < len(text) < 70, (name, option.name)
+        assert not text.endswith("."), (name, option.name)
+        if option.param_type_name == "option":
+            assert option.rich_help_panel in GROUPS[name], (name, option.name)
+
+
+@pytest.mark.parametrize(
+    ("command", "see"),
+    [
+        ("sweep --epochs many", "sweep"),
+        ("sweep 16", "sweep"),
+        ("swep", ""),
+        ("report", "report"),
+        ("baseline save", "baseline save"),
+        ("check --al 1", "check"),
+    ],
+)
+def test_a_usage_error_names_the_commands_own_help(capsys: pytest.CaptureFixture[str], command: str, see: str) -> None:
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.endswith(f"; see {f'scaleprof {see}'.strip()} --help\n")
 
 
 def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,7 +293,7 @@ BAD_INPUT = [
     ("sweep --resume . --out run", "--out: a resumed run stays in its folder, .: omit --out"),
     ("sweep --retry oom", "--retry: only a run that is resumed can retry points: add --resume RUN"),
     ("sweep --retry ok", "--retry: 'ok' cannot be retried: known: oom, timeout, error, crashed, skipped"),
-    ("sweep --csv missing/results.csv", "--csv: there is no folder missing: make it first, or name another file"),
+    ("sweep --csv missing/results.csv", "--csv: there is no folder missing: create it, or name another file"),
     ("sweep --against=", "--against: must not be empty: give a value or omit it"),
     ("sweep --preset=", "--preset: must not be empty: give a value or omit it"),
     ("sweep --agents 1_000", "--agents: '1_000' is not a whole number"),
@@ -244,13 +309,13 @@ BAD_INPUT = [
     ("sweep 16", "Got unexpected extra argument"),
     ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
     ("list", "Missing argument 'models|scenarios'"),
-    ("list tasks", "list: there is no list of 'tasks': known: models, scenarios"),
+    ("list tasks", "list: cannot list 'tasks': known: models, scenarios"),
     ("report", "Missing argument 'RUN'"),
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),
     ("report . --json --plot", ". is not a run: it has no records.jsonl"),
     ("export nowhere", "nowhere does not exist: name a run directory or its results.csv"),
-    ("export . --csv missing/x.csv", "--csv: there is no folder missing: make it first, or name another file"),
+    ("export . --csv missing/x.csv", "--csv: there is no folder missing: create it, or name another file"),
     ("doctor --device cpu:1", "--device: 'cpu:1' is not a device"),
     ("doctor --agents 3", "--agents: needs a scenario to check: add --scenario NAME"),
     ("doctor --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),

@@ -31,6 +31,8 @@ _ALMOST = 1 + 1e-9
 class NothingToCompareError(ValueError):
     """Two runs without a point in common."""
 
+    exit_code = NOTHING_COMPARED
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

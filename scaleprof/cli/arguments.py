@@ -8,36 +8,41 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from scaleprof.errors import UserError
 from scaleprof.points.axes import Option, option_name, rows
 
-OTHER = "Other options"
-"""The group of `--help`."""
-
-
-def _format_options(command: TyperCommand | TyperGroup, ctx: Any, formatter: Any) -> None:
-    """Write arguments, then each group of options under its heading, in the order of first mention."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for param in command.get_params(ctx):
-        record = param.get_help_record(ctx)
-        if record is not None:
-            default = "Arguments" if param.param_type_name == "argument" else OTHER
-            groups.setdefault(getattr(param, "rich_help_panel", None) or default, []).append(record)
-    groups[OTHER] = groups.pop(OTHER, [])
-    for heading, records in groups.items():
-        if records:
-            with formatter.section(heading):
-                formatter.write_dl(records)
+ARGUMENTS, OTHER = "Arguments", "Other options"
+"""The groups of arguments and of `--help`."""
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help groups its options by `rich_help_panel`, as plain text: rich would double the time."""
+    """A command whose help groups its options by `rich_help_panel`.
+
+    It is plain text, for terminals and pipes alike: rich would double the time that help takes.
+    """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options in groups."""
-        _format_options(self, ctx, formatter)
+        """Write the arguments, then each group of options under its heading; `--help` comes last."""
+        groups: dict[str, list[tuple[str, str]]] = {ARGUMENTS: []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and param.param_type_name == "argument":
+                groups[ARGUMENTS].append((record[0].partition(" <")[0], record[1]))  # without Python's type
+            elif record is not None:
+                groups.setdefault(getattr(param, "rich_help_panel", None) or OTHER, []).append(record)
+        groups[OTHER] = groups.pop(OTHER, [])
+        for heading, records in groups.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+def option(flag: str, help: str, *, panel: str, metavar: str | None = None, shown: str = "") -> Any:  # noqa: A002
+    """An option of a command written by hand, in a group; `shown` is its default in words."""
+    default = f" [default: {shown}]" if shown else ""
+    return typer.Option(flag, help=help + default, metavar=metavar, show_default=False, rich_help_panel=panel)
 
 
 def command_of(
@@ -71,15 +76,5 @@ def _parameters(kind: type[Any]) -> list[inspect.Parameter]:
 def _annotation(row: Option, hint: Any) -> Any:
     """The type of an option that may be left out, with what Typer needs to know of it."""
     plain = list[str] if typing.get_origin(hint) is tuple else hint
-    is_flag = bool in (hint, *typing.get_args(hint))
-    default = f" [default: {row.shown}]" if row.shown else ""
-    return Annotated[
-        plain | None,
-        typer.Option(
-            row.flag,
-            help=row.help + default,
-            metavar=None if is_flag else row.metavar,
-            show_default=False,
-            rich_help_panel=row.panel,
-        ),
-    ]
+    metavar = None if bool in (hint, *typing.get_args(hint)) else row.metavar
+    return Annotated[plain | None, option(row.flag, row.help, panel=row.panel, metavar=metavar, shown=row.shown)]

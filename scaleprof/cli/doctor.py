@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scaleprof.cli.arguments import GroupedCommand
+from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.errors import UserError
 
 _HOST, _SCENARIO = "Host", "Check a scenario instead"
@@ -20,29 +20,13 @@ def register(app: typer.Typer) -> None:
 def doctor(
     device: Annotated[
         str | None,
-        typer.Option(
-            "--device",
-            metavar="DEVICE",
-            help="Device: cpu, gpu or gpu:i",
-            show_default="what jax finds",
-            rich_help_panel=_HOST,
-        ),
+        option("--device", "Device: cpu, gpu or gpu:i", panel=_HOST, metavar="DEVICE", shown="what jax finds"),
     ] = None,
     scenario: Annotated[
-        str | None,
-        typer.Option(
-            "--scenario", metavar="NAME", help="Environment to check, or module:function", rich_help_panel=_SCENARIO
-        ),
+        str | None, option("--scenario", "Environment to check, or module:function", panel=_SCENARIO, metavar="NAME")
     ] = None,
     agents: Annotated[
-        int | None,
-        typer.Option(
-            "--agents",
-            metavar="N",
-            help="Number of agents",
-            show_default="4, or what it needs",
-            rich_help_panel=_SCENARIO,
-        ),
+        int | None, option("--agents", "Number of agents", panel=_SCENARIO, metavar="N", shown="4, or what it needs")
     ] = None,
 ) -> int:
     """Show installed versions, devices, and what can be measured here.
