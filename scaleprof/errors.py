@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, by shell convention: 128 + SIGINT."""
@@ -24,13 +23,13 @@ class UserError(Exception):
 
 @contextmanager
 def user_errors(
-    option: str | Callable[[str], str] = "", *, writing: Path | str | None = None, details: Callable[[], str] = str
+    option: str | Callable[[str], str] = "", *, cannot: str = "", details: Callable[[], str] = str
 ) -> Iterator[None]:
-    """Within this block, a `ValueError` becomes a `UserError`; so does an `OSError` where a file is being written.
+    """Within this block a `ValueError` becomes a `UserError`; with `cannot`, an `OSError` does too.
 
-    `option` names the command-line option at fault: its name, or a function that finds it from the message. An error
-    with an `exit_code` of its own keeps it. `writing` is the file or folder that is being written; `details` adds to
-    the message what happened to it. A broken pipe passes: whoever read the output has seen enough.
+    `option` names the command-line option at fault, or finds it from the message. An error with an `exit_code` of its
+    own keeps it. `cannot` says what fails, "write to run"; `details` adds to the message. A broken pipe passes: the
+    reader of the output has left.
     """
     try:
         yield
@@ -39,10 +38,9 @@ def user_errors(
     except BrokenPipeError:
         raise
     except OSError as error:
-        if writing is None:
+        if not cannot:
             raise
-        message = f"cannot write to {writing}: {error.strerror or error}{details()}"
-        raise UserError(_prefixed(option, message)) from None
+        raise UserError(_prefixed(option, f"cannot {cannot}: {error.strerror or error}{details()}")) from None
 
 
 def _prefixed(option: str | Callable[[str], str], message: str) -> str:

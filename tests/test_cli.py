@@ -385,7 +385,7 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
     assert main(["sweep", "--memory-limit", "32MiB", "--device", "cpu"]) == 2
     captured = capfd.readouterr()
     assert captured.out == ""
-    message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs before it does any work \(\d+ MiB\)"
+    message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs at start-up \(\d+ MiB\)"
     assert re.fullmatch(rf"{message}: give more\n", captured.err)
     assert list(folder.iterdir()) == []
 

@@ -229,7 +229,7 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
         (
             ("json.decoder.nosuch:f",),
             (),
-            "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is no package, write json.",
+            "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is not a package; write json.",
         ),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
         (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),

@@ -340,7 +340,7 @@ def test_another_kind_of_device(stopped: World, capsys: pytest.CaptureFixture[st
 def test_a_run_that_is_in_use(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunDirectory.open(Path("run"))
     assert main(["sweep", "--resume", "run"]) == 2
-    said = f"run is in use by another sweep (process {os.getpid()}): let it end, or name another folder"
+    said = f"run is in use by another sweep (process {os.getpid()}): wait for it, or name another folder"
     assert capsys.readouterr().err == f"scaleprof: {said}\n"
     run.close()
     assert main(["sweep", "--resume", "run"]) == 0
@@ -362,7 +362,7 @@ def test_nothing_is_left(stopped: World, capsys: pytest.CaptureFixture[str]) -> 
         assert main(["sweep", "--resume", "run", *arguments]) == code
         said = capsys.readouterr()
         assert said.err.splitlines()[0] == (
-            "Nothing is left to do: all 6 points have ended. Try those again that failed: --retry timeout,error"
+            "Nothing to do: all 6 points have ended. To retry those that failed: --retry timeout,error"
         )
         assert "6 points: 4 ok, 2 failed (1 timeout, 1 error)" in said.out
     assert stopped.ran == []
@@ -644,7 +644,7 @@ def test_kill_of_a_child_and_of_its_parent(
 ) -> None:
     code, errors = finish(start(tmp_path, workers, "--resume", "run"))
     assert code == 2
-    in_use = f"run is in use by another sweep (process {stuck.pid}): let it end, or name another folder"
+    in_use = f"run is in use by another sweep (process {stuck.pid}): wait for it, or name another folder"
     assert errors == f"scaleprof: {in_use}\n"
 
     (child,) = psutil.Process(stuck.pid).children()

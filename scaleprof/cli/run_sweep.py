@@ -1,4 +1,4 @@
-"""The sweep command, from a checked plan to files, a summary and an exit code."""
+"""Run a checked plan: files, progress, a summary and an exit code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.render.terminal import render_grid, render_summary
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.launcher import Launcher
-from scaleprof.launch.preflight import differences, preflight
+from scaleprof.launch.preflight import changed_fields, preflight
 from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
@@ -34,7 +34,7 @@ def show_grid(plan: SweepPlan) -> int:
 
 
 def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
-    """Measure every point of the plan in a new folder, `default_folder` if `out` is None; returns the exit code."""
+    """Measure all points of the plan in a new folder, by default `default_folder`; returns the exit code."""
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
@@ -44,7 +44,7 @@ def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> 
 
 
 def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
-    """Measure what is missing of the run in `folder`, and what ended as `retry` says; returns the exit code."""
+    """Measure the missing points of the run in `folder`, and those with a status in `retry`; returns the exit code."""
     check_csv(csv)
     with closing(RunDirectory.open(folder)) as run_directory:
         work = points_to_measure(plan, folder, run_directory.records, retry)
@@ -52,15 +52,15 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         if work:
             launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
-            changed = differences(run_directory.host(), described)
+            changed = changed_fields(run_directory.host(), described)
             if changed:
-                typer.echo(f"scaleprof: since the run began, this has changed: {', '.join(changed)}", err=True)
+                typer.echo(f"scaleprof: changed since the run began: {', '.join(changed)}", err=True)
             run_directory.add_host(described)
         return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
 
 
 def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
-    """`--resume --dry-run`: print the points that are left and write nothing."""
+    """`--resume --dry-run`: print the missing points and write nothing."""
     records = records_so_far(folder)
     render_grid(
         [point.record() for _, point in points_to_measure(plan, folder, records, retry)], Console(highlight=False)
@@ -69,10 +69,9 @@ def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> in
 
 
 def measure_again(folder: Path, option: str) -> Path | int:
-    """Measure every point of the run in `folder` once more, in a new folder, which is returned.
+    """Measure all points of the run in `folder` again, in a new folder; returns it, or the exit code if interrupted.
 
-    Or the exit code, where that was interrupted. All that is printed goes to stderr. Raises `UserError`, under the name
-    of `option`, where there is no run or it cannot be measured here.
+    All output goes to stderr. Raises `UserError`, naming `option`, if there is no run or it cannot be measured here.
     """
     plan = plan_again(folder, option)
     new = default_folder(plan.scenario)
@@ -93,9 +92,9 @@ def measure_and_show(
     strict: bool,
     aside: bool = False,
 ) -> int:
-    """Measure the points in `work` and show what came of the whole run; returns the exit code.
+    """Measure the points in `work` and summarise the whole run; returns the exit code.
 
-    Progress goes to stderr, the summary to stdout (to stderr where stdout carries the CSV, or something else: `aside`).
+    Progress goes to stderr. The summary goes to stdout, or to stderr if stdout carries the CSV or with `aside`.
     """
     folder = run_directory.path
     progress = Console(stderr=True, highlight=False)
@@ -108,11 +107,12 @@ def measure_and_show(
                 sweep(work, plan.options, run_directory, launcher, observer)
         else:
             failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
-            hint = f" Try those again that failed: --retry {','.join(failed)}" if failed else ""
-            progress.print(f"Nothing is left to do: all {done} points have ended.{hint}", soft_wrap=True)
+            hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
+            points = "the only point has" if done == 1 else f"all {done} points have"
+            progress.print(f"Nothing to do: {points} ended.{hint}", soft_wrap=True)
     except SweepInterruptedError:
         interrupted = True
-    except UserError as error:  # the disk took no more: show what there is before saying so
+    except UserError as error:  # the disk is full: show the results before the error
         stopped_by = error
     records = run_directory.records
     with tolerate_broken_pipe():
@@ -133,7 +133,7 @@ def measure_and_show(
 
 
 def default_folder(scenario: str) -> Path:
-    """`runs/<time>-<scenario>`, free of characters that file systems or shells mind; numbered where it is taken."""
+    """`runs/<time>-<scenario>` without special characters; numbered if it exists."""
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
     first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
     names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))

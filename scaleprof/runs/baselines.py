@@ -93,7 +93,7 @@ def save(name: str, run: Run, folder: Path, *, force: bool) -> Path:
         raise UserError(f"{run.path}: no point was measured, so there is nothing to save")
     if path.exists() and not force:
         raise UserError(f"baseline '{name}' already exists ({path}): --force replaces it")
-    with user_errors(writing=path.parent):
+    with user_errors(cannot=f"write to {path.parent}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as temporary:
             made = Path(temporary) / name

@@ -48,7 +48,7 @@ class RunDirectory:
     def create(cls, path: Path, manifest: dict[str, Any], host: dict[str, Any]) -> RunDirectory:
         """Make the folder of a new run; raises `UserError` if it is not empty, in use or not writable."""
         check_free(path)
-        with user_errors("--out", writing=path), ExitStack() as stack:
+        with user_errors("--out", cannot=f"write to {path}"), ExitStack() as stack:
             path.mkdir(parents=True, exist_ok=True)
             run = cls(path, take_lock(path))
             stack.callback(run.close)
@@ -68,7 +68,7 @@ class RunDirectory:
         """
         read_manifest(path, "--resume")
         lines = path / "records.jsonl"
-        with user_errors("--resume", writing=path), ExitStack() as stack:
+        with user_errors("--resume", cannot=f"write to {path}"), ExitStack() as stack:
             run = cls(path, take_lock(path))
             stack.callback(run.close)
             run._records = {record_key(record): record for record in records_so_far(path)}
@@ -154,7 +154,7 @@ class RunDirectory:
         write_whole(self.path / "results.csv", csv_text(self.records).encode())
 
     def _writing(self) -> AbstractContextManager[None]:
-        return user_errors(writing=self.path, details=self._kept)
+        return user_errors(cannot=f"write to {self.path}", details=self._kept)
 
     def _kept(self) -> str:
         """What a failure to write has left of the records."""
@@ -192,12 +192,12 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{option}: {path} does not exist: name the folder of a run")
     file = path / "manifest.json"
+    if not file.exists():
+        raise UserError(f"{option}: {path} is not a run: it has no manifest.json")
+    with user_errors(option, cannot=f"read {file}"):
+        content = file.read_bytes()
     try:
-        manifest = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{option}: {path} is not a run: it has no manifest.json") from None
-    except OSError as error:
-        raise UserError(f"{option}: cannot read {file}: {error.strerror or error}") from None
+        manifest = json.loads(content)
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict):
