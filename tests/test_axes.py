@@ -103,6 +103,8 @@ def test_set_leaves_a_new_axis_to_its_option() -> None:
 def test_every_axis_fills_a_column() -> None:
     columns = {field.name for field in dataclasses.fields(Record)}
     assert {one.fills for one in axes()} <= columns
+    fields = {field.name for field in dataclasses.fields(points.Point)}
+    assert {one.fills for one in axes() if not one.sets} <= fields
 
 
 def test_config_fields_with_their_own_options() -> None:

@@ -94,35 +94,25 @@ def measure_and_show(
 ) -> int:
     """Measure the points in `work` and summarise the whole run; returns the exit code.
 
-    Progress goes to stderr. The summary goes to stdout, or to stderr if stdout carries the CSV or with `aside`.
+    `launcher` is None if there are none. Progress goes to stderr. The summary goes to stdout, or to stderr if stdout
+    carries the CSV or with `aside`.
     """
     folder = run_directory.path
     progress = Console(stderr=True, highlight=False)
-    interrupted = False
-    stopped_by: UserError | None = None
+    ended_by: Exception | None = None
     try:
-        done = len(plan.points) - len(work)
-        if work and launcher is not None:
-            with Progress([point for _, point in work], plan.options, progress, done=done) as observer:
-                sweep(work, plan.options, run_directory, launcher, observer)
-        else:
-            failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
-            hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
-            points = "the only point has" if done == 1 else f"all {done} points have"
-            progress.print(f"Nothing to do: {points} ended.{hint}", soft_wrap=True)
-    except SweepInterruptedError:
-        interrupted = True
-    except UserError as error:  # the disk is full: show the results before the error
-        stopped_by = error
+        _measure(plan, work, run_directory, launcher, progress)
+    except (SweepInterruptedError, UserError) as error:  # a UserError: the disk is full
+        ended_by = error  # first show the results so far
     records = run_directory.records
     with tolerate_broken_pipe():
         render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
-    if stopped_by is None:
+    if not isinstance(ended_by, UserError):
         progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
-    if stopped_by is not None:
-        raise stopped_by
-    if interrupted:
+    if isinstance(ended_by, UserError):
+        raise ended_by
+    if ended_by is not None:
         ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
         message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
@@ -130,6 +120,25 @@ def measure_and_show(
         return INTERRUPTED
     some_failed = any(record.status != "ok" for record in records)
     return SOME_FAILED if strict and some_failed else 0
+
+
+def _measure(
+    plan: SweepPlan,
+    work: Sequence[tuple[int, Point]],
+    run_directory: RunDirectory,
+    launcher: Launcher | None,
+    console: Console,
+) -> None:
+    """Measure the points in `work` and show the progress; without any, say that there is nothing to do."""
+    done = len(plan.points) - len(work)
+    if launcher is not None:
+        with Progress([point for _, point in work], plan.options, console, done=done) as observer:
+            sweep(work, plan.options, run_directory, launcher, observer)
+    else:
+        failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
+        hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
+        points = "the only point has" if done == 1 else f"all {done} points have"
+        console.print(f"Nothing to do: {points} ended.{hint}", soft_wrap=True)
 
 
 def default_folder(scenario: str) -> Path:

@@ -24,7 +24,9 @@ into a grid.
 class SweepCommand:
     """The options that say what to do with a plan."""
 
-    preset: str | None = option(None, "Start from a preset; options override it", metavar="NAME", panel=WHAT)
+    preset: str | None = option(
+        None, "Start from a preset, such as quick; options override it", metavar="NAME", panel=WHAT
+    )
     yes: bool = option(False, "Allow more than 10000 points", panel=LIMITS)
     out: Path | None = option(None, "Run directory", metavar="DIR", shown="runs/<time>-<scenario>", panel=RESULTS)
     csv: str | None = option(
