@@ -228,7 +228,7 @@ def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert text.startswith(f"scaleprof {__version__}\n")
     for line in (
         r"  jax \d+\.\d+\.\d+",
-        r"machine: .+, .+iB",
+        r"host: .+, .+iB",
         r"devices: cpu: cpu",
         r"a process starts in .+s with .+ MiB",
         r"default memory limit: .+ GiB per point",

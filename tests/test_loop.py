@@ -300,7 +300,7 @@ def test_signals_are_noted_and_raised_where_it_is_safe() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_stopping_the_first_look_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_the_device_is_inspected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     with pytest.raises(UserError, match=r"^interrupted before the first point$") as raised:
         inspect_device({}, tmp_path / "log", 60.0)
@@ -316,9 +316,7 @@ def test_stopping_the_first_look_around(tmp_path: Path, monkeypatch: pytest.Monk
         ("gpu:1", {"JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
     ],
 )
-def test_environment_of_children(
-    monkeypatch: pytest.MonkeyPatch, device: str | None, variables: dict[str, str]
-) -> None:
+def test_variables_of_children(monkeypatch: pytest.MonkeyPatch, device: str | None, variables: dict[str, str]) -> None:
     monkeypatch.setattr(os, "environ", {"HOME": "somewhere", "JAX_ENABLE_COMPILATION_CACHE": "true"})
     assert child_variables(device) == {
         "HOME": "somewhere",

@@ -282,6 +282,7 @@ def test_every_option_is_in_the_manifest(name: str) -> None:
         ({"options": {"tie": "0", "bind": 1}}, "--resume: run uses --tie, --bind, which this version does"),
         ({"options": {"model": 3}}, "--resume: run/manifest.json lacks the options of a sweep"),
         ({"options": {"set": [1]}}, "--resume: run/manifest.json lacks the options of a sweep"),
+        ({"options": {"timeout": "soon"}}, "--resume: run/manifest.json lacks the options of a sweep"),
     ],
     ids=str,
 )

@@ -110,8 +110,8 @@ def check(
     """Show what got worse from BASE to NEW; exit with 1 if anything did, with 4 if nothing could be compared.
 
     A sampled metric got worse if its change exceeds the threshold and is significant over repeats. Thresholds can also
-    be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked against its own
-    other side. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
+    be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked on its
+    own. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
     """
     _check_format(format_, CHECK_FORMATS)
     policy = _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only)

@@ -34,7 +34,7 @@ def diagnose(device: str | None) -> int:
     for name in host_description.PACKAGES:
         typer.echo(f"  {name} {host_description.package_version(name) or 'NOT INSTALLED'}")
     typer.echo(
-        f"machine: {host_description.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}"
+        f"host: {host_description.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}"
     )
     for line in driver_figures(Nvml(load_nvml())):
         typer.echo(line)

@@ -32,37 +32,37 @@ def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
     """What measures the points of a plan, and the description of the host that the run keeps."""
     nvml = Nvml(load_nvml())
     cards = nvml.describe()
-    child_env = child_variables(plan.device, nvml)
-    facts = first_child(child_env, plan)
+    variables = child_variables(plan.device, nvml)
+    facts = first_child(variables, plan)
     if Path(facts["source"]) != ROOT / "scaleprof":  # started from a checkout other than the installed one
-        child_env["PYTHONPATH"] = python_path(first=ROOT)
-        facts = first_child(child_env, plan)
+        variables["PYTHONPATH"] = python_path(first=ROOT)
+        facts = first_child(variables, plan)
     if facts["platform"] != "cpu":
-        index = nvml.card(child_env)
+        index = nvml.card(variables)
         size = None if index is None else cards[index]["memory_bytes"]
         allocatable = facts.get("device_limit_bytes")
         if size is None and allocatable:
             size = int(allocatable / ALLOCATOR_SHARE)
-        child_env |= memory_fraction(plan.options.memory_limit_bytes, size)
+        variables |= memory_fraction(plan.options.memory_limit_bytes, size)
     against = plan.manifest["options"]["against"]
     versions = (Version(), find_version(against)) if against else ()
-    kinds = {kind: variables_of(child_env, kind) for kind in plan.options.measure}
+    kinds = {kind: variables_of(variables, kind) for kind in plan.options.measure}
     if plan.options.reuse_compiled:
         cached = compile_cache(Path(), plan.points[0])
         kinds = {kind: of if kind == MEMORY else {**of, **cached} for kind, of in kinds.items()}
     described = host_description.describe(host_description.command_line(), kinds, facts, cards)
     if versions:
-        described["against"] = inspect_version(against, versions[1], child_env, facts["source"])
+        described["against"] = inspect_version(against, versions[1], variables, facts["source"])
     rates = Rates(**{field.name: facts.get(field.name) for field in dataclasses.fields(Rates)})
-    machine = Machine(variables=child_env, nvml=nvml, rates=rates, versions=versions)
+    machine = Machine(variables=variables, nvml=nvml, rates=rates, versions=versions)
     return LocalLauncher(machine), described
 
 
-def first_child(child_env: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
+def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
     """Inspect the devices from a fresh process; refuse a memory limit that no process can start under."""
     with tempfile.TemporaryDirectory() as folder:
         timeout = max(plan.options.timeout_seconds, 60.0)
-        facts = inspect_device(child_env, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
+        facts = inspect_device(variables, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
     if on_gpu(plan.device) and facts["platform"] == "cpu":
         raise UserError(f"--device: jax finds no GPU for {plan.device}; see scaleprof doctor")
     limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]
@@ -76,7 +76,7 @@ def first_child(child_env: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
     return facts
 
 
-def inspect_version(against: str, version: Version, child_env: dict[str, str], ours: str) -> dict[str, Any]:
+def inspect_version(against: str, version: Version, variables: dict[str, str], ours: str) -> dict[str, Any]:
     """Describe another version of the code; `ours` is the folder of this one.
 
     Raises `UserError` if it cannot start, cannot alternate with this version, or is this version.
@@ -84,7 +84,7 @@ def inspect_version(against: str, version: Version, child_env: dict[str, str], o
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         try:
-            facts = inspect_device({**child_env, **dict(version.variables)}, log, 60.0, command=version.command)
+            facts = inspect_device({**variables, **dict(version.variables)}, log, 60.0, command=version.command)
         except UserError as error:
             raise UserError(f"--against: {against}: {error}") from None
     if facts.get("protocol") != PROTOCOL:

@@ -214,7 +214,7 @@ class Child:
         on_host = self.outcome.facts.get("platform") == "cpu"
         if on_host and limit and resident is not None and resident > limit:
             used = f"{format_bytes(resident)} resident, the limit is {format_bytes(limit)}"
-            self.outcome.fail("oom", "limit", f"ended while it had {used}")
+            self.outcome.fail("oom", "limit", f"stopped at {used}")
 
     def _look_at_card(self) -> None:
         if self._nvml.available:

@@ -227,7 +227,7 @@ class SweepRequest:
         120.0, "Time limit per point, in seconds", metavar="SECONDS", panel=LIMITS, parse=parse_timeout
     )
     memory_limit: str | None = option(
-        None, "Memory limit per point", metavar="SIZE", shown="8GiB, or 60 % of a smaller machine", panel=LIMITS
+        None, "Memory limit per point", metavar="SIZE", shown="8GiB, at most 60 % of host memory", panel=LIMITS
     )
     keep_going: bool = option(False, "Do not skip larger points after an out-of-memory", panel=LIMITS)
 

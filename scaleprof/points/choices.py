@@ -1,6 +1,6 @@
 """Options of the command line, checked one by one.
 
-The models, the scenarios and the machine are looked at inside these functions, so that importing them is cheap.
+Models, scenarios and the host are imported inside the functions, so that importing this module is cheap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AUTO = "auto"
 MEASURES = (TOGETHER, MEMORY, SPEED)
 DEFAULT_MEMORY_BYTES = 8 * 2**30
 DEFAULT_MEMORY_SHARE = 0.6
-"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the machine's memory."""
+"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the host's memory."""
 
 
 def choose_measure(text: str, option: str = "--measure") -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
 
 
 def check_host_memory(size: int, text: str = "") -> None:
-    """Raise `UserError` for a limit above the machine's memory."""
+    """Raise `UserError` for a limit above the host's memory."""
     from reports.text.units import format_bytes
     from scaleprof.probes import host
 

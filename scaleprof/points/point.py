@@ -110,9 +110,10 @@ class Point:
     def record(self, **fields: Any) -> Record:
         """A record of this point with further fields."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("settings", "columns")}
-        settings, configs = dict(self.settings), self._configs()
+        settings = dict(self.settings)
         for column, name in self.columns:
-            own[column] = convert_setting(name, settings.pop(name), configs[name.partition(".")[0]])
+            config = self._configs()[name.partition(".")[0]]
+            own[column] = convert_setting(name, settings.pop(name), config)
         return Record(**own, settings=";".join(f"{name}={value}" for name, value in settings.items()), **fields)
 
 

@@ -42,8 +42,10 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
     kept = _kept_options(folder, manifest, "--resume", kind)
     given = _given(request, manifest)
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
-    parse_timeout(may_differ.get("timeout", kept["timeout"]), "--timeout")
-    memory_limit(may_differ.get("memory_limit"), on_gpu=on_gpu(kept["device"]))
+    if "timeout" in may_differ:
+        parse_timeout(may_differ["timeout"], "--timeout")
+    if "memory_limit" in may_differ:
+        memory_limit(may_differ["memory_limit"], on_gpu=on_gpu(kept["device"]))
     plan = _same_plan(folder, manifest, kept | may_differ, "--resume", kind)
     differing = [name for name, value in given.items() if value != kept[name]]
     only_text = all(isinstance(given[name], (str, list)) for name in differing)  # there are many ways to write a list
