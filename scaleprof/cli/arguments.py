@@ -15,6 +15,7 @@ from scaleprof.points.axes import Option, option_name, rows
 
 ARGUMENTS, OTHER = "Arguments", "Other options"
 """The groups of arguments and of `--help`."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class GroupedCommand(TyperCommand):
@@ -36,7 +37,14 @@ class GroupedCommand(TyperCommand):
         for heading, records in groups.items():
             if records:
                 with formatter.section(heading):
-                    formatter.write_dl(records)
+                    formatter.write_dl([(names, _keep_default_whole(text)) for names, text in records])
+        formatter.buffer[:] = [text.replace(NO_BREAK, " ") for text in formatter.buffer]
+
+
+def _keep_default_whole(text: str) -> str:
+    """A help text whose `[default: …]` is not broken over two lines."""
+    before, bracket, default = text.partition("[default: ")
+    return before + (bracket + default).replace(" ", NO_BREAK)
 
 
 def option(flag: str, help: str, *, panel: str, metavar: str | None = None, shown: str = "") -> Any:  # noqa: A002
