@@ -538,7 +538,7 @@ BAD_INPUT = [
     ("compare", "nothing to compare: give BASE and NEW"),
     ("check --baseline main", "--baseline: there is no baseline 'main' in "),
     ("noise a.csv", "a.csv has one repeat of its points: sweep with --repeats, or name a second run"),
-    ("baseline save ../x a.csv", "'../x' is no name for a baseline: use up to 64 letters"),
+    ("baseline save ../x a.csv", "'../x' is not a valid baseline name: use up to 64 letters"),
     ("baseline save main", "there is no run in "),
 ]
 

@@ -21,7 +21,7 @@ Text = str | None
 
 WHAT, DETAILS, OUTPUT = "What to show", "Details", "Output"
 
-_RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; several are told apart by name")
+_RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; several runs are labelled by name")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,10 +1,10 @@
 """Every option of a sweep's plan, described once: each field of `SweepRequest` is a row of the table.
 
-A new axis is one row here. If it sets a config field (`sets="model.window"`), nothing else is needed: the grid, the
-command's options, the manifest and the point follow, and its values go to the record's `settings` column, or to a
-column of its own that `fills` names. An axis of anything else fills the field of that name of `Point` and of `Record`.
+A new axis is one row. If it sets a config field (`sets="model.window"`), nothing else is needed: the grid, the
+command's options, the manifest and the points follow, and its values go to the record's `settings` column, or to the
+column that `fills` names. Any other axis fills the field of the same name of `Point` and `Record`.
 
-Importing this module is cheap: `scaleprof --help` reads it.
+Importing this module is cheap, because `scaleprof --help` needs it.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ WHAT, TRAINING, HOW, LIMITS, RESULTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One command-line option; the field of a dataclass that `option` or `axis` makes."""
+    """One command-line option: a dataclass field made by `option` or `axis`."""
 
     help: str
     panel: str = HOW
     metavar: str = "LIST"
     shown: str = ""
-    """The default in words, where the field's own default does not say it; empty shows the field's own."""
+    """The default as help shows it; empty shows the field's own default."""
     parse: Parser = unchecked
     name: str = ""
     """The field's name: `seq_len` is the option `--seq-len`, and `seq-len` in a preset."""
@@ -71,16 +71,16 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis(Option):
-    """An option that is part of what a point is."""
+    """An option that is part of a point's identity."""
 
     multiplies: bool = False
     """Whether `parse` returns several values, each of which multiplies the grid; else it returns one."""
     sets: str = ""
-    """The config field that it sets, `model.acting`; None leaves the config's default."""
+    """The config field that it sets, such as `model.acting`; the value None keeps the config's default."""
     fills: str = ""
     """The field of `Record` (and of `Point`, unless `sets` is given) that takes a point's value."""
     applies: Callable[[str, str], bool] | None = None
-    """Whether a model in a mode has this axis; it is None where not. Without this every model has it."""
+    """Whether a model in a mode has this axis; its value is None otherwise. By default every model has it."""
     slowest: int = 0
     """Axes with a higher number vary more slowly over the points of the grid."""
 
@@ -91,7 +91,7 @@ class Axis(Option):
 
 
 def option(default: Any, help: str, **row: Any) -> Any:  # noqa: A002
-    """A dataclass field that is an option but no part of a point."""
+    """A dataclass field that is an option but not part of a point."""
     return dataclasses.field(default=default, metadata={"row": Option(help=help, **row)})
 
 
@@ -102,7 +102,7 @@ def axis(default: Any, help: str, **row: Any) -> Any:  # noqa: A002
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What a user asked for, as text and numbers of the command line: the options over a preset over the defaults."""
+    """What the user asked for, unparsed: command-line options over a preset over the defaults."""
 
     agents: str = axis("16,128,1024", "Agent counts: 16,128 or 16:4096:x2", multiplies=True, parse=whole_numbers())
     seq_len: str = axis("16", "Rollout lengths in timesteps", multiplies=True, parse=whole_numbers())
@@ -234,7 +234,7 @@ class SweepRequest:
     preset: str | None = None
     """The preset under the options."""
     given: frozenset[str] = frozenset()
-    """Names of the options that the user gave, as against those of the preset or by default."""
+    """Names of the options given on the command line; all others come from the preset or are defaults."""
 
 
 def rows(kind: type[Any] = SweepRequest) -> dict[str, Option]:
@@ -244,17 +244,17 @@ def rows(kind: type[Any] = SweepRequest) -> dict[str, Option]:
 
 
 def axes(kind: type[SweepRequest] = SweepRequest) -> list[Axis]:
-    """The rows of the options that are part of a point."""
+    """The axes among the rows."""
     return [row for row in rows(kind).values() if isinstance(row, Axis)]
 
 
 def defaults(kind: type[SweepRequest] = SweepRequest) -> dict[str, Any]:
-    """What a sweep does without any option, by the names in presets and manifests."""
+    """The default of every option, by its name in manifests."""
     return {one.name: one.default for one in dataclasses.fields(kind) if "row" in one.metadata}
 
 
 def config_options(kind: type[SweepRequest] = SweepRequest) -> dict[str, str]:
-    """Fields of configs and points that have their own option: `--set` leaves them to it, and errors name it."""
+    """The options of config and point fields: `--set` refuses these fields, and error messages name the option."""
     return {axis.field: axis.flag for axis in axes(kind)}
 
 
@@ -264,7 +264,7 @@ def option_name(name: str) -> str:
 
 
 def _named(row: Option, name: str, default: Any) -> Option:
-    """The row with what its field says: its name, and its default in words."""
+    """The row, completed from its field: its name, and its default in words."""
     shown = row.shown or (
         "" if default in (None, "", (), False) else f"{default:g}" if isinstance(default, float) else str(default)
     )

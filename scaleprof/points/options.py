@@ -77,7 +77,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
 
 
 def _completed(request: SweepRequest) -> SweepRequest:
-    """The request with what other options decide: a task's fixed agent count, published epochs, absolute paths."""
+    """The request with what its other options imply: a task's fixed agent count, published epochs, absolute paths."""
     changes: dict[str, Any] = {}
     if "agents" not in request.given:
         changes["agents"] = _fixed_agents(request.scenario) or request.agents

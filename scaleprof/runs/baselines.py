@@ -123,7 +123,7 @@ def _put(made: Path, path: Path, before: Path) -> None:
 def _path_of(name: str, folder: Path) -> Path:
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"'{name}' is no name for a baseline: use up to 64 letters, digits, dots, hyphens and underscores, "
+            f"'{name}' is not a valid baseline name: use up to 64 letters, digits, dots, hyphens and underscores, "
             "no dot or hyphen first"
         )
     return project_root(folder) / FOLDER / name
