@@ -263,9 +263,10 @@ def test_jax_is_not_imported(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
-def test_help_loads_little() -> None:
+@pytest.mark.parametrize("command", [["--help"], ["sweep", "--help"]])
+def test_help_loads_little(command: list[str]) -> None:
     code = (
-        "from scaleprof.cli import main; main(['--help'])\n"
+        f"from scaleprof.cli import main; main({command})\n"
         "import sys\nprint('loaded:', *[name for name in ('numpy', 'psutil', 'rich', 'sable') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
