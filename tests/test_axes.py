@@ -93,6 +93,12 @@ def test_a_new_axis_may_have_a_column_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert Task.from_json(task.to_json()) == task
 
 
+def test_versions_without_columns_can_read_a_task_without_them() -> None:
+    (plain,) = plan_sweep(make_request(SMALL)).points
+    assert "columns" not in json.loads(Task(point=plain).to_json())["point"]
+    assert Task.from_json(Task(point=plain).to_json()).point == plain
+
+
 def test_set_leaves_a_new_axis_to_its_option() -> None:
     with pytest.raises(Exception, match=r"^--set: model\.window has its own option: use --window$"):
         plan_sweep(make_request(SMALL | {"set": ("model.window=2",)}, kind=Wider))
