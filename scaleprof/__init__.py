@@ -1,4 +1,4 @@
-"""The tool: sweeps agent counts and sequence lengths, a fresh process per point, and records what each cost."""
+"""The tool: sweeps agent counts and sequence lengths, one fresh process per point, and records what each costs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __version__ = "0.1.0"
 
 
 def load(path: str | os.PathLike[str]) -> Records:
-    """The records of a run directory, or of a CSV file: a list, with `to_pandas()`.
+    """The records of a run directory or a CSV file: a list, with `to_pandas()`.
 
     Raises:
-        ValueError: there is nothing of the kind, or it is damaged or of a newer version; one line says what and where.
+        ValueError: it does not exist, is damaged, or is of a newer version; one line says what and where.
     """
     from scaleprof.runs import loading
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # `-m` puts the current folder first: a reports.py that happens to lie there must not stand in for ours.
+    # `-m` puts the current folder first on the path: a reports.py there must not replace ours.
     if not sys.flags.safe_path and Path(sys.path[0]).resolve() != Path(__file__).resolve().parent.parent:
         del sys.path[0]
 
@@ -12,5 +12,5 @@ if __name__ == "__main__":
         from scaleprof.cli.app import run
 
         run()
-    except KeyboardInterrupt:  # while things are still being imported
+    except KeyboardInterrupt:  # during the imports
         sys.exit(130)

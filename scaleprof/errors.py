@@ -1,18 +1,48 @@
-"""The one exception that a user may see."""
+"""The one exception that a user sees, and the one place where Python's exceptions become it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 INTERRUPTED = 130
-"""The exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+"""The exit code after Ctrl-C, by shell convention: 128 + SIGINT."""
 
 
 class UserError(Exception):
-    """Something the user can put right: one line that says what was wrong, where, and what would be right.
+    """Something the user can fix, in one line: what is wrong, where, and what would be right.
 
-    `exit_code` is what the process ends with: 2 usage or configuration, 3 some points failed under `--strict`,
-    4 nothing comparable, `INTERRUPTED`.
+    `exit_code` is the process's exit code: 2 usage or configuration, 3 some points failed under `--strict`,
+    4 nothing to compare, `INTERRUPTED`.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextmanager
+def user_errors(
+    option: str | Callable[[str], str] = "", *, cannot: str = "", details: Callable[[], str] = str
+) -> Iterator[None]:
+    """Within this block a `ValueError` becomes a `UserError`; with `cannot`, an `OSError` does too.
+
+    `option` names the command-line option at fault, or finds it from the message. An error with an `exit_code` of its
+    own keeps it. `cannot` says what fails, "write to run"; `details` adds to the message. A broken pipe passes: the
+    reader of the output has left.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(_prefixed(option, str(error)), getattr(error, "exit_code", 2)) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if not cannot:
+            raise
+        raise UserError(_prefixed(option, f"cannot {cannot}: {error.strerror or error}{details()}")) from None
+
+
+def _prefixed(option: str | Callable[[str], str], message: str) -> str:
+    name = option if isinstance(option, str) else option(message)
+    return f"{name}: {message}" if name else message

@@ -65,7 +65,7 @@ def test_a_baseline_is_not_overwritten_by_accident(folder: Path, capsys: pytest.
     names = table(folder / "a.csv", record()), table(folder / "b.csv", *repeats(3))
     assert main(["baseline", "save", "main", names[0]]) == 0
     assert main(["baseline", "save", "main", names[1]]) == 2
-    assert "baseline 'main' is there already (" in capsys.readouterr().err
+    assert "baseline 'main' already exists (" in capsys.readouterr().err
     assert len(load_run(folder / ".scaleprof/baselines/main/results.csv").records) == 1
     assert main(["baseline", "save", "main", names[1], "--force"]) == 0
     assert len(load_run(folder / ".scaleprof/baselines/main/results.csv").records) == 3
@@ -82,7 +82,7 @@ def test_baselines_belong_to_the_project(folder: Path, monkeypatch: pytest.Monke
 
 def test_what_cannot_be_a_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["baseline", "save", "main", table(folder / "a.csv", record(status="oom"))]) == 2
-    assert "a.csv: no point of it was measured, so there is nothing to save" in capsys.readouterr().err
+    assert "a.csv: no point was measured, so there is nothing to save" in capsys.readouterr().err
     (folder / ".scaleprof").write_text("in the way")
     assert main(["baseline", "save", "main", table(folder / "b.csv", record())]) == 2
     assert "cannot write to " in capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_what_cannot_be_measured_again(folder: Path, capsys: pytest.CaptureFixtu
     for command, said in (
         ("a.csv --again", "--again: a.csv is a file: name the folder of a run"),
         ("b --again", "--again: b is not a run: it has no manifest.json"),
-        ("b a.csv --again", "--again: there is a second run already, a.csv: leave one of them out"),
+        ("b a.csv --again", "--again: RUN2 is already given, a.csv: omit one of them"),
     ):
         assert main(["noise", *command.split()]) == 2
         assert capsys.readouterr().err == f"scaleprof: {said}\n"

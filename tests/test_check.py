@@ -511,9 +511,9 @@ def test_an_invalid_project_file(folder: Path, capsys: pytest.CaptureFixture[str
 
 
 BAD_INPUT = [
-    ("check", "there is nothing to compare: name BASE and NEW, one run of live pairs, or --baseline NAME"),
-    ("check a.csv a.csv a.csv", "3 runs were named: give BASE and NEW"),
-    ("check --baseline main a.csv a.csv", "2 runs were named: give --baseline and NEW"),
+    ("check", "nothing to compare: give BASE and NEW, one run of live pairs, or --baseline NAME"),
+    ("check a.csv a.csv a.csv", "3 runs are too many: give BASE and NEW"),
+    ("check --baseline main a.csv a.csv", "2 runs are too many: give --baseline and NEW"),
     ("check a.csv", "a.csv: this run has no live pairs; name a second run or a baseline to compare it with"),
     ("check a.csv nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("check a.csv .", ". is not a run: it has no records.jsonl"),
@@ -534,10 +534,10 @@ BAD_INPUT = [
     ("check a.csv a.csv --alpha 0", "--alpha: 0 is not a false discovery rate; give a number between 0 and 1"),
     ("check a.csv a.csv --metrics speed", "--metrics: unknown metric 'speed': "),
     ("compare a.csv a.csv --format junit", "--format: there is no format 'junit': known: table, markdown, json"),
-    ("compare", "there is nothing to compare"),
+    ("compare", "nothing to compare: give BASE and NEW"),
     ("check --baseline main", "--baseline: there is no baseline 'main' in "),
     ("noise a.csv", "a.csv has only one repeat per point; sweep with --repeats, or name a second run"),
-    ("baseline save ../x a.csv", "'../x' is no name for a baseline: use up to 64 letters"),
+    ("baseline save ../x a.csv", "'../x' is not a valid baseline name: use up to 64 letters"),
     ("baseline save main", "there is no run in "),
 ]
 

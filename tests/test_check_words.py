@@ -200,7 +200,7 @@ def test_a_bug_is_no_regression(
     def broken(*_: object, **__: object) -> None:
         raise TypeError("no such\nluck")
 
-    monkeypatch.setattr(check_commands, "_compared", broken)
+    monkeypatch.setattr(check_commands, "_compare", broken)
     assert main(["check", "a", "b"]) == 2
     captured = capsys.readouterr()
     said = "scaleprof: this is a bug in scaleprof: TypeError: no such luck (test_check_words.py, line "

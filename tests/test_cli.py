@@ -7,22 +7,25 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from sable.models import MODELS
 from scaleprof import __version__
-from scaleprof.cli.app import main
-from scaleprof.launch.process import Outcome
-from scaleprof.points.options import DEFAULTS, option_name
+from scaleprof.cli.app import app, main
+from scaleprof.launch.launcher import Outcome
+from scaleprof.points.axes import defaults, option_name
 from scenarios import SCENARIOS
 
 pytestmark = pytest.mark.usefixtures("folder")
 
 SWEEP_OPTIONS = [
-    *(option_name(name) for name in DEFAULTS),
-    *("--set", "--preset", "--device", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
+    *(option_name(name) for name in defaults()),
+    *("--preset", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
 REPORT_OPTIONS = ["--reference", "--where", "--full", "--columns", "--sort", "--plot", "--markdown", "--json"]
 
@@ -50,8 +53,8 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
             ],
         ),
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
-        (["report"], ["RUN", "Run directories, or their results.csv;", *REPORT_OPTIONS]),
-        (["export"], ["RUN", "A run directory, or its results.csv.", "--csv"]),
+        (["report"], ["RUN", "Run directories or CSV files;", *REPORT_OPTIONS]),
+        (["export"], ["RUN", "Run directory or CSV file", "--csv"]),
         (["list"], ["models", "scenarios"]),
         (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
@@ -70,12 +73,75 @@ def test_help(capsys: pytest.CaptureFixture[str], command: list[str], contents: 
         assert content in words or content in " ".join(captured.out.split())
 
 
-@pytest.mark.parametrize("name", [name for name, value in DEFAULTS.items() if value and name != "mode"])
+@pytest.mark.parametrize("name", [name for name, value in defaults().items() if value])
 def test_help_names_the_defaults_that_hold(capsys: pytest.CaptureFixture[str], name: str) -> None:
     main(["sweep", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    default = f"{DEFAULTS[name]:g}" if isinstance(DEFAULTS[name], float) else DEFAULTS[name]
+    value = defaults()[name]
+    default = f"{value:g}" if isinstance(value, float) else value
     assert re.search(rf"{option_name(name)} [A-Z]+ [^\[]*\[default: {default}\]", text)
+
+
+GROUPS = {
+    "sweep": ["What to sweep", "How to train", "How to measure", "Limits", "Where results go"],
+    "report": ["Arguments", "What to show", "Details", "Output"],
+    "export": ["Arguments", "Output"],
+    "list": ["Arguments"],
+    "doctor": ["Host", "Check a scenario instead"],
+    "compare": ["Arguments", "What to compare", "Output"],
+    "check": ["Arguments", "What to compare", "How to judge", "Output"],
+    "noise": ["Arguments", "What to compare"],
+    "baseline save": ["Arguments", "Output"],
+    "baseline list": [],
+}
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("command", GROUPS)
+def test_help_is_grouped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [*GROUPS[command], "Other options"]
+
+
+def options_of(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option of every command, with the command's name."""
+    for child_name, child in getattr(command, "commands", {}).items():
+        yield from options_of(child, f"{name} {child_name}".strip())
+    if name and not hasattr(command, "commands"):
+        yield from ((name, option) for option in command.params)
+
+
+def test_every_option_has_a_group_and_a_short_text() -> None:
+    found = list(options_of(typer.main.get_command(app)))
+    assert {name for name, _ in found} | {"baseline list"} == set(GROUPS)
+    for name, option in found:
+        text = option.help.partition(" [default: ")[0]
+        assert 0 < len(text) < 70, (name, option.name)
+        assert not text.endswith("."), (name, option.name)
+        if option.param_type_name == "option":
+            assert option.rich_help_panel in GROUPS[name], (name, option.name)
+
+
+@pytest.mark.parametrize(
+    ("command", "see"),
+    [
+        ("sweep --epochs many", "sweep"),
+        ("sweep 16", "sweep"),
+        ("swep", ""),
+        ("report", "report"),
+        ("baseline save", "baseline save"),
+        ("check --al 1", "check"),
+    ],
+)
+def test_a_usage_error_names_the_commands_own_help(capsys: pytest.CaptureFixture[str], command: str, see: str) -> None:
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.endswith(f"; see {f'scaleprof {see}'.strip()} --help\n")
 
 
 def test_no_command_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +228,7 @@ def test_doctor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert text.startswith(f"scaleprof {__version__}\n")
     for line in (
         r"  jax \d+\.\d+\.\d+",
-        r"machine: .+, .+iB",
+        r"host: .+, .+iB",
         r"devices: cpu: cpu",
         r"a process starts in .+s with .+ MiB",
         r"default memory limit: .+ GiB per point",
@@ -209,27 +275,27 @@ BAD_INPUT = [
     ("sweep --agents 0", "--agents: 0 is too small: give whole numbers of at least 1"),
     ("sweep --agents abc", "--agents: 'abc' is not a whole number: give a list or a range such as 16"),
     ("sweep --agents 1:2", "--agents: range '1:2' needs a step: write first:last:step (1:10:3)"),
-    ("sweep --agents 1:99999:1", "the grid has 399996 points: give fewer values, or --yes for more than 10000"),
+    ("sweep --agents 1:99999:1", "the grid has 399996 points: give fewer values, or --yes to allow more than 10000"),
     ("sweep --agents 1:1000000000000:1", "--agents: range '1:1000000000000:1' has more than 100000 values"),
     ("sweep --agents 1:99999:1 --seed 0:99999:1 --repeats 1000000000", "the grid has 39999600000000000000 points"),
     ("sweep --envs 3", "--envs: envs is 3: it must be divisible by the number of minibatches (2)"),
     ("sweep --embed-dim 10", "--embed-dim: embed_dim is 10: it must be divisible by the number of heads (4)"),
     ("sweep --set ppo.clap=1", "--set: ppo has no field 'clap': did you mean 'clip'?"),
     ("sweep --set ppo.clip=-1", "--set: clip is -1.0: it must be a number above 0"),
-    ("sweep --set clip", "--set: 'clip' is not of the form group.field=value, such as ppo.clip=0.1"),
+    ("sweep --set clip", "--set: 'clip' does not have the form group.field=value, such as ppo.clip=0.1"),
     ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper-lbf'?"),
     ("sweep --device tpu", "--device: 'tpu' is not a device: give cpu, gpu or gpu:0 (the index of a card)"),
-    ("sweep --timeout 0", "--timeout: 0 is not a time: give seconds above 0"),
-    ("sweep --memory-limit 8", "--memory-limit: '8' is not an amount of memory: give a number and a unit"),
+    ("sweep --timeout 0", "--timeout: 0 is not a duration: give more than 0 seconds"),
+    ("sweep --memory-limit 8", "--memory-limit: '8' is not a memory size: give a number and a unit"),
     ("sweep --memory-limit 999999999GiB", "--memory-limit: 999999999GiB is more than the"),
     ("sweep --resume nowhere", "--resume: nowhere does not exist: name the folder of a run"),
     ("sweep --resume .", "--resume: . is not a run: it has no manifest.json"),
-    ("sweep --resume . --out run", "--out: a resumed run stays in its folder, .: leave --out out"),
-    ("sweep --retry oom", "--retry: there is nothing to try again in a new run: name one with --resume RUN"),
-    ("sweep --retry ok", "--retry: no point ends as 'ok': known: oom, timeout, error, crashed, skipped"),
-    ("sweep --csv missing/results.csv", "--csv: there is no folder missing: make it first, or name another file"),
-    ("sweep --against=", "--against: it is empty: give a value, or leave it out"),
-    ("sweep --preset=", "--preset: it is empty: give a value, or leave it out"),
+    ("sweep --resume . --out run", "--out: a resumed run stays in its folder, .: omit --out"),
+    ("sweep --retry oom", "--retry: only a run that is resumed can retry points: add --resume RUN"),
+    ("sweep --retry ok", "--retry: 'ok' cannot be retried: known: oom, timeout, error, crashed, skipped"),
+    ("sweep --csv missing/results.csv", "--csv: there is no folder missing: create it, or name another file"),
+    ("sweep --against=", "--against: must not be empty: give a value or omit it"),
+    ("sweep --preset=", "--preset: must not be empty: give a value or omit it"),
     ("sweep --agents 1_000", "--agents: '1_000' is not a whole number"),
     ("sweep --agents ١٦", "--agents: '١٦' is not a whole number"),
     ("sweep --set scenario.horizon=99999999999", "--set: horizon is 99999999999: it must be at most 2147483647"),
@@ -243,15 +309,15 @@ BAD_INPUT = [
     ("sweep 16", "Got unexpected extra argument"),
     ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
     ("list", "Missing argument 'models|scenarios'"),
-    ("list tasks", "list: there is no list of 'tasks': known: models, scenarios"),
+    ("list tasks", "list: cannot list 'tasks': known: models, scenarios"),
     ("report", "Missing argument 'RUN'"),
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),
     ("report . --json --plot", ". is not a run: it has no records.jsonl"),
     ("export nowhere", "nowhere does not exist: name a run directory or its results.csv"),
-    ("export . --csv missing/x.csv", "--csv: there is no folder missing: make it first, or name another file"),
+    ("export . --csv missing/x.csv", "--csv: there is no folder missing: create it, or name another file"),
     ("doctor --device cpu:1", "--device: 'cpu:1' is not a device"),
-    ("doctor --agents 3", "--agents: there is no scenario to check: name one with --scenario"),
+    ("doctor --agents 3", "--agents: needs a scenario to check: add --scenario NAME"),
     ("doctor --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),
     ("doctor --scenario turn-taking --agents 1", "--agents: agents is 1: scenario turn-taking takes 2 to"),
     ("sweep --scenario missing:make", "--scenario: there is no scenario and no module 'missing'"),
@@ -266,7 +332,7 @@ BAD_INPUT = [
     ),
     (
         "sweep --scenario os:getcwd --reward shared",
-        "--reward: scenario os:getcwd knows one kind of reward: leave it out",
+        "--reward: scenario os:getcwd has no choice of reward: omit it",
     ),
 ]
 
@@ -319,7 +385,7 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
     assert main(["sweep", "--memory-limit", "32MiB", "--device", "cpu"]) == 2
     captured = capfd.readouterr()
     assert captured.out == ""
-    message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs before it does any work \(\d+ MiB\)"
+    message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs at start-up \(\d+ MiB\)"
     assert re.fullmatch(rf"{message}: give more\n", captured.err)
     assert list(folder.iterdir()) == []
 

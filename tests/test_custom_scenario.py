@@ -83,7 +83,7 @@ def test_a_scenario_that_is_not_right_is_a_row_with_one_line(broken: Path) -> No
 def test_the_doctor_finds_nothing_wrong(tmp_path: Path) -> None:
     done = shell(tmp_path, "doctor", "--scenario", "custom_scenario:make", "--agents", "3")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "custom_scenario:make: nothing wrong found with 3 agents\n"
+    assert done.stdout == "custom_scenario:make: no defects found with 3 agents\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,7 +114,7 @@ def test_a_scenario_that_kills_its_process(broken: Path) -> None:
 def test_a_scenario_that_takes_too_long(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "START_TIMEOUT_SECONDS", 0.01)
     assert diagnosis.check_scenario("neom", None, "cpu") == 2
-    assert capfd.readouterr() == ("neom: it was not built and played within 0.01 s\n", "")
+    assert capfd.readouterr() == ("neom: building and playing it took more than 0.01 s\n", "")
 
 
 def test_a_few_agents_are_as_many_as_a_task_needs() -> None:

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from points import point
+from points import plan, point
 
 from reports.records.record import POINT_FIELDS
 from sable.config import ModelConfig, PPOConfig
 from sable.models import MODELS
 from scaleprof.errors import UserError
+from scaleprof.points.axes import axes, config_options
 from scaleprof.points.choices import choose_dtypes, choose_scenario, choose_settings, choose_variants
-from scaleprof.points.grid import Axes
+from scaleprof.points.grid import Grid
 from scaleprof.points.point import check
 
 POINT = point(
@@ -35,51 +36,59 @@ POINT = point(
     settings=(("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual")),
 )
 
-AXES = Axes(
-    scenario="neom",
-    variants=(("sable", "chunkwise"), ("sable", "parallel"), ("mat", "dense")),
-    agents=(2, 4),
-    seq_len=(8,),
-    envs=(4,),
-    chunk=(1, 2, 4),
-    embed_dim=(16,),
-    heads=(2,),
-    blocks=(1,),
-    dtype=("float32",),
-    seed=(0,),
-    epochs=1,
-    minibatches=2,
-    repeats=1,
-    settings=(),
-)
+VARIANTS = (("sable", "chunkwise"), ("sable", "parallel"), ("mat", "dense"))
+
+
+def grid(variants: tuple[tuple[str, str], ...] = VARIANTS, **values: Any) -> Grid:
+    """Twelve small points, but for `values`: of a multiplying axis all of them, of another one its only one."""
+    small: dict[str, Any] = {
+        **{axis.name: (None,) for axis in axes() if not axis.multiplies},
+        "agents": (2, 4),
+        "seq_len": (8,),
+        "envs": (4,),
+        "chunk": (1, 2, 4),
+        "embed_dim": (16,),
+        "heads": (2,),
+        "blocks": (1,),
+        "dtype": ("float32",),
+        "seed": (0,),
+        "repeats": range(1),
+        "epochs": (1,),
+        "minibatches": (2,),
+        "match": ("",),
+    }
+    others = [axis for axis in axes() if axis.name not in ("scenario", "model", "mode")]
+    return Grid(
+        scenario="neom", variants=variants, values=tuple((axis, (small | values)[axis.name]) for axis in others)
+    )
+
 
 short = st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True).map(tuple)
 
 
 @given(
-    variants=st.lists(st.sampled_from(AXES.variants), min_size=1, max_size=3, unique=True).map(tuple),
+    variants=st.lists(st.sampled_from(VARIANTS), min_size=1, max_size=3, unique=True).map(tuple),
     agents=short,
     seq_len=short,
     chunk=short,
     blocks=short,
     seed=short,
-    repeats=st.integers(1, 3),
+    repeats=st.integers(1, 3).map(range),
 )
-def test_the_size_is_the_number_of_points(**axes: Any) -> None:
-    grid = dataclasses.replace(AXES, **axes)
-    points = grid.points()
-    assert grid.size == len(points)
+def test_the_size_is_the_number_of_points(**values: Any) -> None:
+    made = grid(**values)
+    points = made.points()
+    assert made.size == len(points)
     assert len(set(points)) == len(points)
 
 
 def test_the_size_needs_no_points() -> None:
     many = tuple(range(1, 100_001))
-    grid = dataclasses.replace(AXES, agents=many, seq_len=many, seed=many, repeats=10**9)
-    assert grid.size == 10**9 * 10**15 * 5
+    assert grid(agents=many, seq_len=many, seed=many, repeats=range(10**9)).size == 10**9 * 10**15 * 5
 
 
 def test_chunk_multiplies_chunkwise_modes_only() -> None:
-    chunks = [(point.variant, point.chunk) for point in dataclasses.replace(AXES, agents=(2,)).points()]
+    chunks = [(point.variant, point.chunk) for point in grid(agents=(2,)).points()]
     assert chunks == [
         ("sable:chunkwise", 1),
         ("sable:chunkwise", 2),
@@ -90,20 +99,19 @@ def test_chunk_multiplies_chunkwise_modes_only() -> None:
 
 
 def test_repeats_are_outermost_and_small_teams_first() -> None:
-    grid = dataclasses.replace(AXES, chunk=(1,), repeats=2, seed=(0, 1))
-    order = [(point.repeat, point.seed, point.agents, point.model, point.mode) for point in grid.points()]
-    variants = [("sable", "chunkwise"), ("sable", "parallel"), ("mat", "dense")]
+    points = grid(chunk=(1,), repeats=range(2), seed=(0, 1)).points()
+    order = [(point.repeat, point.seed, point.agents, point.model, point.mode) for point in points]
     assert order == [
         (repeat, seed, agents, *variant)
         for repeat in (0, 1)
         for seed in (0, 1)
         for agents in (2, 4)
-        for variant in variants
+        for variant in VARIANTS
     ]
 
 
 def test_every_axis_reaches_the_points() -> None:
-    axes: dict[str, Any] = {
+    values: dict[str, Any] = {
         "agents": (3, 5),
         "seq_len": (2, 6),
         "envs": (2, 8),
@@ -113,10 +121,10 @@ def test_every_axis_reaches_the_points() -> None:
         "dtype": ("float32", "bfloat16"),
         "seed": (0, 7),
     }
-    points = dataclasses.replace(AXES, chunk=(1,), **axes).points()
-    for name, values in axes.items():
-        assert {getattr(point, name) for point in points} == set(values)
-    assert len(points) == 3 * 2 ** len(axes)
+    points = grid(chunk=(1,), **values).points()
+    for name, expected in values.items():
+        assert {getattr(point, name) for point in points} == set(expected)
+    assert len(points) == 3 * 2 ** len(values)
 
 
 def test_configs_of_a_point() -> None:
@@ -130,6 +138,7 @@ def test_configs_of_a_point() -> None:
 def test_names_of_a_point() -> None:
     assert POINT.variant == "sable:chunkwise"
     assert POINT.label == "sable:chunkwise · 16 agents · T 8"
+    assert dataclasses.replace(POINT, agents=1).label == "sable:chunkwise · 1 agent · T 8"
     assert POINT.slug == "sable-chunkwise-n16-t8-r1"
     assert dataclasses.replace(POINT, mode="").variant == "sable"
 
@@ -174,7 +183,7 @@ def test_heads_divide_the_width_of_models_that_have_heads() -> None:
 
 def test_a_grid_checks_its_points() -> None:
     with pytest.raises(UserError, match="--envs: envs is 7"):
-        dataclasses.replace(AXES, envs=(4, 7)).points()
+        grid(envs=(4, 7)).points()
 
 
 SABLE = [("sable", mode) for mode in MODELS["sable"].default_modes]
@@ -202,7 +211,7 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(MODELS, "plain", plain)
     assert choose_variants(("plain",), ()) == (("plain", ""),)
     assert choose_variants(("plain", "sable"), ("recurrent",)) == (("plain", ""), ("sable", "recurrent"))
-    assert [p.chunk for p in dataclasses.replace(AXES, variants=(("plain", ""),)).points()] == [None, None]
+    assert [p.chunk for p in grid((("plain", ""),)).points()] == [None, None]
     with pytest.raises(UserError, match=r"^--model: plain has no modes: write 'plain'$"):
         choose_variants(("plain:dense",), ())
 
@@ -220,7 +229,7 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
         (
             ("json.decoder.nosuch:f",),
             (),
-            "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is no package, write json.",
+            "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is not a package; write json.",
         ),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
         (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),
@@ -231,7 +240,7 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
         (
             ("json:loads",),
             ("dense",),
-            "--mode: none of json:loads has mode dense: see 'scaleprof list models'; a model of your own has none",
+            "--mode: none of json:loads has mode dense: see 'scaleprof list models'; custom models have no modes",
         ),
     ],
 )
@@ -261,7 +270,7 @@ def test_dtypes() -> None:
 def test_the_last_of_equal_settings_counts() -> None:
     texts = ["ppo.clip=0.3", "model.decay_scaling=0.5", "ppo.clip=0.1"]
     expected = (("model.decay_scaling", "0.5"), ("ppo.clip", "0.1"), ("scenario.reward", "individual"))
-    assert choose_settings(texts, "neom", "individual") == expected
+    assert plan({"agents": "2", "reward": "individual"}, texts).points[0].settings == expected
 
 
 def test_a_model_brings_its_own_trainer_defaults() -> None:
@@ -272,13 +281,13 @@ def test_a_model_brings_its_own_trainer_defaults() -> None:
     assert point(**mat, settings=(("ppo.clip", "0.3"),)).ppo_config().clip == 0.3
 
 
-def test_somebodys_own_model_has_no_modes_and_no_chunks() -> None:
+def test_a_custom_model_has_no_modes_and_no_chunks() -> None:
     for modes in ((), ("dense",)):
         assert choose_variants(("json:loads", "mat"), modes) == (("json:loads", ""), ("mat", "dense"))
     assert point(model="json:loads", mode="", chunk=None).ppo_config().clip == 0.2
 
 
-def test_the_module_of_an_own_model_is_found_without_being_imported(
+def test_the_module_of_a_custom_model_is_found_without_being_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In packages, with an `__init__.py` and without, and where only an importer of its own knows the first part."""
@@ -300,9 +309,11 @@ def test_the_module_of_an_own_model_is_found_without_being_imported(
 
 
 def test_a_task_is_chosen_once() -> None:
-    with pytest.raises(UserError, match=r"scenario\.task is already chosen by --scenario neom:quick-flip"):
-        choose_settings(["scenario.task=simple-sine"], "neom:quick-flip", None)
-    assert choose_settings(["scenario.task=quick-flip"], "neom", None) == (("scenario.task", "quick-flip"),)
+    with pytest.raises(
+        UserError, match=r"--set: --scenario neom:quick-flip already chooses the task: give one of the two"
+    ):
+        choose_settings(["scenario.task=simple-sine"], "neom:quick-flip", config_options())
+    assert choose_settings(["scenario.task=quick-flip"], "neom", config_options()) == (("scenario.task", "quick-flip"),)
 
 
 @pytest.mark.parametrize(
@@ -310,5 +321,5 @@ def test_a_task_is_chosen_once() -> None:
     [("ppo.envs=8", "--envs"), ("model.chunk=2", "--chunk"), ("scenario.reward=shared", "--reward")],
 )
 def test_settings_leave_axes_to_their_options(text: str, option: str) -> None:
-    with pytest.raises(UserError, match=f"has an option of its own: use {option}"):
-        choose_settings([text], "neom", None)
+    with pytest.raises(UserError, match=f"has its own option: use {option}"):
+        choose_settings([text], "neom", config_options())

@@ -126,6 +126,43 @@ def test_the_tool_imports_jax_only_where_the_child_runs() -> None:
     assert not wrong
 
 
+def test_the_sweep_knows_only_the_launcher() -> None:
+    """Another way to measure points is one more file in `launch/`."""
+    seam = tuple(f"scaleprof.launch.{name}" for name in ("launcher", "stopping", "protocol", "facts"))
+    wrong = [
+        f"{dotted(path)}: {name}"
+        for path in modules("scaleprof/sweep")
+        for name in imports(path)
+        if within(name, ("scaleprof.launch", "subprocess")) and not within(name, seam)
+    ]
+    assert not wrong
+
+
+def circular(package: str) -> list[str]:
+    """The modules of a package that import each other in a circle when they are loaded."""
+    names = {dotted(path) for path in modules(package)}
+    needs = {
+        dotted(path): {
+            known for name in imports_when_loaded(path) for known in (name, name.rpartition(".")[0]) if known in names
+        }
+        - {dotted(path)}
+        for path in modules(package)
+        if path.name != "__init__.py"
+    }
+    while free := [name for name, needed in needs.items() if not needed & needs.keys()]:
+        for name in free:
+            del needs[name]
+    while free := [name for name in needs if not any(name in needed for needed in needs.values())]:
+        for name in free:
+            del needs[name]
+    return sorted(needs)
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_imports_have_no_circles(package: str) -> None:
+    assert circular(package) == []
+
+
 def test_points_are_plain_data() -> None:
     wrong = [
         f"{dotted(path)}: {name}"
@@ -245,7 +282,7 @@ def test_the_check_sees_every_kind_of_import(tmp_path: Path) -> None:
         "import reports, reports.render.terminal, reports.render.check_exports, reports.render.markdown",
         "from sable import MODELS, ModelConfig, PPOConfig, build_policy; import scenarios, scenarios.configs",
         "import scaleprof.cli",
-        "import scaleprof.cli.sweeping, scaleprof.cli.diagnosis, scaleprof.worker.entry",
+        "import scaleprof.cli.run_sweep, scaleprof.cli.diagnosis, scaleprof.worker.entry",
         "from scaleprof.cli import main; assert main(['--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--help']) == 0",
         "from scaleprof.cli import main; assert main(['sweep', '--dry-run']) == 0",
@@ -264,9 +301,10 @@ def test_jax_is_not_imported(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
-def test_help_loads_little() -> None:
+@pytest.mark.parametrize("command", [["--help"], ["sweep", "--help"]])
+def test_help_loads_little(command: list[str]) -> None:
     code = (
-        "from scaleprof.cli import main; main(['--help'])\n"
+        f"from scaleprof.cli import main; main({command})\n"
         "import sys\nprint('loaded:', *[name for name in ('numpy', 'psutil', 'rich', 'sable') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,11 +18,13 @@ from reports import Record
 from scaleprof.errors import UserError
 from scaleprof.launch import local as launching
 from scaleprof.launch import process as child
-from scaleprof.launch.launcher import Machine
+from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.local import child_variables
-from scaleprof.launch.process import Outcome, inspect_device, run_child
+from scaleprof.launch.local_launcher import LocalLauncher
+from scaleprof.launch.machine import Machine
+from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import Task
-from scaleprof.launch.stopping import StopSignals
+from scaleprof.launch.stopping import Stop, StopSignals
 from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.probes.nvml import Nvml
@@ -33,7 +35,7 @@ from scaleprof.sweep.loop import SweepInterruptedError, make_record, sweep
 OPTIONS = SweepOptions(
     min_updates=2, min_seconds=0.5, warmup_updates=1, timeout_seconds=30.0, memory_limit_bytes=2**30, pin=(0,)
 )
-MACHINE = Machine(variables=dict(os.environ), nvml=Nvml(None), rates=Rates())
+LAUNCHER = LocalLauncher(Machine(variables=dict(os.environ), nvml=Nvml(None), rates=Rates()))
 POINTS = [point(agents=agents) for agents in (2, 3, 4)]
 WORK = list(enumerate(POINTS))
 SPEAKS = 'import sys; sys.stdin.readline(); print(\'{"event": "phase", "name": "measure"}\', flush=True); '
@@ -116,7 +118,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
     sample = {"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}
     tasks = replace_worker(monkeypatch, f'import json; print(json.dumps({sample})); print(\'{{"event": "done"}}\')')
     watcher = Watcher(run.path)
-    records = sweep(WORK, OPTIONS, run, MACHINE, watcher)
+    records = sweep(WORK, OPTIONS, run, LAUNCHER, watcher)
     assert [(record.agents, record.status) for record in records] == [(2, "ok"), (3, "ok"), (4, "ok")]
     assert {record.run_id for record in records} == {"run"}
     assert load_records(run.path) == records
@@ -149,9 +151,45 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
     assert (run.path / "samples" / f"{names[0]}.csv").read_text() == "update,phase,update_seconds\n0,measure,0.5\n"
 
 
+class Elsewhere:
+    """A launcher that starts no process: large teams do not fit."""
+
+    rates = Rates()
+
+    def measure(
+        self, point: Point, name: str, options: SweepOptions, run: RunDirectory, on_event: EventHandler, stop: Stop
+    ) -> list[Outcome]:
+        on_event({"event": "phase", "name": name})
+        return [
+            Outcome(status="oom" if point.agents > 2 else "ok", facts={"platform": "moon", "device": side})
+            for side in options.sides
+        ]
+
+
+@pytest.mark.parametrize("sides", [("",), ("new", "base")])
+def test_any_launcher_will_do(run: RunDirectory, sides: tuple[str, ...]) -> None:
+    watcher = Watcher(run.path)
+    records = sweep(WORK, dataclasses.replace(OPTIONS, sides=sides), run, Elsewhere(), watcher)
+    assert [(record.agents, record.side, record.status) for record in records] == [
+        (agents, side, status) for agents, status in ((2, "ok"), (3, "oom"), (4, "skipped")) for side in sides
+    ]
+    assert {record.platform for record in records if record.status != "skipped"} == {"moon"}
+    assert [told for told, *_ in watcher.told] == [
+        "begins",
+        "phase",
+        "ok",
+        "begins",
+        "phase",
+        "oom",
+        "begins",
+        "skipped",
+    ]
+    assert load_records(run.path) == records
+
+
 def test_the_sweep_goes_on_after_a_failure(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     replace_worker(monkeypatch, "import os; os.kill(os.getpid(), 9)")
-    records = sweep(WORK, OPTIONS, run, MACHINE, Watcher(run.path))
+    records = sweep(WORK, OPTIONS, run, LAUNCHER, Watcher(run.path))
     assert [record.status for record in records] == ["crashed"] * 3
     assert list((run.path / "samples").iterdir()) == []
 
@@ -201,7 +239,7 @@ def test_stopping(
     replace_worker(monkeypatch, 'import time; time.sleep(0.3); print(\'{"event": "done"}\', flush=True)')
     stopper = Stopper(run.path, number, at)
     with pytest.raises(SweepInterruptedError):
-        sweep(WORK, OPTIONS, run, MACHINE, stopper)
+        sweep(WORK, OPTIONS, run, LAUNCHER, stopper)
     assert [record.status for record in load_records(run.path)] == statuses
     if statuses[-1] == "interrupted":
         record = load_records(run.path)[-1]
@@ -226,7 +264,7 @@ def test_a_second_signal_does_not_break_out(run: RunDirectory, monkeypatch: pyte
     monkeypatch.setattr("scaleprof.launch.process.os.killpg", and_again(kill))
     monkeypatch.setattr("scaleprof.runs.store.os.fsync", and_again(fsync))
     with pytest.raises(SweepInterruptedError):
-        sweep(WORK, OPTIONS, run, MACHINE, Stopper(run.path, signal.SIGINT, ("phase", 2)))
+        sweep(WORK, OPTIONS, run, LAUNCHER, Stopper(run.path, signal.SIGINT, ("phase", 2)))
     assert len(signals) >= 3  # killpg, records.jsonl, results.csv, and a timeline if there was time for one
     assert [record.status for record in load_records(run.path)] == ["interrupted"]
     assert load_records(run.path) == load_records(run.path / "results.csv")
@@ -262,7 +300,7 @@ def test_signals_are_noted_and_raised_where_it_is_safe() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_stopping_the_first_look_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_while_the_device_is_inspected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     with pytest.raises(UserError, match=r"^interrupted before the first point$") as raised:
         inspect_device({}, tmp_path / "log", 60.0)
@@ -278,9 +316,7 @@ def test_stopping_the_first_look_around(tmp_path: Path, monkeypatch: pytest.Monk
         ("gpu:1", {"JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}),
     ],
 )
-def test_environment_of_children(
-    monkeypatch: pytest.MonkeyPatch, device: str | None, variables: dict[str, str]
-) -> None:
+def test_variables_of_children(monkeypatch: pytest.MonkeyPatch, device: str | None, variables: dict[str, str]) -> None:
     monkeypatch.setattr(os, "environ", {"HOME": "somewhere", "JAX_ENABLE_COMPILATION_CACHE": "true"})
     assert child_variables(device) == {
         "HOME": "somewhere",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from points import plan
 
 import scaleprof.probes.host
 from scaleprof.errors import UserError
-from scaleprof.points.choices import check_device, memory_limit
-from scaleprof.points.options import DEFAULTS, load_preset, option_name, plan_sweep, preset_names
+from scaleprof.points.axes import defaults, option_name
+from scaleprof.points.choices import choose_device, memory_limit
+from scaleprof.points.options import load_preset, preset_names
 from scaleprof.points.parsing import parse_axis
 from scaleprof.points.plan import SweepOptions
 from scenarios import SCENARIOS
@@ -26,12 +28,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.usefixtures("machine")
 def test_defaults() -> None:
-    plan = plan_sweep({}, [], None, yes=False)
-    assert plan.options == SweepOptions(
+    planned = plan({})
+    assert planned.options == SweepOptions(
         min_updates=3, min_seconds=1.0, warmup_updates=4, timeout_seconds=120.0, memory_limit_bytes=8 * GIB
     )
-    assert plan.scenario == "neom"
-    assert [(point.agents, point.model, point.mode, point.chunk) for point in plan.points] == [
+    assert planned.scenario == "neom"
+    assert [(point.agents, point.model, point.mode, point.chunk) for point in planned.points] == [
         (agents, *variant)
         for agents in (16, 128, 1024)
         for variant in (
@@ -42,15 +44,15 @@ def test_defaults() -> None:
         )
     ]
     same = ("scenario", "seq_len", "envs", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed")
-    assert {tuple(getattr(point, name) for name in same) for point in plan.points} == {
+    assert {tuple(getattr(point, name) for name in same) for point in planned.points} == {
         ("neom", 16, 4, 64, 4, 1, 1, 2, "float32", 0)
     }
-    assert {(point.repeat, point.settings) for point in plan.points} == {(0, ())}
+    assert {(point.repeat, point.settings) for point in planned.points} == {(0, ())}
 
 
 @pytest.mark.usefixtures("machine")
 def test_the_manifest_says_what_is_run() -> None:
-    manifest = plan_sweep({"agents": "2", "model": "mat"}, ["ppo.clip=0.1"], "paper-neom", yes=False).manifest
+    manifest = plan({"agents": "2", "model": "mat"}, ["ppo.clip=0.1"], "paper-neom").manifest
     assert manifest["preset"] == "paper-neom"
     assert manifest["points"] == 1
     assert manifest["options"]["agents"] == "2"
@@ -58,43 +60,43 @@ def test_the_manifest_says_what_is_run() -> None:
     assert manifest["options"]["set"] == ["ppo.clip=0.1"]
     assert manifest["options"]["memory_limit"] == 8 * GIB
     assert manifest["options"]["device"] is None
-    assert set(manifest["options"]) == {*DEFAULTS, "set", "device"}
+    assert set(manifest["options"]) == set(defaults())
 
 
 def test_the_device_is_part_of_the_plan() -> None:
-    plan = plan_sweep({"agents": "2"}, [], None, yes=False, device="gpu:1")
-    assert plan.device == plan.manifest["options"]["device"] == "gpu:1"
+    planned = plan({"agents": "2", "device": "gpu:1"})
+    assert planned.device == planned.manifest["options"]["device"] == "gpu:1"
     with pytest.raises(UserError, match=r"^--device: 'tpu' is not a device"):
-        plan_sweep({}, [], None, yes=False, device="tpu")
+        plan({"device": "tpu"})
 
 
 def test_published_epochs_and_minibatches_are_each_models_own() -> None:
     models = "sable:chunkwise,mat,ippo"
-    plan = plan_sweep({"agents": "3", "model": models, "published": True}, [], None, yes=False)
-    assert [(point.epochs, point.minibatches) for point in plan.points] == [(4, 2), (5, 1), (4, 2)]
-    plan = plan_sweep({"agents": "3", "model": models, "minibatches": 4}, [], "paper-neom", yes=False)
-    assert [(point.epochs, point.minibatches) for point in plan.points] == [(4, 4), (5, 4), (4, 4)]
+    planned = plan({"agents": "3", "model": models, "published": True})
+    assert [(point.epochs, point.minibatches) for point in planned.points] == [(4, 2), (5, 1), (4, 2)]
+    planned = plan({"agents": "3", "model": models, "minibatches": 4}, [], "paper-neom")
+    assert [(point.epochs, point.minibatches) for point in planned.points] == [(4, 4), (5, 4), (4, 4)]
 
 
 def test_explicit_over_preset_over_defaults() -> None:
-    plan = plan_sweep({"agents": "3", "epochs": 2, "model": None}, [], "paper-neom", yes=False)
-    assert {point.agents for point in plan.points} == {3}  # explicit over the preset's 32, 512, 1024
-    assert {point.epochs for point in plan.points} == {2}
-    assert {point.seq_len for point in plan.points} == {128}  # the preset's
-    assert {point.embed_dim for point in plan.points} == {64}  # the default
-    assert plan.options.warmup_updates == 4
+    planned = plan({"agents": "3", "epochs": 2, "model": None}, [], "paper-neom")
+    assert {point.agents for point in planned.points} == {3}  # explicit over the preset's 32, 512, 1024
+    assert {point.epochs for point in planned.points} == {2}
+    assert {point.seq_len for point in planned.points} == {128}  # the preset's
+    assert {point.embed_dim for point in planned.points} == {64}  # the default
+    assert planned.options.warmup_updates == 4
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_hold_options_that_exist_and_plan(name: str) -> None:
     preset = load_preset(name)
-    assert set(preset) <= set(DEFAULTS)
+    assert set(preset) <= set(defaults())
     if preset["scenario"] not in SCENARIOS:
         pytest.skip(f"there is no scenario {preset['scenario']}")
-    plan = plan_sweep({}, [], name, yes=False)
-    assert plan.scenario == preset["scenario"]
-    assert {point.agents for point in plan.points} == set(parse_axis(preset["agents"], "--agents"))
-    explicit = plan_sweep({"agents": "5", "model": "ippo", "seq_len": "8"}, [], name, yes=False)
+    planned = plan({}, [], name)
+    assert planned.scenario == preset["scenario"]
+    assert {point.agents for point in planned.points} == set(parse_axis(preset["agents"], "--agents"))
+    explicit = plan({"agents": "5", "model": "ippo", "seq_len": "8"}, [], name)
     assert {(point.agents, point.model, point.seq_len) for point in explicit.points} == {(5, "ippo", 8)}
 
 
@@ -109,28 +111,28 @@ def test_presets_hold_options_that_exist_and_plan(name: str) -> None:
     ],
 )
 def test_what_presets_sweep(name: str, agents: list[int], seq_len: list[int]) -> None:
-    points = plan_sweep({}, [], name, yes=False).points
+    points = plan({}, [], name).points
     assert sorted({point.agents for point in points}) == agents
     assert sorted({point.seq_len for point in points}) == seq_len
 
 
 def test_a_task_of_a_published_size_has_its_number_of_agents() -> None:
     for scenario, agents in (("rware:tiny-2ag", {2}), ("connector:con-5x5x3a", {3}), ("connector", {16, 128, 1024})):
-        plan = plan_sweep({"scenario": scenario}, [], None, yes=False)
-        assert {point.agents for point in plan.points} == agents
-    (preset,) = {p.agents for p in plan_sweep({"scenario": "rware:tiny-4ag"}, [], "quick", yes=False).points}
+        planned = plan({"scenario": scenario})
+        assert {point.agents for point in planned.points} == agents
+    (preset,) = {p.agents for p in plan({"scenario": "rware:tiny-4ag"}, [], "quick").points}
     assert preset == 4
     with pytest.raises(UserError, match="--agents: agents is 16: scenario connector:con-5x5x3a takes exactly 3"):
-        plan_sweep({"scenario": "connector:con-5x5x3a", "agents": "16"}, [], None, yes=False)
+        plan({"scenario": "connector:con-5x5x3a", "agents": "16"})
 
 
 def test_the_default_preset_is_what_no_option_does() -> None:
-    assert plan_sweep({}, [], "default", yes=False).points == plan_sweep({}, [], None, yes=False).points
+    assert plan({}, [], "default").points == plan({}).points
 
 
 def test_presets_are_found() -> None:
     with pytest.raises(UserError, match=r"^--preset: there is no preset 'papr': did you mean 'paper-lbf'\?"):
-        plan_sweep({}, [], "papr", yes=False)
+        plan({}, [], "papr")
     with pytest.raises(UserError, match=r"there is no preset '\.\./presets/paper'"):
         load_preset("../presets/paper")
 
@@ -167,43 +169,43 @@ def test_memory_limit() -> None:
         ({"minibatches": 3}, "--envs: envs is 4: it must be divisible by the number of minibatches (3)"),
         ({"min_updates": 0}, "--min-updates: 0 is too small"),
         ({"warmup_updates": -1}, "--warmup-updates: -1 is too small: give a whole number of at least 0"),
-        ({"timeout": 0.0}, "--timeout: 0 is not a time: give seconds above 0"),
-        ({"timeout": float("nan")}, "--timeout: nan is not a time"),
-        ({"timeout": float("inf")}, "--timeout: inf is not a time"),
-        ({"memory_limit": "lots"}, "--memory-limit: 'lots' is not an amount of memory"),
+        ({"timeout": 0.0}, "--timeout: 0 is not a duration: give more than 0 seconds"),
+        ({"timeout": float("nan")}, "--timeout: nan is not a duration"),
+        ({"timeout": float("inf")}, "--timeout: inf is not a duration"),
+        ({"memory_limit": "lots"}, "--memory-limit: 'lots' is not a memory size"),
         ({"model": "sabel"}, "--model: there is no model 'sabel'"),
         ({"mode": "dens"}, "--mode: there is no mode 'dens'"),
         ({"scenario": "noem"}, "--scenario: there is no scenario 'noem'"),
         ({"dtype": "int8"}, "--dtype: there is no dtype 'int8'"),
         ({"reward": "team"}, "--reward: reward is 'team'"),
-        ({"match": "size"}, "--match: there is nothing to match called 'size': write --match params"),
+        ({"match": "size"}, "--match: 'size' cannot be matched: the only choice is params"),
     ],
 )
 def test_refusals(explicit: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as raised:
-        plan_sweep(explicit, [], None, yes=False)
+        plan(explicit)
     assert str(raised.value).startswith(said)
     assert raised.value.exit_code == 2
 
 
 def test_a_large_grid_needs_a_yes() -> None:
     with pytest.raises(
-        UserError, match=r"^the grid has 10004 points: give fewer values, or --yes for more than 10000$"
+        UserError, match=r"^the grid has 10004 points: give fewer values, or --yes to allow more than 10000$"
     ):
-        plan_sweep({"agents": "1:2501:1"}, [], None, yes=False)
-    assert len(plan_sweep({"agents": "1:2500:1"}, [], None, yes=False).points) == 10_000
-    assert len(plan_sweep({"agents": "1:2501:1"}, [], None, yes=True).points) == 10_004
+        plan({"agents": "1:2501:1"})
+    assert len(plan({"agents": "1:2500:1"}).points) == 10_000
+    assert len(plan({"agents": "1:2501:1"}, [], None, yes=True).points) == 10_004
 
 
 @pytest.mark.parametrize("device", [None, "cpu", "gpu", "gpu:0", "gpu:12"])
 def test_devices(device: str | None) -> None:
-    assert check_device(device) == device
+    assert choose_device(device) == device
 
 
 @pytest.mark.parametrize("device", ["", "tpu", "gpu:", "gpu:a", "gpu:-1", "cpu:0", "cpu:", "GPU"])
 def test_devices_that_are_none(device: str) -> None:
     with pytest.raises(UserError, match=r"^--device: '.*' is not a device: give cpu, gpu or gpu:0"):
-        check_device(device)
+        choose_device(device)
 
 
 def test_option_name() -> None:

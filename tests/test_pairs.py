@@ -41,7 +41,7 @@ def test_both_sides_of_a_pair(tmp_path: Path) -> None:
     assert "new" in done.stdout
     assert "base" in done.stdout
     resumed = sweep(tmp_path, "--against", str(ROOT), "--resume", "run")
-    assert "Nothing is left to do: all 1 points have ended." in resumed.stderr
+    assert "Nothing to do: the only point has ended." in resumed.stderr
 
 
 def test_what_can_be_measured_against(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_what_can_be_measured_against(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"against": "nowhere"}, "--against: nowhere is not there: give a Python interpreter or the folder of a chec"),
-        ({"against": "tests"}, "--against: tests is not a checkout of scaleprof: it has no package scaleprof"),
-        ({"against": "README.md"}, "--against: README.md is not there: give a Python interpreter or the folder of"),
-        ({"against": str(ROOT), "measure": "memory,speed"}, "--against: both versions are measured in one process"),
+        ({"against": "nowhere"}, "--against: nowhere is neither a Python interpreter nor a checkout"),
+        ({"against": "tests"}, "--against: tests is not a checkout of scaleprof: it has no scaleprof package"),
+        ({"against": "README.md"}, "--against: README.md is neither a Python interpreter nor a checkout"),
+        ({"against": str(ROOT), "measure": "memory,speed"}, "--against: each version is measured in one process"),
     ],
 )
 def test_what_cannot(
@@ -86,7 +86,7 @@ def test_a_folder_that_only_looks_like_a_checkout(tmp_path: Path) -> None:
     done = sweep(tmp_path, "--against", "other", "--out", "run")
     assert done.returncode == 2
     assert (
-        f"scaleprof: --against: {tmp_path / 'other'} is no whole checkout: its processes run the code in "
+        f"scaleprof: --against: {tmp_path / 'other'} is not a complete checkout: its processes run the code in "
         in done.stderr
     )
     assert not (tmp_path / "run").exists()

@@ -149,13 +149,13 @@ def test_sizes(text: str, size: int) -> None:
 def test_amounts_that_are_none(text: str) -> None:
     with pytest.raises(UserError) as raised:
         parse_size(text, "--memory-limit")
-    rule = "is not an amount of memory: give a number and a unit, such as 8GiB or 512MiB"
+    rule = "is not a memory size: give a number and a unit, such as 8GiB or 512MiB"
     assert str(raised.value) == f"--memory-limit: '{text}' {rule}"
 
 
 @pytest.mark.parametrize("text", ["0GiB", "0.4B"])
 def test_no_memory_at_all(text: str) -> None:
-    with pytest.raises(UserError, match="is no memory at all"):
+    with pytest.raises(UserError, match="is too small: it must be at least 1 byte"):
         parse_size(text, "--memory-limit")
 
 
@@ -183,13 +183,13 @@ def test_settings(text: str, setting: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ppo.rate", "'ppo.rate' is not of the form group.field=value, such as ppo.clip=0.1"),
-        ("rate=1", "is not of the form group.field=value"),
-        ("", "is not of the form group.field=value"),
+        ("ppo.rate", "'ppo.rate' does not have the form group.field=value, such as ppo.clip=0.1"),
+        ("rate=1", "does not have the form group.field=value"),
+        ("", "does not have the form group.field=value"),
         ("pop.rate=1", "there is no group 'pop': did you mean 'ppo'? known: ppo, model"),
         ("ppo.rat=1", "ppo has no field 'rat': did you mean 'rate'? known: rate, count, fast, kind"),
         ("ppo.=1", "ppo has no field ''"),
-        ("ppo.width=1", "ppo.width has an option of its own: use --width"),
+        ("ppo.width=1", "ppo.width has its own option: use --width"),
         ("ppo.rate=high", "ppo.rate is 'high': it must be a number"),
         ("ppo.count=1.5", "ppo.count is '1.5': it must be a whole number"),
         ("ppo.fast=maybe", "ppo.fast is 'maybe': it must be true or false"),

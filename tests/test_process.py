@@ -20,7 +20,8 @@ from fake_nvml import FakeCard, FakeDriver
 from points import point
 
 from scaleprof.errors import UserError
-from scaleprof.launch.process import WATCH_SECONDS, EventHandler, Outcome, inspect_device, run_child
+from scaleprof.launch.launcher import EventHandler, Outcome
+from scaleprof.launch.process import WATCH_SECONDS, inspect_device, run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.probes.nvml import Nvml
 
@@ -254,7 +255,7 @@ def test_the_watchdog(tmp_path: Path) -> None:
     task = dataclasses.replace(TASK, memory_limit_bytes=200 * 2**20)
     outcome = run(tmp_path, HOG.format(platform="cpu", seconds=600), task=task)
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
-    assert re.fullmatch(r"ended while it had \d{3} MiB resident, the limit is 200 MiB \[measure\]", outcome.reason)
+    assert re.fullmatch(r"stopped at \d{3} MiB resident, the limit is 200 MiB \[measure\]", outcome.reason)
 
 
 def test_host_memory_is_not_the_limit_of_a_device(tmp_path: Path) -> None:
@@ -465,7 +466,7 @@ def test_a_worker_that_compiles_is_ended_above_its_limit(tmp_path: Path) -> None
     code = "def Programs(point, batching):\n    bytearray(3 * 2**30), __import__('time').sleep(60)"
     outcome = work(tmp_path, inject(tmp_path, code))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
-    assert outcome.reason.startswith("ended while it had ")
+    assert outcome.reason.startswith("stopped at ")
 
 
 def test_what_libraries_print_goes_to_the_log(tmp_path: Path) -> None:

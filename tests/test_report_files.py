@@ -40,11 +40,11 @@ def test_pictures_and_page(table: Path, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--png", "a.svg"], "--png: 'a.svg' does not end in .png: name the file so"),
-        (["--svg", "ok.svg", "--html", "page"], "--html: 'page' does not end in .html: name the file so"),
+        (["--png", "a.svg"], "--png: 'a.svg' does not end in .png: rename the file"),
+        (["--svg", "ok.svg", "--html", "page"], "--html: 'page' does not end in .html: rename the file"),
         (
             ["--png", "ok.png", "--html", "none/a.html"],
-            "--html: there is no folder none: make it first, or name another file",
+            "--html: there is no folder none: create it, or name another file",
         ),
         (["--svg", "ok.svg", "--png", "folder.png"], "--png: folder.png is a folder: name a file"),
     ],
@@ -63,7 +63,7 @@ def test_what_cannot_be_written(
 def test_a_read_only_folder(table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) != table.parent)
     assert main(["report", str(table), "--png", str(table.with_suffix(".png"))]) == 2
-    expected = f"scaleprof: --png: nothing can be written to the folder {table.parent}: name another file\n"
+    expected = f"scaleprof: --png: the folder {table.parent} is not writable: name another file\n"
     assert capsys.readouterr() == ("", expected)
 
 
@@ -84,7 +84,7 @@ def small_files() -> Iterator[None]:
         ("report {table} --png a.png", "--png: a.png: cannot be written (File too large); check the path"),
         ("report {table} --svg a.svg", "--svg: a.svg: cannot be written (File too large); check the path"),
         ("report {table} --html a.html", "--html: a.html: cannot be written (File too large); check the path"),
-        ("export {table} --csv a.csv", "--csv: cannot write a.csv: File too large"),
+        ("export {table} --csv a.csv", "--csv: cannot write to a.csv: File too large"),
     ],
 )
 def test_a_full_disk_leaves_the_old_file(

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from points import plan
 
 from reports import Record, read_records
 from reports.records.run import record_key
@@ -24,9 +25,9 @@ from scaleprof.cli.app import main
 from scaleprof.launch import host_description
 from scaleprof.launch import local as launching
 from scaleprof.launch import preflight as machine
-from scaleprof.launch.process import Outcome
+from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.protocol import Task
-from scaleprof.points.options import DEFAULTS, plan_sweep
+from scaleprof.points.axes import defaults
 from scaleprof.runs.store import RunDirectory, load_records
 from scaleprof.sweep.resuming import MAY_DIFFER, RETRYABLE
 
@@ -152,7 +153,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(world: World, capsys: pytest.Cap
     world.endings = {("mat", 2): "interrupted"}
     assert main(["sweep", *GRID, "--out", "my run"]) == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "Interrupted after 1 of 6 points; to go on: scaleprof sweep --resume 'my run'"
+    assert last == "Interrupted after 1 of 6 points; resume with: scaleprof sweep --resume 'my run'"
 
 
 def test_the_whole_command_line_again(stopped: World) -> None:
@@ -195,28 +196,28 @@ def test_when_to_give_up_may_differ(stopped: World) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--agents", "2,3,16"], "--agents: the run has 2,3,4, given 2,3,16: leave it out to resume run"),
-        (["--agents", "4,3,2"], "--agents: the run has 2,3,4, given 4,3,2: leave it out to resume run"),
+        (["--agents", "2,3,16"], "--agents: the run has 2,3,4, given 2,3,16: omit it to resume run"),
+        (["--agents", "4,3,2"], "--agents: the run has 2,3,4, given 4,3,2: omit it to resume run"),
         (
             ["--envs", "4", "--repeats", "2"],
-            "--envs: the run has 2, given 4; --repeats: the run has 1, given 2: leave them out to resume run",
+            "--envs: the run has 2, given 4; --repeats: the run has 1, given 2: omit them to resume run",
         ),
-        (["--min-updates", "9"], "--min-updates: the run has 3, given 9: leave it out to resume run"),
-        (["--reward", "individual"], "--reward: the run has none, given individual: leave it out to resume run"),
-        (["--published"], "--published: the run has no, given yes: leave it out to resume run"),
+        (["--min-updates", "9"], "--min-updates: the run has 3, given 9: omit it to resume run"),
+        (["--reward", "individual"], "--reward: the run has none, given individual: omit it to resume run"),
+        (["--published"], "--published: the run has no, given yes: omit it to resume run"),
         (
             ["--set", "ppo.clip=0.1", "--set", "ppo.gamma=0.9"],
-            "--set: the run has none, given ppo.clip=0.1 ppo.gamma=0.9: leave it out to resume run",
+            "--set: the run has none, given ppo.clip=0.1 ppo.gamma=0.9: omit it to resume run",
         ),
-        (["--device", "cpu"], "--device: the run has none, given cpu: leave it out to resume run"),
+        (["--device", "cpu"], "--device: the run has none, given cpu: omit it to resume run"),
         (["--device", "gpux"], "--device: 'gpux' is not a device"),
         (["--agents", "many"], "--agents: 'many' is not a whole number"),
-        (["--timeout", "0"], "--timeout: 0 is not a time: give seconds above 0"),
-        (["--memory-limit", "lots"], "--memory-limit: 'lots' is not an amount of memory"),
+        (["--timeout", "0"], "--timeout: 0 is not a duration: give more than 0 seconds"),
+        (["--memory-limit", "lots"], "--memory-limit: 'lots' is not a memory size"),
         (["--preset", "papr"], "--preset: there is no preset 'papr'"),
         (["--preset", "paper-neom"], "--agents: the run has 2,3,4, given 32,512,1024; "),
-        (["--out", "other"], "--out: a resumed run stays in its folder, run: leave --out out"),
-        (["--retry", "ooms"], "--retry: no point ends as 'ooms': did you mean 'oom'? known: oom, timeout, "),
+        (["--out", "other"], "--out: a resumed run stays in its folder, run: omit --out"),
+        (["--retry", "ooms"], "--retry: 'ooms' cannot be retried: did you mean 'oom'? known: oom, timeout, "),
         (["--retry", "oom,,error"], "--retry: 'oom,,error' has an empty entry"),
         (["--csv", "missing/copy.csv"], "--csv: there is no folder missing"),
     ],
@@ -238,7 +239,7 @@ def test_options_that_are_not_the_runs(
 
 def test_a_retry_needs_a_run(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", "--retry", "oom"]) == 2
-    message = "scaleprof: --retry: there is nothing to try again in a new run: name one with --resume RUN\n"
+    message = "scaleprof: --retry: only a run that is resumed can retry points: add --resume RUN\n"
     assert capsys.readouterr().err == message
     assert list(Path.cwd().iterdir()) == []
 
@@ -253,9 +254,9 @@ def test_what_is_left_of_a_run_that_died_while_it_was_made(stopped: World, capsy
     assert stopped.ran == POINTS
 
 
-@pytest.mark.parametrize("name", [name for name in DEFAULTS if name not in MAY_DIFFER])
+@pytest.mark.parametrize("name", [name for name in defaults() if name not in MAY_DIFFER])
 def test_every_option_is_in_the_manifest(name: str) -> None:
-    assert name in plan_sweep({}, [], None, yes=False).manifest["options"]
+    assert name in plan({}).manifest["options"]
 
 
 @pytest.mark.parametrize(
@@ -274,10 +275,14 @@ def test_every_option_is_in_the_manifest(name: str) -> None:
         ),
         ({"points": 5}, "--resume: run cannot be measured here: its options made 5 points and now make 6"),
         ({"options": {"agents": "2,3,5"}}, None),
-        ({"options": {"agents": "5,6,7"}}, "--resume: run cannot go on here: 4 of its records are of points that"),
-        ({"options": {"tie": "0", "bind": 1}}, "--resume: run was begun with --tie, --bind, which this scaleprof does"),
+        (
+            {"options": {"agents": "5,6,7"}},
+            "--resume: run cannot be resumed here: 4 of its records belong to points",
+        ),
+        ({"options": {"tie": "0", "bind": 1}}, "--resume: run uses --tie, --bind, which this version does"),
         ({"options": {"model": 3}}, "--resume: run/manifest.json lacks the options of a sweep"),
         ({"options": {"set": [1]}}, "--resume: run/manifest.json lacks the options of a sweep"),
+        ({"options": {"timeout": "soon"}}, "--resume: run/manifest.json lacks the options of a sweep"),
     ],
     ids=str,
 )
@@ -329,14 +334,14 @@ def test_what_is_no_run(capsys: pytest.CaptureFixture[str], name: str, said: str
 def test_another_kind_of_device(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
     stopped.platform = "gpu"
     assert main(["sweep", "--resume", "run"]) == 2
-    assert capsys.readouterr().err.startswith("scaleprof: --resume: run was measured on cpu and jax finds gpu here: ")
+    assert capsys.readouterr().err.startswith("scaleprof: --resume: run was measured on cpu, but jax finds gpu here: ")
     assert stopped.ran == []
 
 
 def test_a_run_that_is_in_use(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunDirectory.open(Path("run"))
     assert main(["sweep", "--resume", "run"]) == 2
-    said = f"run is in use by another sweep (process {os.getpid()}): let it end, or name another folder"
+    said = f"run is in use by another sweep (process {os.getpid()}): wait for it, or name another folder"
     assert capsys.readouterr().err == f"scaleprof: {said}\n"
     run.close()
     assert main(["sweep", "--resume", "run"]) == 0
@@ -358,7 +363,7 @@ def test_nothing_is_left(stopped: World, capsys: pytest.CaptureFixture[str]) -> 
         assert main(["sweep", "--resume", "run", *arguments]) == code
         said = capsys.readouterr()
         assert said.err.splitlines()[0] == (
-            "Nothing is left to do: all 6 points have ended. Try those again that failed: --retry timeout,error"
+            "Nothing to do: all 6 points have ended. To retry those that failed: --retry timeout,error"
         )
         assert "6 points: 4 ok, 2 failed (1 timeout, 1 error)" in said.out
     assert stopped.ran == []
@@ -511,7 +516,7 @@ def workers(tmp_path: Path) -> dict[str, str]:
             sys.modules["scaleprof.worker.programs"] = types.SimpleNamespace(Programs=stuck)
         elif "TEST_LINES" in os.environ:
             left = int(os.environ["TEST_LINES"])
-            files = tuple(f"/{name}.py" for name in ("process", "lock", "loop", "store", "sweeping"))
+            files = tuple(f"/{name}.py" for name in ("process", "lock", "loop", "store", "run_sweep"))
 
             def line(frame, event, argument):
                 global left
@@ -581,7 +586,7 @@ def killed_after(folder: Path, workers: dict[str, str], code_lines: int) -> bool
 
 def check_whole(folder: Path) -> None:
     """Every point of the grid has one line, its log and its samples."""
-    points = plan_sweep(
+    points = plan(
         {
             "agents": "2,3,4",
             "model": "sable:chunkwise,mat",
@@ -589,10 +594,7 @@ def check_whole(folder: Path) -> None:
             "envs": "2",
             "embed_dim": "8",
             "heads": "2",
-        },
-        [],
-        None,
-        yes=False,
+        }
     ).points
     records = load_records(folder / "run")
     assert {record_key(record) for record in records} == {record_key(point.record()) for point in points}
@@ -643,7 +645,7 @@ def test_kill_of_a_child_and_of_its_parent(
 ) -> None:
     code, errors = finish(start(tmp_path, workers, "--resume", "run"))
     assert code == 2
-    in_use = f"run is in use by another sweep (process {stuck.pid}): let it end, or name another folder"
+    in_use = f"run is in use by another sweep (process {stuck.pid}): wait for it, or name another folder"
     assert errors == f"scaleprof: {in_use}\n"
 
     (child,) = psutil.Process(stuck.pid).children()

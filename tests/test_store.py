@@ -342,12 +342,12 @@ def test_samples_are_those_of_the_last_try(run: RunDirectory) -> None:
 
 def test_a_run_belongs_to_one_process(run: RunDirectory) -> None:
     assert (run.path / "lock").read_text() == f"{os.getpid()}\n"
-    in_use = rf"first is in use by another sweep \(process {os.getpid()}\): let it end, or name another folder$"
+    in_use = rf"first is in use by another sweep \(process {os.getpid()}\): wait for it, or name another folder$"
     with pytest.raises(UserError, match=in_use):
         RunDirectory.open(run.path)
     assert load_records(run.path) == []
     (run.path / "lock").write_text("")
-    with pytest.raises(UserError, match=r"first is in use by another sweep: let it end"):
+    with pytest.raises(UserError, match=r"first is in use by another sweep: wait for it"):
         RunDirectory.open(run.path)
 
 

@@ -26,6 +26,8 @@ ROUNDING = 1 + 1e-9
 class NothingToCompareError(ValueError):
     """Two runs without a point in common."""
 
+    exit_code = NOTHING_COMPARED
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -1,4 +1,4 @@
-"""The command line, one file a command: text in, an exit code out."""
+"""The command line, one file per command: text in, exit code out."""
 
 from scaleprof.cli.app import main, run
 

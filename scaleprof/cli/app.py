@@ -1,4 +1,4 @@
-"""The command line: text in, frozen options out, an exit code back. Everything heavy is imported where it is used."""
+"""The program: one command line in, an exit code out. Heavy modules are imported where they are used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,10 +20,11 @@ app = typer.Typer(
     help="Which sequence model fits my memory, and how fast does it learn at 16, 128, 1024, 4096 agents?",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+_USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
+"""Typer's own class for a command line that it cannot parse."""
 
 
 def run() -> None:
@@ -32,7 +33,7 @@ def run() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Carry out one command line; returns the exit code (see the README's table)."""
+    """Run one command line; returns the exit code (the README has a table of them)."""
     given = sys.argv[1:] if arguments is None else arguments
     replace_unencodable()
     if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
@@ -42,24 +43,25 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
-        return _fail(f"{error.format_message()} ('scaleprof --help' lists what there is)", 2)  # type: ignore[attr-defined]
+        command = error.ctx.command_path if error.ctx else "scaleprof"
+        return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as end:
         if end.code != 1:
             raise
-        return 0  # so Typer and rich end when whoever read our output has gone (`| head`): they had enough
+        return 0  # Typer and rich exit so when the reader of our output has left (`| head`)
     except OSError as error:
         return _fail(f"cannot write the output: {error.strerror or error}", 2)
-    except Exception as error:  # not 1, which says that a regression was found
+    except Exception as error:  # exit code 1 would say that a regression was found
         if os.environ.get("SCALEPROF_TRACEBACK"):
             raise
-        return _fail(f"this is a bug in scaleprof: {_described(error)}; SCALEPROF_TRACEBACK=1 shows all of it", 2)
+        return _fail(f"this is a bug in scaleprof: {_described(error)}; SCALEPROF_TRACEBACK=1 shows the traceback", 2)
     return result if isinstance(result, int) else 0
 
 
 def _described(error: Exception) -> str:
-    """Which exception it is and where it was raised, on one line."""
+    """An exception and where it was raised, in one line."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.cli.output import tolerate_broken_pipe, write
-from scaleprof.errors import UserError
+from scaleprof.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,47 +21,46 @@ if TYPE_CHECKING:
 CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
 COMPARE_FORMATS = ("table", "markdown", "json")
 
+WHAT, JUDGING, OUTPUT = "What to compare", "How to judge", "Output"
+
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="RUN",
-        help="BASE and NEW, each a run directory or its results.csv; or one run of live pairs.",
+        help="BASE and NEW: run directories or CSV files; or one run of live pairs",
         show_default=False,
     ),
 ]
 Thresholds = Annotated[
     list[str] | None,
-    typer.Option("--threshold", metavar="METRIC=PERCENT", help="The change that is let pass: throughput=5%."),
+    option("--threshold", "Allowed change: throughput=5% (repeatable)", panel=JUDGING, metavar="METRIC=PERCENT"),
 ]
 Alpha = Annotated[
     float | None,
-    typer.Option(
-        "--alpha", metavar="RATE", help="False discovery rate of sampled metrics. [default: 0.05]", show_default=False
-    ),
+    option("--alpha", "False discovery rate of sampled metrics", panel=JUDGING, metavar="RATE", shown="0.05"),
 ]
 CrossMachine = Annotated[
-    bool, typer.Option("--cross-machine", help="Compare although machine, versions or flags differ.")
+    bool, option("--cross-machine", "Compare even if machine, versions or flags differ", panel=WHAT)
 ]
 Metrics = Annotated[
-    str | None,
-    typer.Option("--metrics", metavar="LIST", help="Judge only these: xla_peak,throughput.", show_default="all"),
+    str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
-BaselineName = Annotated[
-    str | None, typer.Option("--baseline", metavar="NAME", help="Take this saved baseline as BASE.")
-]
+BaselineName = Annotated[str | None, option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command(short_help="Show two runs side by side, with ratios and intervals.")(compare)
-    app.command(short_help="Say what got worse from one run to another; exit with 1 if anything did.")(check)
-    app.command(short_help="Recommend thresholds from two runs of the same code.")(noise)
-    baseline = typer.Typer(
-        help="Keep runs to check later ones against.", rich_markup_mode=None, pretty_exceptions_enable=False
+    app.command(cls=GroupedCommand, short_help="Show two runs side by side, with ratios and intervals.")(compare)
+    app.command(cls=GroupedCommand, short_help="Show what got worse between two runs; exit with 1 if anything did.")(
+        check
     )
-    baseline.command("save", short_help="Keep a run under a name.")(baseline_save)
-    baseline.command("list", short_help="List what is kept.")(baseline_list)
-    app.add_typer(baseline, name="baseline", short_help="Keep runs to check later ones against.")
+    app.command(cls=GroupedCommand, short_help="Recommend thresholds from two runs of the same code.")(noise)
+    baseline = typer.Typer(
+        help="Save runs as baselines for later checks.", rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    baseline.command("save", cls=GroupedCommand, short_help="Save a run as a baseline.")(baseline_save)
+    baseline.command("list", cls=GroupedCommand, short_help="List the saved baselines.")(baseline_list)
+    app.add_typer(baseline, name="baseline", short_help="Save runs as baselines for later checks.")
 
 
 def compare(
@@ -68,16 +68,18 @@ def compare(
     baseline: BaselineName = None,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
-    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="table, markdown or json.")] = "table",
+    format_: Annotated[
+        str, option("--format", "table, markdown or json", panel=OUTPUT, metavar="FORMAT", shown="table")
+    ] = "table",
 ) -> int:
-    """Show every point that two runs have in common side by side, with ratios and exact intervals. Nothing is judged.
+    """Show the points that two runs share side by side, with ratios and exact intervals, without judging them.
 
-    One run of live pairs is compared with itself, side by side. --baseline NAME stands in for BASE; NEW is then the
-    newest run under runs/ unless named.
+    One run of live pairs is compared side by side. With --baseline NAME as BASE, NEW defaults to the newest run in
+    runs/.
     """
     _check_format(format_, COMPARE_FORMATS)
     policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
-    found = _compared(runs, baseline, policy)
+    found = _compare(runs, baseline, policy)
     if format_ == "json":
         from reports.render.check_exports import as_json
 
@@ -94,26 +96,25 @@ def check(
     baseline: BaselineName = None,
     threshold: Thresholds = None,
     alpha: Alpha = None,
-    threshold_only: Annotated[
-        bool, typer.Option("--threshold-only", help="Take every change past its threshold for real, untested.")
-    ] = False,
+    threshold_only: Annotated[bool, option("--threshold-only", "Skip significance tests", panel=JUDGING)] = False,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
     format_: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="table, markdown, json, github or junit.")
+        str,
+        option("--format", "table, markdown, json, github or junit", panel=OUTPUT, metavar="FORMAT", shown="table"),
     ] = "table",
-    everything: Annotated[bool, typer.Option("--all", help="Also show what did not change, in the table.")] = False,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit with 0 whatever was found.")] = False,
+    everything: Annotated[bool, option("--all", "Also list unchanged points in the table", panel=OUTPUT)] = False,
+    exit_zero: Annotated[bool, option("--exit-zero", "Exit with 0 even if something got worse", panel=OUTPUT)] = False,
 ) -> int:
-    """Say what got worse from BASE to NEW, and exit with 1 if anything did, with 4 if it could not be compared.
+    """Show what got worse from BASE to NEW; exit with 1 if anything did, with 4 if nothing could be compared.
 
-    A sampled metric got worse if it is past its threshold and significant over repeats. Thresholds also stand in the
-    table [tool.scaleprof.check] of a pyproject.toml. One run of live pairs is checked alone. --baseline NAME stands in
-    for BASE; NEW is then the newest run under runs/ unless named.
+    A sampled metric got worse if its change exceeds the threshold and is significant over repeats. Thresholds can also
+    be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked on its
+    own. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
     """
     _check_format(format_, CHECK_FORMATS)
     policy = _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only)
-    found = _compared(runs, baseline, policy)
+    found = _compare(runs, baseline, policy)
     with tolerate_broken_pipe():
         _show_check(found, format_, everything=everything)
     return 0 if exit_zero else found.exit_code
@@ -146,75 +147,79 @@ def _show(document: Document, format_: str) -> None:
 
 
 def noise(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or its results.csv.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or CSV file")],
     second: Annotated[
-        Path | None, typer.Argument(metavar="[RUN2]", help="Another run of the same code.", show_default=False)
+        Path | None, typer.Argument(metavar="RUN2", help="Another run of the same code", show_default=False)
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Measure RUN once more with its own options, as RUN2, under runs/.")
+        bool, option("--again", "Measure RUN again with its own options, and use that as RUN2", panel=WHAT)
     ] = False,
 ) -> int:
-    """Recommend thresholds for this machine from what differs where nothing was changed.
+    """Recommend thresholds for this machine from differences between measurements of the same code.
 
-    Give two runs of the same code, or one and --again; a run of live pairs of the same code; or one run with at least
-    two repeats, which is split in two.
+    Give two runs of the same code, one run and --again, one run of live pairs of the same code, or one run with at
+    least two repeats, which is split in two.
     """
     from reports.checks.documents import noise_document
-    from reports.checks.findings import NOTHING_COMPARED, NothingToCompareError
     from reports.checks.noise import measure_noise
-    from scaleprof.runs.baselines import load_any
+    from scaleprof.runs.store import read_run
 
-    first = load_any(run)
+    first = read_run(run)
     if again:
-        from scaleprof.cli.sweeping import measure_again
+        from scaleprof.cli.run_sweep import measure_again
 
         if second is not None:
-            raise UserError(f"--again: there is a second run already, {second}: leave one of them out")
+            raise UserError(f"--again: RUN2 is already given, {second}: omit one of them")
         measured = measure_again(run, "--again")
         if isinstance(measured, int):
             return measured
         second = measured
-    try:
-        found = measure_noise(first, None if second is None else load_any(second))
-    except NothingToCompareError as error:
-        raise UserError(str(error), NOTHING_COMPARED) from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    with user_errors():
+        found = measure_noise(first, None if second is None else read_run(second))
     _show(noise_document(found), "table")
     return 0
 
 
 def baseline_save(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the baseline")],
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="A run directory or its results.csv.", show_default="the newest in runs/"),
+        typer.Argument(
+            metavar="RUN", help="Run directory or CSV file [default: the newest in runs/]", show_default=False
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a baseline of that name.")] = False,
+    force: Annotated[bool, option("--force", "Replace an existing baseline", panel=OUTPUT)] = False,
 ) -> int:
-    """Keep what a check needs of a run in .scaleprof/baselines/NAME of the project, small enough to commit."""
+    """Save what a check needs of a run in the project's .scaleprof/baselines/NAME, small enough to commit."""
     from reports.text.units import format_bytes
     from scaleprof.runs import baselines
+    from scaleprof.runs.store import read_run
 
     here = Path.cwd()
     chosen = baselines.newest_run(here) if run is None else run
-    path = baselines.save(name, baselines.load_any(chosen), here, force=force)
+    path = baselines.save(name, read_run(chosen), here, force=force)
     size = sum(file.stat().st_size for file in path.iterdir())
     typer.echo(f"Saved {chosen} as {path} ({format_bytes(size)})")
     return 0
 
 
 def baseline_list() -> int:
-    """List the baselines of the project, with what they hold."""
+    """List the project's baselines with their points, records and size."""
     from reports.text.units import format_bytes
     from scaleprof.runs import baselines
 
     found = baselines.saved(Path.cwd())
     for one in found:
-        typer.echo(f"{one.name}: {one.points} points, {one.records} records, {format_bytes(one.bytes)}")
+        counts = f"{counted(one.points, 'point')}, {counted(one.records, 'record')}"
+        typer.echo(f"{one.name}: {counts}, {format_bytes(one.bytes)}")
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 point`, `2 points`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _check_format(name: str, known: Sequence[str]) -> None:
@@ -232,52 +237,44 @@ def _policy(
     cross_machine: bool,
     threshold_only: bool,
 ) -> CheckPolicy:
-    """The defaults, what the project's pyproject.toml says, and on top what was given on the command line."""
+    """The command line's policy over that of the project's pyproject.toml over the defaults."""
     import dataclasses
 
     from reports.checks import policy as policies
 
-    option = ""
-    try:
+    with user_errors():
         found = policies.find_policy(Path.cwd())
-        policy = policies.CheckPolicy() if found is None else found[1]
-        option = "--threshold: "
+    policy = policies.CheckPolicy() if found is None else found[1]
+    with user_errors("--threshold"):
         policy = policy.with_thresholds(dict(map(policies.parse_threshold, thresholds or ())))
-        option = "--alpha: "
+    with user_errors("--alpha"):
         if alpha is not None:
             policy = dataclasses.replace(policy, alpha=policies.check_alpha(alpha))
-        option = "--metrics: "
+    with user_errors("--metrics"):
         if metrics is not None:
             names = tuple(name.strip() for name in metrics.split(","))
             for name in names:
                 policies.check_metric(name)
             policy = dataclasses.replace(policy, metrics=names)
-    except ValueError as error:
-        raise UserError(f"{option}{error}") from None
     return dataclasses.replace(policy, cross_machine=cross_machine, threshold_only=threshold_only)
 
 
-def _compared(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy) -> Comparison:
-    """What was named on the command line, compared: two runs, a baseline and a run, or the sides of one."""
+def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy) -> Comparison:
+    """Compare what the command line names: two runs, a baseline and a run, or the sides of one run."""
     from reports.checks.compare import compare_runs, compare_sides
-    from reports.checks.findings import NOTHING_COMPARED, NothingToCompareError
     from scaleprof.runs import baselines
+    from scaleprof.runs.store import read_run
 
     given = paths or []
     if len(given) > (2 if baseline is None else 1):
         named = "BASE and NEW" if baseline is None else "--baseline and NEW"
-        raise UserError(f"{len(given)} runs were named: give {named}")
+        raise UserError(f"{len(given)} runs are too many: give {named}")
     if not given and baseline is None:
-        raise UserError("there is nothing to compare: name BASE and NEW, one run of live pairs, or --baseline NAME")
-    try:
+        raise UserError("nothing to compare: give BASE and NEW, one run of live pairs, or --baseline NAME")
+    with user_errors():
         if baseline is not None:
             base = baselines.load(baseline, Path.cwd())
-            new = baselines.load_any(given[0] if given else baselines.newest_run(Path.cwd()))
-            return compare_runs(base, new, policy)
+            return compare_runs(base, read_run(given[0] if given else baselines.newest_run(Path.cwd())), policy)
         if len(given) == 1:
-            return compare_sides(baselines.load_any(given[0]), policy)
-        return compare_runs(baselines.load_any(given[0]), baselines.load_any(given[1]), policy)
-    except NothingToCompareError as error:
-        raise UserError(str(error), NOTHING_COMPARED) from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
+            return compare_sides(read_run(given[0]), policy)
+        return compare_runs(read_run(given[0]), read_run(given[1]), policy)

@@ -1,4 +1,4 @@
-"""`scaleprof doctor`: what is installed, which devices there are, what can be measured here; is a scenario in order."""
+"""`scaleprof doctor`: installed versions, devices, what can be measured here, and checks of a scenario."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scaleprof.launch.local import child_variables
 from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.points.choices import choose_scenario, memory_limit
-from scaleprof.points.options import plan_sweep
+from scaleprof.points.options import make_request, plan_sweep
 from scaleprof.probes import host
 from scaleprof.probes.nvml import FIELD_WORDS, NOT_LISTED, Nvml, load_nvml
 
@@ -30,12 +30,12 @@ SCENARIO_WORKER = (sys.executable, "-P", "-m", "scaleprof.worker.check_scenario"
 
 
 def diagnose(device: str | None) -> int:
-    """Print the findings; returns 0 when a sweep can run here."""
+    """Print what was found; returns 0 if a sweep can run here."""
     typer.echo(f"scaleprof {__version__}")
     for name in host_description.PACKAGES:
         typer.echo(f"  {name} {host_description.package_version(name) or 'NOT INSTALLED'}")
     typer.echo(
-        f"machine: {host_description.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}"
+        f"host: {host_description.cpu_model() or 'unknown processor'}, {format_bytes(host.total_memory_bytes())}"
     )
     for line in driver_figures(Nvml(load_nvml())):
         typer.echo(line)
@@ -52,10 +52,10 @@ def diagnose(device: str | None) -> int:
 
 
 def check_scenario(name: str, agents: int | None, device: str | None) -> int:
-    """Build and play one scenario in a child process and print what is wrong, a line each; returns 2 if anything is."""
+    """Build and play one scenario in a child process and print its defects, one per line; returns 2 if it has any."""
     entry = scenarios.find(choose_scenario(name))
     number = entry.few_agents(name.partition(":")[2]) if agents is None else agents
-    plan = plan_sweep({"scenario": name, "agents": str(number), "model": REFERENCE}, [], None, yes=False)
+    plan = plan_sweep(make_request({"scenario": name, "agents": str(number), "model": REFERENCE}))
     with tempfile.TemporaryDirectory() as folder:
         outcome = run_child(
             Task(point=plan.points[0]),
@@ -69,39 +69,39 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     if outcome.status == "interrupted":
         raise UserError("interrupted before the scenario was checked", INTERRUPTED)
     if outcome.status == "error":
-        raise UserError(f"scenario {name} cannot be played here: jax finds no device ({outcome.reason})")
-    late = f"it was not built and played within {START_TIMEOUT_SECONDS:g} s"
+        raise UserError(f"scenario {name} cannot run here: jax finds no device ({outcome.reason})")
+    late = f"building and playing it took more than {START_TIMEOUT_SECONDS:g} s"
     defects = outcome.facts.get("defects", [late if outcome.status == "timeout" else outcome.reason])
     for defect in defects:
         typer.echo(f"{name}: {defect}")
     if not defects:
-        typer.echo(f"{name}: nothing wrong found with {number} agents")
+        typer.echo(f"{name}: no defects found with {number} agent{'' if number == 1 else 's'}")
     return 2 if defects else 0
 
 
 def measurable(facts: dict[str, Any]) -> Iterator[str]:
-    """One line per source of figures: yes, or no and why."""
-    yield f"XLA's static memory analysis: {'yes' if facts['static_analysis'] else 'no: the backend offers none'}"
+    """One line per source of measurements: yes, or no and why."""
+    yield f"XLA's static memory analysis: {'yes' if facts['static_analysis'] else 'no: not provided by the backend'}"
     reset = facts["peak_can_be_reset"]
-    yield f"host peak memory (VmHWM): {'yes' if reset else 'since process start only: the kernel does not reset it'}"
+    yield f"host peak memory (VmHWM): {'yes' if reset else 'only since process start: the kernel cannot reset it'}"
     allocator = facts["allocator_statistics"]
     without = f"no: {facts['platform']} keeps no statistics"
     yield f"device allocator peak: {'yes' if allocator else without}"
 
 
 def driver_figures(nvml: Nvml) -> Iterator[str]:
-    """What the driver tells of each card, and of what it does not tell why."""
+    """What the driver reports for each card, and why it does not report the rest."""
     label = "GPU figures by the driver (NVML)"
     if not nvml.available:
         yield f"{label}: no: {nvml.reason}"
         return
-    yield f"{label}: yes: {', '.join(nvml.device_names()) or 'cards without a name'}"
+    yield f"{label}: yes: {', '.join(nvml.device_names()) or 'unnamed cards'}"
     for index in range(nvml.card_count):
         nvml.sample(os.getpid(), index)
         missing = nvml.missing()
         words = dict(FIELD_WORDS)
         if missing.get("process_bytes") == NOT_LISTED:
-            # This process uses no card, so it is on no list. There is a list, and a point's process may be on it.
+            # This process uses no card, so the driver cannot list it. It may still list a point's process.
             del missing["process_bytes"]
             words["process_bytes"] += " (if the driver lists the process: in a container it may not)"
         readable = [name for field, name in words.items() if field not in missing]

@@ -6,37 +6,39 @@ from typing import Annotated
 
 import typer
 
-from scaleprof.cli.arguments import Text, option
+from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.errors import UserError
+
+_HOST, _SCENARIO = "Host", "Check a scenario instead"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(short_help="Say what can be measured on this machine, or check a scenario.")(doctor)
+    app.command(cls=GroupedCommand, short_help="Show what can be measured here, or check a scenario.")(doctor)
 
 
 def doctor(
-    device: Annotated[Text, option("--device", "cpu, gpu or gpu:i.", "what jax finds", metavar="DEVICE")] = None,
+    device: Annotated[
+        str | None,
+        option("--device", "Device: cpu, gpu or gpu:i", panel=_HOST, metavar="DEVICE", shown="what jax finds"),
+    ] = None,
     scenario: Annotated[
-        Text,
-        typer.Option(
-            "--scenario", metavar="NAME", help="Play this environment, or your own module:function, and check it."
-        ),
+        str | None, option("--scenario", "Environment to check, or module:function", panel=_SCENARIO, metavar="NAME")
     ] = None,
     agents: Annotated[
-        int | None, option("--agents", "Its number of agents.", "4, or what it needs", metavar="N")
+        int | None, option("--agents", "Number of agents", panel=_SCENARIO, metavar="N", shown="4, or what it needs")
     ] = None,
 ) -> int:
-    """Say what is installed, which devices there are, and what can be measured here.
+    """Show installed versions, devices, and what can be measured here.
 
-    With --scenario, say what is wrong with that scenario instead, a line each; exit with 2 if anything is.
+    With --scenario, check that scenario instead: print its defects, one per line, and exit with 2 if there are any.
     """
     from scaleprof.cli.diagnosis import check_scenario, diagnose
-    from scaleprof.points.choices import check_device
+    from scaleprof.points.choices import choose_device
 
-    device = check_device(device)
+    device = choose_device(device)
     if scenario is not None:
         return check_scenario(scenario, agents, device)
     if agents is not None:
-        raise UserError("--agents: there is no scenario to check: name one with --scenario")
+        raise UserError("--agents: needs a scenario to check: add --scenario NAME")
     return diagnose(device)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scaleprof.cli.arguments import GroupedCommand
 from scaleprof.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("list", short_help="List models or scenarios.")(list_)
+    app.command("list", cls=GroupedCommand, short_help="List models or scenarios.")(list_)
 
 
-def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="What to list.")]) -> int:
+def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="What to list")]) -> int:
     """List the models with their modes, or the scenarios with their tasks."""
     from sable.models import MODELS
     from scaleprof.points.parsing import nearest
     from scenarios import SCENARIOS
 
     if what not in ("models", "scenarios"):
-        raise UserError(f"list: there is no list of '{what}': {nearest(what, ('models', 'scenarios'))}")
+        raise UserError(f"list: cannot list '{what}': {nearest(what, ('models', 'scenarios'))}")
     if what == "models":
         for model in MODELS.values():
             _echo_entry(
@@ -50,13 +51,13 @@ def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="
 
 
 def _task(scenario: ScenarioEntry, task: str) -> str:
-    """A task with its number of agents, if it has its own."""
+    """A task, with its agent count if that is fixed."""
     agents = dict(scenario.fixed_agents).get(task)
     return task if agents is None else f"{task} ({agents} agents)"
 
 
 def _echo_entry(head: str, *details: str) -> None:
-    """An entry of a list, its details set in, lines wrapped to the terminal (80 columns where there is none)."""
+    """Print an entry with its details indented, wrapped to the terminal (80 columns if there is none)."""
     width = max(shutil.get_terminal_size().columns, 20)
     for line in (head, *(f"    {detail}" for detail in details)):
         typer.echo("\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 8, break_on_hyphens=False)))

@@ -1,4 +1,4 @@
-"""What goes to stdout: to terminals and files of any encoding, and to readers that leave before the end."""
+"""Writing to stdout: for terminals and files of any encoding, and for readers that leave early."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from reports.records.files import write_whole
 from scaleprof.cli.targets import check_target
-from scaleprof.errors import UserError
+from scaleprof.errors import user_errors
 
 
 def replace_unencodable() -> None:
-    """An output that is not UTF-8 shows `?` where there is a letter that it does not know."""
+    """Let an output that is not UTF-8 show `?` for characters that it cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -28,7 +28,7 @@ def write(text: str) -> None:
 
 
 def write_data(text: str) -> None:
-    """Write all of `text` to stdout as a file would hold it: in UTF-8, whatever the terminal's encoding."""
+    """Write all of `text` to stdout as UTF-8, whatever the terminal's encoding."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode())
     sys.stdout.flush()
@@ -36,31 +36,27 @@ def write_data(text: str) -> None:
 
 @contextmanager
 def tolerate_broken_pipe() -> Iterator[None]:
-    """Within, a reader of stdout may have had enough (`| head`): the rest is not written, and what follows is done."""
+    """Drop the rest of the output if the reader of stdout has left (`| head`), and go on after the block."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains about it at its end
-    except SystemExit as end:  # so rich says the same, having done that
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+    except SystemExit as end:  # rich's own way of saying so, after the same cleanup
         if end.code != 1:
             raise
 
 
 def check_csv(csv: str | None) -> None:
-    """Raise `UserError` before anything runs if the CSV could not be written at the end."""
+    """Raise `UserError` before anything runs if `--csv` cannot be written."""
     if csv is not None and csv != "-":
         check_target("--csv", Path(csv), instead="name a file, or - for stdout")
 
 
 def write_csv(csv: str | None, text: str) -> None:
-    """Copy the results to where `--csv` says; raises `UserError` where that fails, and what was there stays."""
-    try:
+    """Write the results to `--csv`; raises `UserError` if that fails, and an existing file then stays."""
+    with user_errors("--csv", cannot=f"write to {csv}"):
         if csv == "-":
             write_data(text)
         elif csv is not None:
             write_whole(csv, text.encode())
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserError(f"--csv: cannot write {csv}: {error.strerror or error}") from None

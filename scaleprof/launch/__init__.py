@@ -1,1 +1,1 @@
-"""From a point to the processes that measure it."""
+"""Starting the processes that measure points."""

@@ -1,4 +1,4 @@
-"""Machine, versions and git state of a run, recorded once. Runs in the parent: device facts come from a child."""
+"""Describe the host of a run: hardware, versions, git state. Runs in the parent; device facts come from a child."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scaleprof.probes.nvml import hash_of
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
 VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR", "TF_XLA_FLAGS")
 PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "XLA_")
-"""Variables that a figure may depend on, whoever set them."""
+"""Prefixes of variables that measurements may depend on."""
 
 
 def describe(
@@ -28,10 +28,10 @@ def describe(
     devices: dict[str, Any],
     cards: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Everything that a figure of this run may depend on, as plain JSON values; unknown is None.
+    """Everything that the measurements of a run may depend on, as JSON values; None is unknown.
 
-    `child_variables` holds the environment of each kind of child, `devices` what a first child found, `cards` what the
-    driver says of the GPUs.
+    `child_variables` holds the variables of each kind of child, `devices` the facts that a first child found, `cards`
+    the driver's description of the GPUs.
     """
     return {
         "scaleprof": __version__,
@@ -54,7 +54,7 @@ def describe(
 
 
 def relevant(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that figures may depend on; a card's UUID, which is a serial number, as its hash."""
+    """The variables that measurements may depend on; a card's UUID, a serial number, is replaced by its hash."""
     chosen = {
         name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)
     }
@@ -65,7 +65,7 @@ def relevant(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def governor() -> str | None:
-    """How the kernel chooses the clock of the first core; None where it does not say (most virtual machines)."""
+    """The CPU frequency governor of the first core; None if unknown, as on most virtual machines."""
     try:
         return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip()
     except OSError:
@@ -73,7 +73,7 @@ def governor() -> str | None:
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a package, None if it is not installed."""
+    """The installed version of a package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -81,7 +81,7 @@ def package_version(name: str) -> str | None:
 
 
 def cpu_model() -> str | None:
-    """The processor's name."""
+    """The CPU's name; None if unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -90,7 +90,7 @@ def cpu_model() -> str | None:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether tracked files differ from it; None outside a git checkout."""
+    """The commit, and whether tracked files differ from it; None outside a git checkout."""
 
     def git(*arguments: str) -> str | None:
         try:
@@ -108,5 +108,5 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def command_line() -> list[str]:
-    """How this process was called, the program's path reduced to its name."""
+    """This process's command line, with the program's path reduced to its name."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,29 +1,56 @@
-"""The seam between the sweep and what measures its points."""
+"""The seam between the sweep and what measures its points: here in local processes, later elsewhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from scaleprof.launch.process import WORKER
-from scaleprof.probes.nvml import Nvml
+from scaleprof.launch.stopping import Stop
+from scaleprof.points.plan import SweepOptions
+from scaleprof.points.point import Point
 from scaleprof.probes.roofline import Rates
+from scaleprof.probes.watch import Sample
+from scaleprof.runs.store import RunDirectory
+
+EventHandler = Callable[[dict[str, Any]], None]
+"""Receives the events of a running point."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One version of the code: how its worker is started."""
+@dataclass
+class Outcome:
+    """How a process ended and what it reported."""
 
-    command: tuple[str, ...] = WORKER
-    variables: tuple[tuple[str, str], ...] = ()
-    """Environment variables on top of those that every child gets."""
+    status: str
+    reason_code: str = ""
+    reason: str = ""
+    phase: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    timeline: list[Sample] = field(default_factory=list)
+    stderr_tail: str = ""
+
+    def fail(self, status: str, reason_code: str, reason: str) -> None:
+        """Note a failure in the current phase, unless the outcome is already known."""
+        if not self.status:
+            self.status = status
+            self.reason_code = reason_code
+            self.reason = f"{reason} [{self.phase}]"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What all processes of a sweep share: the variables they are started with, and how the machine is seen."""
+class Launcher(Protocol):
+    """Measures points; the sweep loop knows nothing else of where they run."""
 
-    variables: dict[str, str]
-    nvml: Nvml
-    rates: Rates
-    versions: tuple[Version, ...] = ()
-    """The versions of the code that are measured against each other, in the order of `SweepOptions.sides`."""
+    @property
+    def rates(self) -> Rates:
+        """How fast the machine that measures multiplies and copies."""
+        ...
+
+    def measure(
+        self, point: Point, name: str, options: SweepOptions, run: RunDirectory, on_event: EventHandler, stop: Stop
+    ) -> list[Outcome]:
+        """Measure one repeat of a point, whose files are called `name`; one outcome for each of `options.sides`.
+
+        Failures are outcomes. Within `stop.raising()` a KeyboardInterrupt ends the point as `interrupted`.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""From a point to the one or two processes that measure it: with what variables and task, and what comes of them."""
+"""Measure a point in one or two local processes: their variables, their tasks, and their merged outcome."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from reports.records.record import Record
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.launch.facts import columns_of
-from scaleprof.launch.launcher import Machine
-from scaleprof.launch.process import EventHandler, Outcome, run_child
+from scaleprof.launch.launcher import EventHandler, Outcome
+from scaleprof.launch.machine import Machine
+from scaleprof.launch.process import run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.launch.stopping import Stop
 from scaleprof.points.plan import MEMORY, SPEED, TOGETHER, SweepOptions
@@ -24,16 +25,16 @@ from scaleprof.probes.nvml import Nvml
 from scaleprof.runs.store import RunDirectory
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
-"""What makes glibc give every large array back, so that resident memory repeats; a step takes up to 1.6 times as
+"""Makes glibc return every large array to the system, so that resident memory repeats. Steps take up to 1.6 times as
 long."""
 
 
 def child_variables(device: str | None, nvml: Nvml | None = None) -> dict[str, str]:
-    """The variables of every child: the parent's, with the chosen device and nothing that would falsify a figure.
+    """The variables of every child: the parent's, with the chosen device and without those that distort measurements.
 
     The persistent compilation cache is off unless later repeats may read it, because compile time is measured. On a GPU
-    the allocator does not take the whole card at the start, so that what the driver shows means something. A card is
-    chosen by its UUID where the driver tells it, because CUDA and the driver may count cards differently.
+    the allocator does not preallocate the card, so that the driver's figures are meaningful. A card is chosen by its
+    UUID if the driver reports one, because CUDA and the driver may number cards differently.
     """
     variables = dict(os.environ)
     variables.pop("XLA_PYTHON_CLIENT_MEM_FRACTION", None)  # the older name of XLA_CLIENT_MEM_FRACTION
@@ -49,7 +50,7 @@ def child_variables(device: str | None, nvml: Nvml | None = None) -> dict[str, s
 
 
 def memory_fraction(limit_bytes: int, card_bytes: int | None) -> dict[str, str]:
-    """The variable that keeps jax's allocator on a GPU within a limit; none where the card is not larger."""
+    """The variable that limits jax's allocator on a GPU; none if the card is not larger than the limit."""
     if card_bytes is None or limit_bytes >= card_bytes:
         return {}
     if limit_bytes < card_bytes / 1000:
@@ -68,10 +69,10 @@ def measure_point(
     on_event: EventHandler,
     stop: Stop,
 ) -> Outcome:
-    """Measure one repeat of a point in a process for all, or in one for memory and then one for speed.
+    """Measure one repeat of a point in one process, or in one for memory and then one for speed.
 
-    Where the first of two shows that the point cannot run, the second is not started, and its status is `skipped`.
-    Compiled programs are only kept for the process that measures speed: the other one measures the memory of compiling.
+    If the first of two shows that the point cannot run, the second is not started and its status is `skipped`.
+    Compiled programs are reused only when measuring speed: the memory process also measures the memory of compiling.
     """
     outcomes = {}
     began, worked, batching = time.monotonic(), 0.0, batching_of(point, run.records)
@@ -103,7 +104,7 @@ def measure_point(
 
 
 def batching_of(point: Point, records: Iterable[Record]) -> str:
-    """What points of the same environments found to be the faster batching, empty before any did."""
+    """The batching that earlier points with the same environments found faster; empty if there are none."""
     same = ("scenario", "agents", "envs", "settings", "reset")
     wanted = point.record()
     found = (
@@ -115,9 +116,9 @@ def batching_of(point: Point, records: Iterable[Record]) -> str:
 
 
 def compile_cache(run: Path, point: Point) -> dict[str, str]:
-    """The variables of jax's persistent compilation cache for the repeats of one point, in a folder of their own.
+    """The variables of jax's persistent compilation cache for the repeats of one point.
 
-    Other points may compile the same programs, and are to be timed doing so.
+    Each point has its own folder, because compiling is timed even where another point compiles the same programs.
     """
     digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
     return {
@@ -129,7 +130,7 @@ def compile_cache(run: Path, point: Point) -> dict[str, str]:
 
 
 def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0, batching: str = "") -> Task:
-    """What the child of this kind is asked to do."""
+    """The task of the child of this kind."""
     return Task(
         point=point,
         measure=kind,
@@ -149,7 +150,7 @@ def variables_of(shared: Mapping[str, str], kind: str) -> dict[str, str]:
 
 
 def quality(variables: Mapping[str, str], kind: str) -> str:
-    """Whether resident memory repeats: it does where the allocator's moving threshold was fixed."""
+    """Whether resident memory is repeatable: it is if the allocator's threshold is fixed."""
     return "repeatable" if kind == MEMORY or any(name in variables for name in ALLOCATOR) else "noisy"
 
 

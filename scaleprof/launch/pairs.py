@@ -1,6 +1,6 @@
-"""Two versions of the code measured as live pairs: two processes of one point that take turns in short bursts.
+"""Live pairs: two versions of the code measure one point in two processes that alternate in short bursts.
 
-Whatever the machine does meanwhile happens to both alike, so that their ratio is steadier than either time.
+Disturbances of the machine affect both alike, so their ratio is steadier than either time.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from pathlib import Path
 import scaleprof
 from reports.records.columns import COLUMNS
 from scaleprof.errors import UserError
-from scaleprof.launch.launcher import Machine, Version
+from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.local import batching_of, make_task, merged, quality
-from scaleprof.launch.process import WORKER, Child, EventHandler, Outcome
+from scaleprof.launch.machine import Machine, Version
+from scaleprof.launch.process import WORKER, Child
 from scaleprof.launch.stopping import Stop
 from scaleprof.points.plan import TOGETHER, SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.runs.store import RunDirectory
 
 ROOT = Path(scaleprof.__file__).resolve().parent.parent
-"""Where this code's packages lie."""
+"""The folder of this code's packages."""
 BURST_UPDATES = 4
 MIN_BURSTS = 16
-"""Bursts of each side, at least; sides alternate in the order A B B A."""
+"""Minimum bursts per side; sides alternate in the order A B B A."""
 
 
 def find_version(text: str) -> Version:
-    """Read `--against`: a Python interpreter that has another scaleprof installed, or a checkout of one.
+    """Read `--against`: a Python interpreter with another scaleprof installed, or a checkout of one.
 
-    Raises `UserError` where it is neither.
+    Raises `UserError` if it is neither.
     """
     path = Path(text)
     if path.is_dir():
         if not (path / "scaleprof").is_dir():
-            raise UserError(f"--against: {text} is not a checkout of scaleprof: it has no package scaleprof")
+            raise UserError(f"--against: {text} is not a checkout of scaleprof: it has no scaleprof package")
         return Version(variables=(("PYTHONPATH", python_path(first=path.absolute())),))
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise UserError(f"--against: {text} is not there: give a Python interpreter or the folder of a checkout")
-    # What leads this process to its own code would lead the other interpreter there too.
+        raise UserError(f"--against: {text} is neither a Python interpreter nor a checkout of scaleprof")
+    # The variables that lead this process to its own code would lead the other interpreter there too.
     return Version(command=(str(path.absolute()), *WORKER[1:]), variables=(("PYTHONPATH", python_path()),))
 
 
 def python_path(first: Path | None = None) -> str:
-    """The user's PYTHONPATH without this code's own root, with another one in front."""
+    """The user's PYTHONPATH without this code's root; `first` is put in front."""
     kept = [
         part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and Path(part).resolve() != ROOT
     ]
@@ -61,10 +62,10 @@ def measure_pair(
     on_event: EventHandler,
     stop: Stop,
 ) -> list[Outcome]:
-    """Measure one repeat of a point in one process per version; returns their outcomes in the order of the versions.
+    """Measure one repeat of a point, one process per version; returns their outcomes in the order of the versions.
 
-    Each compiles and warms up while the others sleep. Then they take turns until each has what `options` ask for and
-    `MIN_BURSTS`. Where one fails the others go on.
+    Each compiles and warms up while the others sleep. Then they alternate until each has `MIN_BURSTS` and what
+    `options` ask for. If one fails, the others go on.
     """
     batching = batching_of(point, run.records)
     began = time.monotonic()
@@ -100,7 +101,7 @@ def measure_pair(
 
 
 def has_enough(outcome: Outcome, options: SweepOptions) -> bool:
-    """Whether a side had as many turns and measured as many updates, for as long, as a point needs."""
+    """Whether a side has enough bursts, updates and measured seconds."""
     samples = [sample for sample in outcome.samples if sample["phase"] == "measure"]
     return (
         len({sample["burst"] for sample in samples}) >= MIN_BURSTS

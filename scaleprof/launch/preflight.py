@@ -1,4 +1,4 @@
-"""What a sweep finds out about machine, devices and versions before its first point, from processes of their own."""
+"""Inspect host, devices and code versions before the first point, in processes of their own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.launch import host_description
-from scaleprof.launch.launcher import Machine, Version
+from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.local import child_variables, compile_cache, memory_fraction, variables_of
+from scaleprof.launch.local_launcher import LocalLauncher
+from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.pairs import ROOT, find_version, python_path
 from scaleprof.launch.process import inspect_device
 from scaleprof.launch.protocol import PROTOCOL
@@ -21,76 +23,80 @@ from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.probes.roofline import Rates
 
 ALLOCATOR_SHARE = 0.75
-"""The part of a card that jax's allocator may take where nothing says otherwise."""
+"""The share of a card that jax's allocator may take by default."""
 DIFFERING = ("packages", "python", "git", "cpu", "affinity", "variables")
-"""What records of one run are to have in common; a resumed run says where it does not."""
+"""Fields of the host description that should not change within a run; a resumed run reports those that did."""
 
 
-def preflight(plan: SweepPlan) -> tuple[Machine, dict[str, Any]]:
-    """What all points share, and the description of it that a run keeps."""
+def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
+    """What measures the points of a plan, and the description of the host that the run keeps."""
     nvml = Nvml(load_nvml())
     cards = nvml.describe()
-    child_env = child_variables(plan.device, nvml)
-    facts = first_child(child_env, plan)
-    if Path(facts["source"]) != ROOT / "scaleprof":  # started from a checkout that is not the installed one
-        child_env["PYTHONPATH"] = python_path(first=ROOT)
-        facts = first_child(child_env, plan)
+    variables = child_variables(plan.device, nvml)
+    facts = first_child(variables, plan)
+    if Path(facts["source"]) != ROOT / "scaleprof":  # started from a checkout other than the installed one
+        variables["PYTHONPATH"] = python_path(first=ROOT)
+        facts = first_child(variables, plan)
     if facts["platform"] != "cpu":
-        index = nvml.card(child_env)
+        index = nvml.card(variables)
         size = None if index is None else cards[index]["memory_bytes"]
         allocatable = facts.get("device_limit_bytes")
         if size is None and allocatable:
             size = int(allocatable / ALLOCATOR_SHARE)
-        child_env |= memory_fraction(plan.options.memory_limit_bytes, size)
+        variables |= memory_fraction(plan.options.memory_limit_bytes, size)
     against = plan.manifest["options"]["against"]
     versions = (Version(), find_version(against)) if against else ()
-    kinds = {kind: variables_of(child_env, kind) for kind in plan.options.measure}
+    kinds = {kind: variables_of(variables, kind) for kind in plan.options.measure}
     if plan.options.reuse_compiled:
         cached = compile_cache(Path(), plan.points[0])
         kinds = {kind: of if kind == MEMORY else {**of, **cached} for kind, of in kinds.items()}
     described = host_description.describe(host_description.command_line(), kinds, facts, cards)
     if versions:
-        described["against"] = inspect_version(against, versions[1], child_env, facts["source"])
+        described["against"] = inspect_version(against, versions[1], variables, facts["source"])
     rates = Rates(**{field.name: facts.get(field.name) for field in dataclasses.fields(Rates)})
-    return Machine(variables=child_env, nvml=nvml, rates=rates, versions=versions), described
+    machine = Machine(variables=variables, nvml=nvml, rates=rates, versions=versions)
+    return LocalLauncher(machine), described
 
 
-def first_child(child_env: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
-    """Look at the devices from a fresh process, and refuse a memory limit that no process could start under."""
+def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
+    """Inspect the devices from a fresh process; refuse a memory limit that no process can start under."""
     with tempfile.TemporaryDirectory() as folder:
         timeout = max(plan.options.timeout_seconds, 60.0)
-        facts = inspect_device(child_env, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
+        facts = inspect_device(variables, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
     if on_gpu(plan.device) and facts["platform"] == "cpu":
-        raise UserError(f"--device: jax finds no GPU for {plan.device}: see 'scaleprof doctor'")
+        raise UserError(f"--device: jax finds no GPU for {plan.device}; see scaleprof doctor")
     limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]
     if facts["platform"] == "cpu":
         check_host_memory(limit)
     if facts["platform"] == "cpu" and limit <= start:
         raise UserError(
-            f"--memory-limit: {format_bytes(limit)} is less than a process needs before it does any work "
+            f"--memory-limit: {format_bytes(limit)} is less than a process needs at start-up "
             f"({format_bytes(start)}): give more"
         )
     return facts
 
 
-def inspect_version(against: str, version: Version, child_env: dict[str, str], ours: str) -> dict[str, Any]:
-    """Which scaleprof another version of the code is, where `ours` is the folder of this one.
+def inspect_version(against: str, version: Version, variables: dict[str, str], ours: str) -> dict[str, Any]:
+    """Describe another version of the code; `ours` is the folder of this one.
 
-    Raises `UserError` where it cannot be started, cannot take turns with this one, or an interpreter leads to this very
-    code.
+    Raises `UserError` if it cannot start, cannot alternate with this version, or is this version.
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         try:
-            facts = inspect_device({**child_env, **dict(version.variables)}, log, 60.0, command=version.command)
+            facts = inspect_device({**variables, **dict(version.variables)}, log, 60.0, command=version.command)
         except UserError as error:
             raise UserError(f"--against: {against}: {error}") from None
     if facts.get("protocol") != PROTOCOL:
-        raise UserError(f"--against: the scaleprof of {against} cannot take turns with this one: it is too old or new")
+        raise UserError(
+            f"--against: the scaleprof in {against} cannot alternate with this one: it is too old or too new"
+        )
     if Path(against).is_dir() and not Path(facts["source"]).samefile(Path(against) / "scaleprof"):
-        raise UserError(f"--against: {against} is no whole checkout: its processes run the code in {facts['source']}")
+        raise UserError(
+            f"--against: {against} is not a complete checkout: its processes run the code in {facts['source']}"
+        )
     if facts["source"] == ours and not Path(against).is_dir():
-        raise UserError(f"--against: {against} runs the scaleprof that is running now, in {ours}: give another one")
+        raise UserError(f"--against: {against} is this same scaleprof, in {ours}: give another one")
     return {
         "given": against,
         "scaleprof": facts["scaleprof"],
@@ -99,6 +105,6 @@ def inspect_version(against: str, version: Version, child_env: dict[str, str], o
     }
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Names of what is no longer as it was when a run began, among what figures depend on."""
+def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The fields in `DIFFERING` that have changed since a run began."""
     return [name for name in DIFFERING if before.get(name) != now.get(name)]

@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reports.text.units import format_bytes
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
 from scaleprof.launch.stopping import NeverStop, Stop
 from scaleprof.probes import watch
@@ -25,36 +25,13 @@ from scaleprof.probes.gpu_phase import GpuPhase
 from scaleprof.probes.nvml import Nvml
 
 WATCH_SECONDS = 0.05
-"""How often the parent looks at a child while it waits for its next event."""
+"""How often the parent checks a child while it waits for the next event."""
 GRACE_SECONDS = 5.0
-"""How long a child that was asked to end may take before it is killed."""
+"""How long a child may take to terminate before it is killed."""
 TAIL_BYTES = 8192
 TAIL_LINES = 5
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
-"""The child. `-P` keeps the folder that the user is in off its import path: a `reports.py` there is not ours."""
-
-EventHandler = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Outcome:
-    """How a child ended and what it told."""
-
-    status: str
-    reason_code: str = ""
-    reason: str = ""
-    phase: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    timeline: list[watch.Sample] = field(default_factory=list)
-    stderr_tail: str = ""
-
-    def fail(self, status: str, reason_code: str, reason: str) -> None:
-        """Note a failure in the phase that is running, unless the end is already known."""
-        if not self.status:
-            self.status = status
-            self.reason_code = reason_code
-            self.reason = f"{reason} [{self.phase}]"
+"""The child's command. `-P` keeps the current folder off its import path: a `reports.py` there is not ours."""
 
 
 def run_child(
@@ -68,10 +45,10 @@ def run_child(
     stop: Stop | None = None,
     command: Sequence[str] = WORKER,
 ) -> Outcome:
-    """Start a fresh interpreter, hand it the task and follow its events until it ends or must be ended.
+    """Start a fresh interpreter, give it the task and follow its events until it ends or is stopped.
 
-    The child is gone on every way out of this function. A KeyboardInterrupt within `stop.raising()`, which is entered
-    while there is nothing to do but wait, ends the child and is an outcome too.
+    The child is gone however this function is left. A KeyboardInterrupt within `stop.raising()`, which surrounds the
+    waiting, ends the child and is an outcome too.
     """
     stop = stop or NeverStop()
     child = Child(task, variables, log, timeout_seconds, nvml, on_event, stop, command)
@@ -116,7 +93,7 @@ class Child:
         self._variables = variables
 
     def __enter__(self) -> Child:
-        """Start the process and hand it its task; raises `OSError` where the machine does not start it."""
+        """Start the process and give it its task; raises `OSError` if it cannot start."""
         with self._log.open("wb") as stderr:
             self._process = subprocess.Popen(
                 self._command,
@@ -128,12 +105,12 @@ class Child:
             )
         self._timeline = watch.Timeline(self._process.pid)
         self.outcome.timeline = self._timeline.samples
-        self._timeline.look(self.outcome.phase)  # it waits for its task: even the shortest life is seen once
+        self._timeline.look(self.outcome.phase)  # it waits for its task, so even the shortest process is sampled once
         self._say(self._task.to_json())
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the child: asked first, then killed; at once where it had its time or the user is in a hurry."""
+        """End the child: terminate it if it was interrupted or timed out, wait `GRACE_SECONDS`, then kill it."""
         if self._process.poll() is None and self.outcome.status in ("interrupted", "timeout"):
             self._process.terminate()
             deadline = time.monotonic() + GRACE_SECONDS
@@ -151,15 +128,15 @@ class Child:
             self.outcome.stderr_tail = " | ".join(self._last_lines()[-TAIL_LINES:])[-500:]
 
     def go(self) -> None:
-        """Let a child that waits for its turn do a burst of updates."""
+        """Let a waiting child of a live pair do a burst of updates."""
         self._say(GO)
 
     def finish(self) -> None:
-        """Tell a child that waits for its turn that there is none to come."""
+        """Tell a waiting child of a live pair that there are no more bursts."""
         self._say(STOP)
 
     def follow(self, until: str = "") -> None:
-        """Read events until the one named `until`, or to the end; ends the child at a limit.
+        """Read events until the one named `until`, or to the end; stops the child at a limit.
 
         Only the time in here counts against the time limit: a child that waits for its turn does not use it up.
         """
@@ -174,7 +151,7 @@ class Child:
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # dead already: the end of its output tells how
+        with suppress(BrokenPipeError):  # already dead: the end of its output says how
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
 
@@ -193,7 +170,7 @@ class Child:
                         return
                     *lines, self._pending = (self._pending + data).split(b"\n")
                     for line in lines:
-                        if line.startswith(b'{"event"'):  # before the worker runs, anybody's print may come this way
+                        if line.startswith(b'{"event"'):  # before the worker starts, other output may arrive here
                             seen = self._take(json.loads(line)) == until or seen
                 now = time.monotonic()
                 if now >= next_look:
@@ -220,24 +197,24 @@ class Child:
         return kind
 
     def _phase_begins(self, name: str) -> None:
-        """Note the phase, and what share of a core this process used during the measured one."""
+        """Note the phase, and at the end of the measured one this process's share of a core."""
         now = time.monotonic(), time.process_time()
         if self.outcome.phase == "measure":
-            self._look_at_card()  # also at either end of the measured phase, so that its energy is whole
+            self._look_at_card()  # also at both ends of the measured phase, so that its energy is complete
             self.outcome.facts["parent_cpu_share"] = (now[1] - self._at[1]) / max(now[0] - self._at[0], 1e-9)
         self.outcome.phase, self._at = name, now
         if name == "measure":
             self._look_at_card()
 
     def _watch(self) -> None:
-        """Compare the child's memory with its limit, on the host and as the driver sees it."""
+        """Sample the child's memory, on the host and by the driver, and enforce the limit."""
         resident = self._timeline.look(self.outcome.phase)
         self._look_at_card()
         limit = self._task.memory_limit_bytes
         on_host = self.outcome.facts.get("platform") == "cpu"
         if on_host and limit and resident is not None and resident > limit:
             used = f"{format_bytes(resident)} resident, the limit is {format_bytes(limit)}"
-            self.outcome.fail("oom", "limit", f"ended while it had {used}")
+            self.outcome.fail("oom", "limit", f"stopped at {used}")
 
     def _look_at_card(self) -> None:
         if self._nvml.available:
@@ -249,7 +226,7 @@ class Child:
         self.outcome.fail("timeout", "timeout", f"not finished after {self._timeout_seconds:g} s (--timeout)")
 
     def _ended(self, deadline: float) -> None:
-        """The stream ended without a last word: the child died."""
+        """Record why the child's output ended without a final event: it died."""
         try:
             code = self._process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
@@ -267,7 +244,7 @@ class Child:
             self.outcome.fail("crashed", "exit", f"ended with exit code {code}; stderr ends: {said}")
 
     def _last_lines(self) -> list[str]:
-        """What the child wrote to stderr last, without empty lines."""
+        """The last lines that the child wrote to stderr, without empty ones."""
         with self._log.open("rb") as stream:
             stream.seek(max(0, self._log.stat().st_size - TAIL_BYTES))
             tail = stream.read().decode(errors="replace")
@@ -283,7 +260,7 @@ def inspect_device(
     rates: bool = False,
     command: Sequence[str] = WORKER,
 ) -> dict[str, Any]:
-    """Device facts and start-up memory, from a child that only imports, and the machine's rates if they are wanted.
+    """Device facts and start-up memory, from a child that only imports, and with `rates` the machine's rates.
 
     Raises `UserError` if it cannot start.
     """
@@ -302,7 +279,7 @@ def inspect_device(
         if variables.get("JAX_PLATFORMS") == "cuda":
             raise UserError(
                 f"--device: jax finds no usable GPU ({outcome.reason}): install scaleprof's extra 'cuda' and check the "
-                "driver; 'scaleprof doctor' shows what there is"
+                "driver; see scaleprof doctor"
             )
         raise UserError(f"a child process could not start: {outcome.reason}")
     return outcome.facts

@@ -1,4 +1,4 @@
-"""How a sweep is stopped: Ctrl-C and SIGTERM."""
+"""Stopping a sweep: Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM during a sweep: the first ends the wait for a child and asks it to end, a second kills it.
+    """Ctrl-C and SIGTERM during a sweep: the first asks the child to end, a second kills it.
 
-    Outside `raising()` a signal is only noted, so that what is being written is written whole.
+    Outside `raising()` a signal is only noted, so that files are written completely.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self.urgent = False
-        """A second signal came: nobody is to be waited for."""
+        """Whether a second signal came: do not wait for children."""
         self._raise = False
         self._previous: dict[int, Any] = {}
 
@@ -33,7 +33,7 @@ class StopSignals:
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Within this block the first signal raises KeyboardInterrupt; one that came before it does so at once."""
+        """Within this block the first signal raises KeyboardInterrupt; an earlier one raises it at once."""
         self._raise = True
         try:
             if self.requested:
@@ -46,28 +46,28 @@ class StopSignals:
         self.urgent = self.requested
         self.requested = True
         if self._raise:
-            self._raise = False  # A second signal must not break into the killing of the child.
+            self._raise = False  # A second signal must not interrupt the killing of the child.
             raise KeyboardInterrupt
 
 
 class Stop(Protocol):
-    """What a child has to know of the user's wish to stop; see `scaleprof.sweep.loop.StopSignals`."""
+    """Whether the user wants to stop; `StopSignals` implements it."""
 
     @property
     def urgent(self) -> bool:
-        """Whether children are to be killed without grace."""
+        """Whether to kill children at once."""
         ...
 
     def raising(self) -> AbstractContextManager[None]:
-        """A context in which that wish raises KeyboardInterrupt."""
+        """A context in which a signal raises KeyboardInterrupt."""
         ...
 
 
 class NeverStop:
-    """For children that nobody interrupts."""
+    """For children that are never interrupted."""
 
     urgent = False
 
     def raising(self) -> AbstractContextManager[None]:
-        """Nothing is raised."""
+        """Raise nothing."""
         return nullcontext()

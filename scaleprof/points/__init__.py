@@ -1,1 +1,1 @@
-"""What is to be measured: axes, the grid and the frozen plan. Plain data: no subprocess, no jax."""
+"""What to measure: axes, the grid and the frozen plan. Plain data: no subprocess, no jax."""

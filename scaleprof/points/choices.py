@@ -1,82 +1,79 @@
-"""Options of the command line, checked one by one."""
+"""Options of the command line, checked one by one.
+
+Models, scenarios and the host are imported inside the functions, so that importing this module is cheap.
+"""
 
 from __future__ import annotations
 
-import scenarios
-from reports.text.units import format_bytes
-from sable.config import DTYPES, ModelConfig, PPOConfig
-from sable.models import MODELS, ModelEntry, is_custom
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
 from scaleprof.errors import UserError
 from scaleprof.points.custom_modules import check_module
-from scaleprof.points.parsing import nearest, parse_axis, parse_names, parse_setting, parse_size
-from scaleprof.points.plan import MEMORY, SPEED, TOGETHER
-from scaleprof.points.point import AXIS_OPTIONS
-from scaleprof.probes import host
-from scaleprof.probes.nvml import Nvml, load_nvml
+from scaleprof.points.parsing import check_choice, nearest, parse_axis, parse_names, parse_setting, parse_size
 
+if TYPE_CHECKING:
+    from sable.models import ModelEntry
+
+TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
+"""What one child process measures: both at once, or one of the two."""
+AUTO = "auto"
+"""The batching that tries the others and takes the fastest."""
 MEASURES = (TOGETHER, MEMORY, SPEED)
-
-
 DEFAULT_MEMORY_BYTES = 8 * 2**30
-
-
 DEFAULT_MEMORY_SHARE = 0.6
-"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the machine's memory."""
+"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the host's memory."""
 
 
-def _choice(value: str, option: str, choices: tuple[str, ...]) -> str:
-    if value and value not in choices:
-        raise UserError(f"{option}: there is no '{value}': {nearest(value, choices)}")
-    return value
-
-
-def _match(value: str) -> str:
-    if value not in ("", "params"):
-        raise UserError(f"--match: there is nothing to match called '{value}': write --match params")
-    return value
-
-
-def _text(value: int | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def choose_measure(text: str) -> tuple[str, ...]:
+def choose_measure(text: str, option: str = "--measure") -> tuple[str, ...]:
     """Read `--measure`: what the processes of a point measure, memory before speed."""
-    kinds = parse_names(text, "--measure")
+    kinds = parse_names(text, option)
     for kind in kinds:
-        if kind not in MEASURES:
-            raise UserError(f"--measure: there is nothing called '{kind}': {nearest(kind, MEASURES)}")
+        check_choice(kind, option, MEASURES)
     if TOGETHER in kinds and len(kinds) > 1:
-        raise UserError("--measure: together is one process for all: give it alone, or memory,speed")
+        raise UserError(f"{option}: together measures both in one process: give it alone, or give memory,speed")
     return tuple(kind for kind in MEASURES if kind in kinds)
 
 
-def choose_pin(text: str) -> tuple[int, ...]:
-    """Read `--pin`: the cores that every point keeps to; empty for all that this process may use."""
+def choose_pin(text: str, option: str = "--pin") -> tuple[int, ...]:
+    """Read `--pin`: the cores of every point; empty for all that this process may use."""
+    from scaleprof.probes import host
+
     if not text:
         return ()
-    cpus, usable = parse_axis(text, "--pin", minimum=0), host.usable_cpus()
+    cpus, usable = parse_axis(text, option, minimum=0), host.usable_cpus()
     for cpu in cpus:
         if cpu not in usable:
-            raise UserError(f"--pin: there is no core {cpu} to use: give some of {', '.join(map(str, usable))}")
+            raise UserError(f"{option}: core {cpu} is not available; choose from {', '.join(map(str, usable))}")
     return cpus
 
 
-def _seconds(value: float, option: str) -> float:
-    if not 0 <= value < float("inf"):
-        raise UserError(f"{option}: {value:g} is not a time: give seconds of at least 0")
-    return float(value)
+def choose_match(text: str, option: str = "--match") -> str:
+    """Check `--match`."""
+    if text not in ("", "params"):
+        raise UserError(f"{option}: '{text}' cannot be matched: the only choice is params")
+    return text
 
 
-def timeout_seconds(value: float) -> float:
-    """Check `--timeout`."""
-    if not 0 < value < float("inf"):
-        raise UserError(f"--timeout: {value:g} is not a time: give seconds above 0")
-    return float(value)
+def choose_batching(text: str, option: str = "--batching") -> str:
+    """Check `--batching`."""
+    from scenarios.configs import BATCHINGS
+
+    return check_choice(text, option, (*BATCHINGS, AUTO))
+
+
+def choose_reset(text: str, option: str = "--reset") -> str:
+    """Check `--reset`."""
+    from scenarios.configs import RESETS
+
+    return check_choice(text, option, RESETS)
 
 
 def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
-    """The memory budget of a point in bytes: as given, at most the machine's (unless it is a GPU's), or the default."""
+    """The memory limit of a point in bytes: as given, or the default. On the host it is at most the host's memory."""
+    from scaleprof.probes import host
+    from scaleprof.probes.nvml import Nvml, load_nvml
+
     if text is None:
         sizes = (
             [card["memory_bytes"] for card in Nvml(load_nvml()).describe() if card["memory_bytes"]] if on_gpu else []
@@ -89,39 +86,46 @@ def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
 
 
 def check_host_memory(size: int, text: str = "") -> None:
-    """Raise `UserError` for a limit of more than the machine's memory."""
+    """Raise `UserError` for a limit above the host's memory."""
+    from reports.text.units import format_bytes
+    from scaleprof.probes import host
+
     machine = host.total_memory_bytes()
     if size > machine:
-        said = text or format_bytes(size)
+        given = text or format_bytes(size)
         raise UserError(
-            f"--memory-limit: {said} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
+            f"--memory-limit: {given} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
         )
 
 
-def check_device(text: str | None) -> str | None:
+def choose_device(text: str | None, option: str = "--device") -> str | None:
     """Check `--device cpu|gpu[:i]`."""
     if text is not None:
         kind, colon, index = text.partition(":")
         if kind not in ("cpu", "gpu") or (colon and (kind == "cpu" or not index.isdigit())):
-            raise UserError(f"--device: '{text}' is not a device: give cpu, gpu or gpu:0 (the index of a card)")
+            raise UserError(f"{option}: '{text}' is not a device: give cpu, gpu or gpu:0 (the index of a card)")
     return text
 
 
 def on_gpu(device: str | None) -> bool:
-    """Whether `--device` names something else than the host."""
+    """Whether `--device` names a GPU."""
     return device is not None and device != "cpu"
 
 
 def may_be_gpu(device: str | None) -> bool:
-    """Whether points may run on a GPU: it is asked for, or there is one for jax to find."""
+    """Whether points may run on a GPU: one was asked for, or nothing was and there is one for jax to find."""
+    from scaleprof.probes.nvml import Nvml, load_nvml
+
     return on_gpu(device) or (device is None and Nvml(load_nvml()).available)
 
 
 def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """(model, mode) pairs of `--model` (names or `name:mode` pairs), reduced to `--mode` if that is not empty.
+    """(model, mode) pairs of `--model` (names or `name:mode` pairs), restricted to `modes` unless that is empty.
 
-    A model without modes has the empty mode, which `--mode` does not take away where it picks others.
+    A model without modes has the empty mode, which `--mode` does not exclude.
     """
+    from sable.models import MODELS, is_custom
+
     every_mode = tuple(dict.fromkeys(mode for entry in MODELS.values() for mode in entry.modes))
     for mode in modes:
         if mode not in every_mode:
@@ -139,7 +143,7 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
         pairs += [(model, _known_mode(entry, mode))] if colon else [(model, m) for m in _bare_modes(entry, modes)]
     chosen = tuple(pair for pair in dict.fromkeys(pairs) if not modes or not pair[1] or pair[1] in modes)
     if modes and not any(mode for _, mode in chosen):
-        own = "; a model of your own has none" if any(map(is_custom, models)) else ""
+        own = "; custom models have no modes" if any(map(is_custom, models)) else ""
         raise UserError(
             f"--mode: none of {', '.join(models)} has mode {', '.join(modes)}: see 'scaleprof list models'{own}"
         )
@@ -147,11 +151,13 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
 
 
 def _bare_modes(entry: ModelEntry, modes: tuple[str, ...]) -> tuple[str, ...]:
-    """The modes that a model's bare name stands for: its defaults, or all of them where `--mode` picks."""
+    """The modes that a bare model name stands for: its defaults, or all where `--mode` restricts them."""
     return (entry.modes if modes else entry.default_modes) if entry.modes else ("",)
 
 
 def _known_mode(entry: ModelEntry, mode: str) -> str:
+    from sable.models import MODELS
+
     if mode in entry.modes:
         return mode
     if not entry.modes:
@@ -161,42 +167,58 @@ def _known_mode(entry: ModelEntry, mode: str) -> str:
     raise UserError(f"--model: {entry.name} has no mode '{mode}'{owned}: {nearest(mode, entry.modes)}")
 
 
-def choose_scenario(name: str) -> str:
-    """Check the name of a scenario, `neom`, `neom:task` or "module:function" of somebody's own."""
+def has_chunks(model: str, mode: str) -> bool:
+    """Whether a model computes this mode in chunks."""
+    from sable.models import find
+
+    return mode in find(model).chunked
+
+
+def choose_scenario(name: str, option: str = "--scenario") -> str:
+    """Check the name of a scenario: `neom`, `neom:task`, or a custom one, "module:function"."""
+    from scenarios import SCENARIOS, is_custom
+
     base, colon, task = name.partition(":")
-    if scenarios.is_custom(name):
-        check_module(name, "--scenario", scenarios.SCENARIOS)
+    if is_custom(name):
+        check_module(name, option, SCENARIOS)
         return name
-    if base not in scenarios.SCENARIOS:
-        raise UserError(f"--scenario: there is no scenario '{base}': {nearest(base, scenarios.SCENARIOS)}")
-    tasks = scenarios.SCENARIOS[base].tasks
+    if base not in SCENARIOS:
+        raise UserError(f"{option}: there is no scenario '{base}': {nearest(base, SCENARIOS)}")
+    tasks = SCENARIOS[base].tasks
     if colon and task not in tasks:
-        raise UserError(f"--scenario: {base} has no task '{task}': {nearest(task, tasks)}")
+        raise UserError(f"{option}: {base} has no task '{task}': {nearest(task, tasks)}")
     return name
 
 
-def choose_dtypes(names: tuple[str, ...]) -> tuple[str, ...]:
+def choose_dtypes(names: tuple[str, ...], option: str = "--dtype") -> tuple[str, ...]:
     """Check the names of `--dtype`."""
+    from sable.config import DTYPES
+
     for name in names:
         if name not in DTYPES:
-            raise UserError(f"--dtype: there is no dtype '{name}': {nearest(name, DTYPES)}")
+            raise UserError(f"{option}: there is no dtype '{name}': {nearest(name, DTYPES)}")
     return names
 
 
-def choose_settings(
-    texts: list[str], scenario: str, reward: str | None, **sugar: str | None
-) -> tuple[tuple[str, str], ...]:
-    """All `--set` options, and those with an option of their own (`model_remat="true"` is `model.remat=true`).
+def choose_settings(texts: Iterable[str], scenario: str, options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Read all `--set` options, sorted; the last of equal names wins.
 
-    The last of equal names counts; an option that is None was not given.
+    `options` maps fields that have their own option to it.
     """
-    config = scenarios.find(scenario).config
-    groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": config}
-    settings = dict(parse_setting(text, groups, AXIS_OPTIONS) for text in texts)
-    if reward is not None and not hasattr(config, "reward"):
-        raise UserError(f"--reward: scenario {scenario} knows one kind of reward: leave it out")
-    given = {"scenario_reward": reward} | sugar
-    settings |= {name.replace("_", ".", 1): value for name, value in given.items() if value is not None}
+    import scenarios
+    from sable.config import ModelConfig, PPOConfig
+
+    groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": scenarios.find(scenario).config}
+    settings = dict(parse_setting(text, groups, options) for text in texts)
     if ":" in scenario and "scenario.task" in settings and not scenarios.is_custom(scenario):
-        raise UserError(f"--set: scenario.task is already chosen by --scenario {scenario}: give one of the two")
+        raise UserError(f"--set: --scenario {scenario} already chooses the task: give one of the two")
     return tuple(sorted(settings.items()))
+
+
+def check_setting(name: str, scenario: str, option: str) -> None:
+    """Raise `UserError` where `name`, "scenario.reward", is no field of this scenario's config."""
+    import scenarios
+
+    group, _, field = name.partition(".")
+    if group == "scenario" and not hasattr(scenarios.find(scenario).config, field):
+        raise UserError(f"{option}: scenario {scenario} has no choice of {field}: omit it")

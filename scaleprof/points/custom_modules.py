@@ -1,4 +1,4 @@
-"""Models and scenarios of somebody's own, named as "module:function": are both there?"""
+"""Check that custom models and scenarios, named "module:function", exist."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from scaleprof.points.parsing import nearest
 
 
 def check_module(name: str, option: str, known: Iterable[str]) -> None:
-    """Raise `UserError` where the module of `name`, "module:function", or the function in it is surely not there.
+    """Raise `UserError` if the module or the function of `name`, "module:function", certainly does not exist.
 
-    Nothing is imported: what a module binds is read from its source, and the benefit of the doubt is given.
-
-    `option` is the command-line option that gave the name, `known` what else could have been meant.
+    Nothing is imported: the names that a module binds are read from its source; in doubt they are assumed to exist.
+    `option` is the command-line option that gave the name, `known` are the registered names.
     """
     kind = option.removeprefix("--")
     module, _, function = name.partition(":")
     first, *rest = module.split(".")
     if not (first and all(rest)):
         raise UserError(f"{option}: '{name}' names no module: write module:function, such as mypackage.module:factory")
-    # Of the first part any importer may know (an editable installation has its own); the rest is in the package's path.
+    # Any importer may know the first part (editable installs bring their own); the rest lies on the package's path.
     specs = (finder.find_spec(first, [os.getcwd(), *sys.path]) for finder in sys.meta_path)
     spec = next((spec for spec in specs if spec is not None), None)
     if spec is None:
@@ -35,7 +34,7 @@ def check_module(name: str, option: str, known: Iterable[str]) -> None:
     for part in rest:
         if spec.submodule_search_locations is None:
             raise UserError(
-                f"{option}: there is no module '{module}': '{parent}' is no package, write {parent}:function"
+                f"{option}: there is no module '{module}': '{parent}' is not a package; write {parent}:function"
             )
         within = list(spec.submodule_search_locations)
         spec = importlib.machinery.PathFinder.find_spec(part, within)
@@ -48,12 +47,12 @@ def check_module(name: str, option: str, known: Iterable[str]) -> None:
     tree = _source(spec)
     if tree is not None and not _may_bind(tree, function):
         functions = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
-        hint = f": {nearest(function, functions)}" if functions else ", nor any other"
+        hint = f": {nearest(function, functions)}" if functions else "; it has no functions"
         raise UserError(f"{option}: module '{module}' has no function '{function}'{hint}")
 
 
 def _source(spec: importlib.machinery.ModuleSpec) -> ast.Module | None:
-    """A module's source; None where it has none that can be read."""
+    """A module's parsed source; None if it cannot be read."""
     try:
         return ast.parse(Path(spec.origin or "").read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -61,7 +60,7 @@ def _source(spec: importlib.machinery.ModuleSpec) -> ast.Module | None:
 
 
 def _may_bind(tree: ast.Module, name: str) -> bool:
-    """Whether a module may have `name`: its source binds it anywhere, or could bind any name at all."""
+    """Whether a module may have `name`: its source binds it somewhere, or may bind any name."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(bound) | ast.AsyncFunctionDef(bound) | ast.ClassDef(bound):

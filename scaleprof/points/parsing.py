@@ -1,15 +1,18 @@
-"""Text of the command line to values, once, with one clear line where it cannot be read."""
+"""Parse command-line text into values; one clear line says what is wrong with it."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from scaleprof.errors import UserError
+
+Parser = Callable[[Any, str], Any]
+"""What was given and the option's name → the checked value; raises `UserError`."""
 
 MAX_AXIS_VALUES = 100_000
 
@@ -27,10 +30,64 @@ _UNITS = {
 }
 
 
+def unchecked(value: Any, option: str) -> Any:
+    """The value as it is: something else checks it."""
+    return value
+
+
+def whole_numbers(minimum: int = 1, maximum: int | None = None) -> Parser:
+    """A parser of lists and ranges of whole numbers, see `parse_axis`."""
+    return lambda value, option: parse_axis(str(value), option, minimum=minimum, maximum=maximum)
+
+
+def whole_number(minimum: int) -> Parser:
+    """A parser of one whole number; None stays None."""
+
+    def parse(value: Any, option: str) -> int | None:
+        if value is None:
+            return None
+        if int(value) < minimum:
+            raise UserError(f"{option}: {value} is too small: give a whole number of at least {minimum}")
+        return int(value)
+
+    return parse
+
+
+def parse_repeats(value: Any, option: str) -> range:
+    """Read a number of repeats; returns their numbers, from 0."""
+    return range(whole_number(1)(value, option))
+
+
+def parse_flag(value: Any, option: str) -> bool | None:
+    """A flag that sets a config field: None where it is off, so that the config keeps its default."""
+    return True if value else None
+
+
+def parse_seconds(value: Any, option: str) -> float:
+    """Read a number of seconds, 0 included."""
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{option}: {value:g} is not a duration: give at least 0 seconds")
+    return float(value)
+
+
+def parse_timeout(value: Any, option: str) -> float:
+    """Read a number of seconds above 0."""
+    if not 0 < value < float("inf"):
+        raise UserError(f"{option}: {value:g} is not a duration: give more than 0 seconds")
+    return float(value)
+
+
+def check_choice(value: str, option: str, choices: Iterable[str]) -> str:
+    """Check a word against those that are known; the empty text, an option not given, stays empty."""
+    if value and value not in choices:
+        raise UserError(f"{option}: there is no '{value}': {nearest(value, choices)}")
+    return value
+
+
 def parse_axis(text: str, option: str, *, minimum: int = 1, maximum: int | None = None) -> tuple[int, ...]:
     """Read a list of whole numbers and ranges: `16,128`, `1:10:3`, `16:4096:x2`.
 
-    A range is `first:last:step` or `first:last:xfactor` and always includes its last value. Repeated values count once.
+    A range is `first:last:step` or `first:last:xfactor` and includes its last value. Duplicates are dropped.
     """
     values: list[int] = []
     for part in text.split(","):
@@ -86,42 +143,40 @@ def parse_names(text: str, option: str) -> tuple[str, ...]:
 
 
 def parse_size(text: str, option: str) -> int:
-    """Read an amount of memory with its unit, `8GiB` or `512 MB`, in bytes."""
+    """Read a memory size with its unit, `8GiB` or `512 MB`; returns bytes."""
     match = _SIZE.match(text)
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
-        raise UserError(
-            f"{option}: '{text}' is not an amount of memory: give a number and a unit, such as 8GiB or 512MiB"
-        )
+        raise UserError(f"{option}: '{text}' is not a memory size: give a number and a unit, such as 8GiB or 512MiB")
     size = int(Decimal(match[1]) * unit)
     if size < 1:
-        raise UserError(f"{option}: '{text}' is no memory at all: give at least 1 byte")
+        raise UserError(f"{option}: '{text}' is too small: it must be at least 1 byte")
     return size
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the end of a message: the known names, the closest first if there is one."""
+    """The hint at the end of a message: the closest known name, if any is close, and all known names."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}known: {', '.join(known)}"
 
 
-def parse_setting(text: str, groups: dict[str, type[Any]], axes: dict[str, str]) -> tuple[str, str]:
+def parse_setting(text: str, groups: dict[str, type[Any]], axes: Mapping[str, str]) -> tuple[str, str]:
     """Read `--set group.field=value` against the frozen config classes in `groups`.
 
-    `axes` maps fields that have an option of their own to that option. Returns ("group.field", value as text); the
-    value's type is checked here, its range by the config class.
+    `axes` maps each field that has its own option to that option. Returns ("group.field", value as text). The value's
+    type is checked here, its range by the config class.
     """
     name, equals, value = text.partition("=")
     group, dot, field = name.strip().partition(".")
     if not (equals and dot):
-        raise UserError(f"--set: '{text}' is not of the form group.field=value, such as ppo.clip=0.1")
+        raise UserError(f"--set: '{text}' does not have the form group.field=value, such as ppo.clip=0.1")
     if group not in groups:
         raise UserError(f"--set: there is no group '{group}': {nearest(group, groups)}")
     fields = {f.name: f for f in dataclasses.fields(groups[group]) if f.name not in axes}
     if field in axes:
-        raise UserError(f"--set: {name} has an option of its own: use {axes[field]}")
+        raise UserError(f"--set: {name} has its own option: use {axes[field]}")
     if field not in fields:
         raise UserError(f"--set: {group} has no field '{field}': {nearest(field, fields)}")
     convert_setting(f"{group}.{field}", value.strip(), groups[group])
@@ -129,7 +184,7 @@ def parse_setting(text: str, groups: dict[str, type[Any]], axes: dict[str, str])
 
 
 def convert_setting(name: str, text: str, config: type[Any]) -> Any:
-    """The value of a setting in the type of the config's field."""
+    """The value of a setting, converted to the type of the config's field."""
     field = name.partition(".")[2]
     kind: type[Any] = type(getattr(config, field))  # a dataclass keeps its defaults as class attributes
     if kind is bool:

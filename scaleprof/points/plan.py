@@ -8,14 +8,13 @@ from typing import Any
 
 from reports.records.record import Record
 from reports.records.run import record_key
+from scaleprof.points.choices import AUTO, MEMORY, SPEED, TOGETHER
 from scaleprof.points.point import Point
 
-TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
-"""What one child measures: both at once, or one of the two."""
-AUTO = "auto"
-"""The batching of environments that is chosen by trying."""
+__all__ = ["AUTO", "MEMORY", "SIDES", "SPEED", "TOGETHER", "SweepOptions", "SweepPlan", "keys_of", "remaining"]
+
 SIDES = ("new", "base")
-"""The sides of a live pair: this code, and what it is measured against."""
+"""The sides of a live pair: this code, and the version it is measured against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class SweepOptions:
     """How every point of a sweep is measured."""
 
     measure: tuple[str, ...] = (TOGETHER,)
-    """What each process of a point measures, in this order."""
+    """What each process of a point measures, in order."""
     min_updates: int
     min_seconds: float
     warmup_updates: int
@@ -31,23 +30,23 @@ class SweepOptions:
     memory_limit_bytes: int
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
-    """Whether later repeats of a point take what its first compiled."""
+    """Whether later repeats of a point reuse the programs that its first repeat compiled."""
     keep_going: bool = False
-    """Also try what is larger than a point of the same mode that ran out of memory."""
+    """Whether to measure points larger than one of the same mode that ran out of memory."""
     sides: tuple[str, ...] = ("",)
-    """What tells the records of one point apart where several versions of the code are measured at once."""
+    """The `side` of each record of a point: one per version of the code that is measured."""
 
 
 def remaining(
     points: Sequence[Point], records: Iterable[Record], retry: Collection[str] = (), sides: Sequence[str] = ("",)
 ) -> list[tuple[int, Point]]:
-    """The points that have no record, were interrupted, or ended as `retry` says, each with its number in the grid."""
+    """The points without a record, interrupted, or ended with a status in `retry`; each with its number in the grid."""
     ended = {record_key(record) for record in records if record.status not in ("interrupted", *retry)}
     return [(index, point) for index, point in enumerate(points) if not keys_of(point, sides) <= ended]
 
 
 def keys_of(point: Point, sides: Sequence[str]) -> set[tuple[object, ...]]:
-    """The keys of the records that a point has when it is done, one for each side."""
+    """The keys of a finished point's records, one per side."""
     return {record_key(point.record(side=side)) for side in sides}
 
 

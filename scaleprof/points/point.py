@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,37 +12,16 @@ from reports.records.record import Record
 from sable.config import ModelConfig, PPOConfig
 from sable.models import check as check_model
 from sable.models import find, reference_of
-from scaleprof.errors import UserError
+from scaleprof.errors import user_errors
+from scaleprof.points.axes import config_options
 from scaleprof.points.parsing import convert_setting
-
-AXIS_OPTIONS = {
-    "model": "--model",
-    "mode": "--mode",
-    "chunk": "--chunk",
-    "embed_dim": "--embed-dim",
-    "heads": "--heads",
-    "blocks": "--blocks",
-    "dtype": "--dtype",
-    "seq_len": "--seq-len",
-    "envs": "--envs",
-    "epochs": "--epochs",
-    "minibatches": "--minibatches",
-    "reward": "--reward",
-    "acting": "--acting",
-    "remat": "--remat",
-    "accumulate": "--accumulate",
-    "segment": "--segment",
-    "agents": "--agents",
-}
-"""Config fields that `--set` leaves to an option of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One cell of the grid, in one repeat: everything that a fresh process needs to know to measure it.
+    """One repeat of one cell of the grid: all that a fresh process needs to measure it.
 
-    `chunk` is None for a mode that has no chunks. `settings` are further fields of the configs, as
-    ("ppo.clip", "0.1") pairs.
+    `chunk` is None for a mode without chunks. `settings` are further config fields, as ("ppo.clip", "0.1") pairs.
     """
 
     scenario: str
@@ -60,12 +40,14 @@ class Point:
     seed: int
     repeat: int
     batching: str = ""
-    """How environments are stepped: `vmap`, `map`, or `auto`, whichever is faster when tried."""
+    """How environments are stepped: `vmap`, `map`, or `auto`, which tries both."""
     reset: str = ""
-    """Where a new episode comes from: `pool` or `exact`."""
+    """Where a new episode starts: `pool` or `exact`."""
     match: str = ""
-    """`params`: the width is another, at which the model has as many parameters as Sable in `embed_dim`."""
+    """`params` chooses the width that gives the model as many parameters as Sable has at `embed_dim`."""
     settings: tuple[tuple[str, str], ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    """Settings with a record column of their own, as ("window", "model.window") pairs."""
 
     def model_config(self) -> ModelConfig:
         """The model's options."""
@@ -92,11 +74,14 @@ class Point:
         )
 
     def scenario_options(self) -> dict[str, Any]:
-        """The scenario's options beside its name and size."""
-        return self._group("scenario", scenarios.find(self.scenario).config)
+        """The scenario's options, without its name and size."""
+        return self._group("scenario", self._configs()["scenario"])
+
+    def _configs(self) -> dict[str, type[Any]]:
+        return {"model": ModelConfig, "ppo": PPOConfig, "scenario": scenarios.find(self.scenario).config}
 
     def _group(self, group: str, config: type[Any]) -> dict[str, Any]:
-        """This point's settings of one group, typed, by field name."""
+        """This point's settings of one group, converted, by field name."""
         return {
             name.partition(".")[2]: convert_setting(name, value, config)
             for name, value in self.settings
@@ -105,45 +90,45 @@ class Point:
 
     @property
     def without_repeat(self) -> Point:
-        """The point of which this is a repeat."""
+        """The same point at repeat 0."""
         return dataclasses.replace(self, repeat=0)
 
     @property
     def variant(self) -> str:
-        """Model and mode: `sable:chunkwise`, or the model alone where it has no mode."""
+        """Model and mode, `sable:chunkwise`; the model alone if it has no mode."""
         return f"{self.model}:{self.mode}" if self.mode else self.model
 
     @property
     def label(self) -> str:
-        """What a person calls this point."""
-        return f"{self.variant} · {self.agents} agents · T {self.seq_len}"
+        """The point's name for people."""
+        return f"{self.variant} · {self.agents} agent{'' if self.agents == 1 else 's'} · T {self.seq_len}"
 
     @property
     def slug(self) -> str:
-        """A file name for this point, without its number."""
+        """The point's file name, without its number."""
         return f"{self.variant.replace(':', '-')}-n{self.agents}-t{self.seq_len}-r{self.repeat}"
 
     def record(self, **fields: Any) -> Record:
-        """A record of this point with the given further fields."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "settings"}
-        return Record(**own, settings=";".join(f"{name}={value}" for name, value in self.settings), **fields)
+        """A record of this point with further fields."""
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("settings", "columns")}
+        settings = dict(self.settings)
+        for column, name in self.columns:
+            config = self._configs()[name.partition(".")[0]]
+            own[column] = convert_setting(name, settings.pop(name), config)
+        return Record(**own, settings=";".join(f"{name}={value}" for name, value in settings.items()), **fields)
 
 
-def check(point: Point) -> None:
-    """Raise `UserError` where a point's options do not fit together."""
-    try:
+def check(point: Point, options: Mapping[str, str] | None = None) -> None:
+    """Raise `UserError` where a point's options do not fit together.
+
+    `options` maps config fields to the command-line options that set them; all others are set by `--set`.
+    """
+    names = config_options() if options is None else options
+    with user_errors(lambda message: names.get(message.partition(" ")[0], "--set")):
         model = point.model_config()
         check_model(model)
         if point.match:
-            check_model(reference_of(model))  # it is built at the given width
+            check_model(reference_of(model))  # the reference is built at the given width, so it must fit
         point.ppo_config()
-        scenario, options = scenarios.resolve(point.scenario, point.scenario_options())
-        scenario.check_agents(getattr(options, "task", ""), point.agents)
-    except ValueError as error:
-        raise UserError(_as_option(str(error))) from None
-
-
-def _as_option(message: str) -> str:
-    """A config's message, with the command-line option that sets its field in front."""
-    field = message.partition(" ")[0]
-    return f"{AXIS_OPTIONS.get(field, '--set')}: {message}"
+        scenario, chosen = scenarios.resolve(point.scenario, point.scenario_options())
+        scenario.check_agents(getattr(chosen, "task", ""), point.agents)

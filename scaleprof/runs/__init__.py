@@ -1,1 +1,1 @@
-"""A run's folder, baselines, and reading both."""
+"""Run directories and baselines: writing and reading them."""

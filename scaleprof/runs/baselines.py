@@ -1,9 +1,9 @@
-"""Runs kept under a name to check later ones against: `.scaleprof/baselines/NAME/` of the project.
+"""Saved baselines to check later runs against, in the project's `.scaleprof/baselines/NAME/`.
 
-results.csv         the records, without what the failed processes wrote and without names of files
-host.json    of the machine and its versions what a check compares; host-2.json, … of a resumed run
+results.csv   the records, without file names and without the output of failed processes
+host.json     what a check compares of the machine and its versions; host-2.json, … of a resumed run
 
-A baseline is a folder that appears as a whole. No path and no user name of the machine is in it.
+A baseline appears as a whole folder or not at all. It contains no paths and no user names.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import Any
 
 from reports.checks.comparability import comparable_facts, without_paths
 from reports.records.record import Record, point_key
-from reports.records.run import Run, load_run
-from scaleprof.errors import UserError
-from scaleprof.runs.store import as_json, csv_text
+from reports.records.run import Run
+from scaleprof.errors import UserError, user_errors
+from scaleprof.runs.store import as_json, csv_text, read_run
 
 FOLDER = Path(".scaleprof") / "baselines"
 RUNS = Path("runs")
-"""Where sweeps put their runs unless told otherwise."""
+"""Where sweeps put their runs by default."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _MARKS = (".scaleprof", "pyproject.toml", ".git")
 
@@ -43,24 +43,16 @@ class Baseline:
 
 
 def project_root(folder: Path) -> Path:
-    """The nearest folder from `folder` upward that looks like a project's; `folder` itself where none does."""
+    """The nearest folder from `folder` upward that looks like a project root, else `folder`."""
     return next((one for one in (folder, *folder.parents) if any((one / mark).exists() for mark in _MARKS)), folder)
 
 
 def newest_run(folder: Path) -> Path:
-    """The run in `folder/runs` that was written to last; raises `UserError` where there is none."""
+    """The run in `folder/runs` that was written last; raises `UserError` if there is none."""
     found = [path.parent for path in (folder / RUNS).glob("*/records.jsonl") if path.is_file()]
     if not found:
-        raise UserError(f"there is no run in {folder / RUNS}: name the folder of one")
+        raise UserError(f"there is no run in {folder / RUNS}: name a run directory")
     return max(found, key=lambda path: ((path / "records.jsonl").stat().st_mtime_ns, path.name))
-
-
-def load_any(path: Path) -> Run:
-    """A run directory, a CSV file, or the folder of a baseline; raises `UserError` saying what is wrong and where."""
-    try:
-        return load_run(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def load(name: str, folder: Path) -> Run:
@@ -68,40 +60,40 @@ def load(name: str, folder: Path) -> Run:
     path = _path_of(name, folder)
     if not path.is_dir():
         known = ", ".join(one.name for one in _folders(folder))
-        hint = f"known: {known}" if known else "none is saved; save one with 'scaleprof baseline save NAME RUN'"
+        hint = f"known: {known}" if known else "none is saved yet; save one with 'scaleprof baseline save NAME RUN'"
         raise UserError(f"--baseline: there is no baseline '{name}' in {path.parent}: {hint}")
-    return dataclasses.replace(load_any(path), name=f"baseline {name}")
+    return dataclasses.replace(read_run(path), name=f"baseline {name}")
 
 
 def saved(folder: Path) -> list[Baseline]:
-    """All baselines of the project around `folder`, by name; raises `UserError` for a damaged one."""
+    """All baselines of the project around `folder`, sorted by name; raises `UserError` for a damaged one."""
     found = []
     for path in _folders(folder):
-        records = load_any(path).records
+        records = read_run(path).records
         size = sum(file.stat().st_size for file in path.iterdir())
         found.append(Baseline(path.name, len({point_key(record) for record in records}), len(records), size))
     return found
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Those of all baselines of the project, by name."""
+    """The folders of all baselines of the project, sorted by name."""
     files = sorted((project_root(folder) / FOLDER).glob("*/results.csv"))
     return [file.parent for file in files if _NAME.fullmatch(file.parent.name)]
 
 
 def save(name: str, run: Run, folder: Path, *, force: bool) -> Path:
-    """Keep what a check needs of `run`; returns the baseline's folder.
+    """Save what a check needs of `run`; returns the baseline's folder.
 
-    Of live pairs the side `new` is kept. Raises `UserError` where the name is taken, unless `force`, where the run has
-    nothing to keep, and where it cannot be written; what was there before stays then.
+    Of live pairs the side `new` is saved. Raises `UserError` if the name is taken (unless `force`), if no point of the
+    run was measured, or if the folder cannot be written; an existing baseline then stays.
     """
     path = _path_of(name, folder)
     records = [_kept(record) for record in run.records if record.side != "base"]
     if not any(record.status == "ok" for record in records):
-        raise UserError(f"{run.path}: no point of it was measured, so there is nothing to save")
+        raise UserError(f"{run.path}: no point was measured, so there is nothing to save")
     if path.exists() and not force:
-        raise UserError(f"baseline '{name}' is there already ({path}): --force replaces it")
-    try:
+        raise UserError(f"baseline '{name}' already exists ({path}): --force replaces it")
+    with user_errors(cannot=f"write to {path.parent}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as temporary:
             made = Path(temporary) / name
@@ -110,13 +102,11 @@ def save(name: str, run: Run, folder: Path, *, force: bool) -> Path:
             for file, host in zip(_names(), _distinct(run), strict=False):
                 _write(made / file, as_json(host))
             _put(made, path, Path(temporary) / "before")
-    except OSError as error:
-        raise UserError(f"cannot write to {path.parent}: {error.strerror or error}") from None
     return path
 
 
 def _put(made: Path, path: Path, before: Path) -> None:
-    """Move a folder to its place; what is there goes aside first and comes back if that fails."""
+    """Move a folder into place; what is there is set aside first and restored if that fails."""
     if path.exists():
         path.rename(before)
         try:
@@ -133,14 +123,14 @@ def _put(made: Path, path: Path, before: Path) -> None:
 def _path_of(name: str, folder: Path) -> Path:
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"'{name}' is no name for a baseline: use up to 64 letters, digits, dots, hyphens and underscores, "
+            f"'{name}' is not a valid baseline name: use up to 64 letters, digits, dots, hyphens and underscores, "
             "no dot or hyphen first"
         )
     return project_root(folder) / FOLDER / name
 
 
 def _kept(record: Record) -> Record:
-    """A record without names of files and without what processes printed."""
+    """A record without file names and process output."""
     return dataclasses.replace(
         record,
         stderr_tail="",
@@ -152,7 +142,7 @@ def _kept(record: Record) -> Record:
 
 
 def _distinct(run: Run) -> list[dict[str, Any]]:
-    """What matters of every host of the run, each once."""
+    """The distinct host descriptions of the run, reduced to what a check compares."""
     found = {json.dumps(one): one for one in map(comparable_facts, run.hosts)}
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""Results for people who work in Python: the records of a run as a list, and as a data frame."""
+"""Results for use in Python: the records of a run as a list or a data frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Records(list[Record]):
     """The records of a run, one per repeat of a point, in the order in which they were measured."""
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row per record, a column per field; what is not known is missing (NaN), texts stay texts.
+        """One row per record, one column per field. Unknown values are missing (NaN).
 
         Raises:
             ImportError: pandas is not installed.
@@ -28,9 +28,9 @@ class Records(list[Record]):
 
 
 def load(path: str | os.PathLike[str]) -> Records:
-    """The records of a run directory, or of a CSV file.
+    """The records of a run directory or a CSV file.
 
     Raises:
-        ValueError: there is nothing of the kind, or it is damaged or of a newer version; one line says what and where.
+        ValueError: it does not exist, is damaged, or is of a newer version; one line says what and where.
     """
     return Records(load_run(path).records)

@@ -1,7 +1,7 @@
-"""Who may write into a run directory: one living process at a time.
+"""The lock of a run directory: one process at a time may write.
 
-The lock is the kernel's (flock) on the file `lock`, so a process that dies, however it dies, no longer holds it. The
-file stays and says which process took it last.
+It is the kernel's lock (flock) on the file `lock`, so a dead process never holds it. The file stays and contains the
+number of the last process that took it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ LOCK = "lock"
 def take_lock(folder: Path) -> int:
     """Lock a run directory; returns the descriptor that holds the lock until it is closed.
 
-    Children do not inherit it. Raises `UserError` where another process holds it, `OSError` where the file cannot be
-    written.
+    Children do not inherit it. Raises `UserError` if another process holds it, `OSError` if the file is not writable.
     """
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -38,4 +37,4 @@ def _lock(descriptor: int, folder: Path) -> None:
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         who = f" (process {holder})" if holder.isdigit() else ""
-        raise UserError(f"{folder} is in use by another sweep{who}: let it end, or name another folder") from None
+        raise UserError(f"{folder} is in use by another sweep{who}: wait for it, or name another folder") from None

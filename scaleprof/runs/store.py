@@ -1,15 +1,15 @@
-"""A run directory: append-only, fsynced, readable at every instant.
+"""A run directory: append-only, fsynced, readable at any time.
 
-lock                held by the sweep that writes here; says which process took it last
-manifest.json       the grid and the options; a folder is a run from the instant that this file is there
-host.json    machine, versions, devices; host-2.json, … those of each time the run was resumed
-records.jsonl       one record per repeat of a point, appended and fsynced when it ended: the truth
-results.csv         the same as a table, replaced as a whole after every record
-logs/               stderr of each child
-samples/            per-update samples of each point, CSV
-timelines/          resident memory of each point's processes over time, CSV
+lock            held by the sweep that writes here; contains its process number
+manifest.json   the grid and the options; a folder with this file is a run
+host.json       machine, versions, devices; host-2.json, … one for each time the run was resumed
+records.jsonl   one record per repeat of a point, appended and fsynced when it ended: the source of truth
+results.csv     the same as a table, replaced as a whole after every record
+logs/           stderr of each child
+samples/        per-update samples of each point, CSV
+timelines/      resident memory of each point's processes over time, CSV
 
-A point that was tried again has several lines in records.jsonl. The last one counts, at the place of the first.
+A retried point has several lines in records.jsonl: the last one wins, in the position of the first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ from reports.records.csv_file import write_records
 from reports.records.files import PART, write_whole
 from reports.records.mapping import record_to_mapping
 from reports.records.record import Record
-from reports.records.run import host_files, load_run, record_key
-from scaleprof.errors import UserError
+from reports.records.run import Run, host_files, load_run, record_key
+from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
 
 SCHEMA = 1
-"""Of manifest.json. A run of a newer one is refused, because what its fields mean cannot be known here."""
+"""Of manifest.json. Runs of a newer schema are refused: this version cannot know what their fields mean."""
 
 
 class RunDirectory:
@@ -46,47 +46,40 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, manifest: dict[str, Any], host: dict[str, Any]) -> RunDirectory:
-        """Make the folder of a new run; raises `UserError` if it holds something, is in use or cannot be written."""
+        """Make the folder of a new run; raises `UserError` if it is not empty, in use or not writable."""
         check_free(path)
-        try:
-            with ExitStack() as stack:
-                path.mkdir(parents=True, exist_ok=True)
-                run = cls(path, take_lock(path))
-                stack.callback(run.close)
-                check_free(path)  # now that nobody else can make a run here
-                write_whole(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}).encode())
-                write_whole(path / "host.json", as_json(host).encode())
-                run._complete()
-                stack.pop_all()
-        except OSError as error:
-            raise UserError(f"--out: cannot write to {path}: {error.strerror or error}") from None
+        with user_errors("--out", cannot=f"write to {path}"), ExitStack() as stack:
+            path.mkdir(parents=True, exist_ok=True)
+            run = cls(path, take_lock(path))
+            stack.callback(run.close)
+            check_free(path)  # again, now that no other process can make a run here
+            write_whole(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}).encode())
+            write_whole(path / "host.json", as_json(host).encode())
+            run._complete()
+            stack.pop_all()
         return run
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
-        """Take up a run where it was left, with the records it has.
+        """Open an existing run to continue it.
 
-        A line that was being written when the run ended is cut off: its point never finished. Raises `UserError` for
-        what is no run, one of a newer schema, one that is in use or damaged, or cannot be written.
+        A half-written last line is cut off: its point never finished. Raises `UserError` if this is not a run, has a
+        newer schema, is in use, damaged or not writable.
         """
         read_manifest(path, "--resume")
         lines = path / "records.jsonl"
-        try:
-            with ExitStack() as stack:
-                run = cls(path, take_lock(path))
-                stack.callback(run.close)
-                records = records_so_far(path)
-                run._records = {record_key(record): record for record in records}
-                if lines.exists():
-                    _cut_torn_line(lines)
-                run._complete()
-                stack.pop_all()
-        except OSError as error:
-            raise UserError(f"--resume: cannot write to {path}: {error.strerror or error}") from None
+        with user_errors("--resume", cannot=f"write to {path}"), ExitStack() as stack:
+            run = cls(path, take_lock(path))
+            stack.callback(run.close)
+            run._records = {record_key(record): record for record in records_so_far(path)}
+            if lines.exists():
+                _cut_torn_line(lines)
+            run._complete()
+            stack.pop_all()
         return run
 
     def close(self) -> None:
-        """Let others write here."""
+        """Release the lock."""
         os.close(self._lock)
 
     @property
@@ -96,34 +89,29 @@ class RunDirectory:
 
     @property
     def records(self) -> list[Record]:
-        """What counts of every point that ended so far."""
+        """The records so far, one per repeat of a point: the last one wins."""
         return list(self._records.values())
 
     def add_host(self, host: dict[str, Any]) -> None:
-        """Note where the run is carried out from here on, beside what was noted before."""
+        """Add the description of the host that the run continues on."""
         names = itertools.chain(["host"], (f"host-{number}" for number in itertools.count(2)))
         path = next(path for path in (self.path / f"{name}.json" for name in names) if not path.exists())
-        try:
+        with self._writing():
             write_whole(path, as_json(host).encode())
-        except OSError as error:
-            raise self._cannot_write(error) from None
 
     def append(self, record: Record) -> None:
-        """Put one record on the disk before returning; raises `UserError` where the disk does not take it.
+        """Write one record to disk before returning; raises `UserError` if that fails.
 
-        It takes the place of an earlier record of the same repeat of a point. What the disk took of a line that it did
-        not take whole is cut off again.
+        It replaces an earlier record of the same repeat of a point. A partly written line is cut off again.
         """
         line = json.dumps(record_to_mapping(record), allow_nan=True) + "\n"
-        try:
+        with self._writing():
             _append(self.path / "records.jsonl", line.encode())
             self._records[record_key(record)] = record
             write_whole(self.path / "results.csv", csv_text(self.records).encode())
-        except OSError as error:
-            raise self._cannot_write(error) from None
 
     def host(self) -> dict[str, Any]:
-        """The machine as it was when the run began; empty where that cannot be read any more."""
+        """The host as it was when the run began; empty if it can no longer be read."""
         try:
             first, *_ = host_files(self.path)
             found: dict[str, Any] = json.loads(first.read_bytes())
@@ -132,51 +120,51 @@ class RunDirectory:
         return found
 
     def write_samples(self, name: str, samples: list[dict[str, Any]]) -> None:
-        """Keep the per-update samples of one point, if it got as far as an update, in place of an earlier try's."""
+        """Write the per-update samples of one point, if it has any, replacing those of an earlier attempt."""
         header = list(dict.fromkeys(column for sample in samples for column in sample))
         self._write_table(
             "samples", name, header, [[sample.get(column, "") for column in header] for sample in samples]
         )
 
     def write_timeline(self, name: str, timeline: Sequence[tuple[Any, ...]]) -> None:
-        """Keep a point's resident memory over time: seconds since its process began, phase, bytes."""
+        """Write a point's resident memory over time: seconds since its process began, phase, bytes."""
         self._write_table("timelines", name, ["seconds", "phase", "rss_bytes"], timeline)
 
     def _write_table(self, folder: str, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Write a CSV file of one point in place of an earlier try's; none where there are no rows."""
+        """Write one point's CSV file, replacing that of an earlier attempt; without rows there is no file."""
         path = self.path / folder / f"{name}.csv"
-        try:
+        with self._writing():
             if rows:
                 write_whole(path, _table_text(header, rows).encode())
             else:
                 path.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._cannot_write(error) from None
 
     def log_path(self, name: str) -> Path:
-        """Where the stderr of one child goes: an empty file, so that a folder that cannot be written is found here."""
+        """The file for the stderr of one child, created empty so that a read-only folder is found here."""
         path = self.path / "logs" / f"{name}.log"
-        try:
+        with self._writing():
             path.write_bytes(b"")
-        except OSError as error:
-            raise self._cannot_write(error) from None
         return path
 
     def _complete(self) -> None:
-        """Make what a run has besides manifest and host, as far as it is not there; the table as a whole."""
+        """Create what a run has besides manifest and host, where it is missing; the table is always rewritten."""
         for folder in ("logs", "samples", "timelines"):
             (self.path / folder).mkdir(exist_ok=True)
         (self.path / "records.jsonl").touch()
         write_whole(self.path / "results.csv", csv_text(self.records).encode())
 
-    def _cannot_write(self, error: OSError) -> UserError:
+    def _writing(self) -> AbstractContextManager[None]:
+        return user_errors(cannot=f"write to {self.path}", details=self._kept)
+
+    def _kept(self) -> str:
+        """What a failure to write has left of the records."""
         count = f"{len(self._records)} point{'' if len(self._records) == 1 else 's'}"
         kept = f"holds {count}" if (self.path / "records.jsonl").exists() else f"held {count} and is gone"
-        return UserError(f"cannot write to {self.path}: {error.strerror or error}; its records.jsonl {kept}")
+        return f"; its records.jsonl {kept}"
 
 
 def check_free(path: Path) -> None:
-    """Raise `UserError` unless a new run can be put at `path`."""
+    """Raise `UserError` unless a new run can be created at `path`."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -191,25 +179,25 @@ def check_free(path: Path) -> None:
 
 
 BEFORE_THE_MANIFEST = (LOCK, f"manifest.json{PART}")
-"""All that a sweep leaves that died before its folder was a run."""
+"""What a sweep leaves behind if it died before its folder was a run."""
 
 
 def read_manifest(path: Path, option: str) -> dict[str, Any]:
     """The manifest of a run directory.
 
-    Raises `UserError`, under the name of `option`, for what is no run, or one of another schema.
+    Raises `UserError`, naming `option`, if this is not a run or has another schema.
     """
     if path.exists() and not path.is_dir():
         raise UserError(f"{option}: {path} is a file: name the folder of a run")
     if not path.exists():
         raise UserError(f"{option}: {path} does not exist: name the folder of a run")
     file = path / "manifest.json"
+    if not file.exists():
+        raise UserError(f"{option}: {path} is not a run: it has no manifest.json")
+    with user_errors(option, cannot=f"read {file}"):
+        content = file.read_bytes()
     try:
-        manifest = json.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{option}: {path} is not a run: it has no manifest.json") from None
-    except OSError as error:
-        raise UserError(f"{option}: cannot read {file}: {error.strerror or error}") from None
+        manifest = json.loads(content)
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict):
@@ -223,22 +211,25 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
 
 
 def records_so_far(path: Path) -> list[Record]:
-    """The records of a run directory; none of one that died while it was being made. Raises as `load_records` does."""
+    """The records of a run directory; none if it died while it was created. Raises as `load_records` does."""
     if (path / "records.jsonl").exists() or (path / "results.csv").exists():
         return load_records(path)
     return []
 
 
+def read_run(path: Path) -> Run:
+    """A run directory, a CSV file or the folder of a baseline; raises `UserError` saying what is wrong and where."""
+    with user_errors():
+        return load_run(path)
+
+
 def load_records(path: Path) -> list[Record]:
-    """The records of a run directory or of a CSV file; raises `UserError` naming what is wrong and where."""
-    try:
-        return list(load_run(path).records)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    """The records of what `read_run` reads."""
+    return list(read_run(path).records)
 
 
 def as_json(content: dict[str, Any]) -> str:
-    """The text of a JSON file that people read too."""
+    """Indented JSON, for files that people read too."""
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -258,7 +249,7 @@ def _table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Add a line that is on the disk when this returns; the file is as before where it raises `OSError`."""
+    """Append a line and fsync it; if that raises `OSError`, the file is unchanged."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         before = os.fstat(descriptor).st_size
@@ -275,7 +266,7 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off what follows the last whole line, so that the next one begins on its own."""
+    """Cut off a half-written last line, so that the next one starts on its own."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):

@@ -1,1 +1,1 @@
-"""The loop over points, resuming, progress and the time left."""
+"""The loop over points, resuming, progress and the remaining time."""

@@ -1,6 +1,6 @@
-"""The sweep loop: one fresh process per repeat of a point, every ending a record, nothing lost when interrupted.
+"""The sweep loop: measure one point after another; each ends in a record on disk, whatever happens.
 
-A run that ended early goes on with what `remaining` says is left of its grid.
+An interrupted run is resumed with the points that `remaining` returns.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any, Protocol
 from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import record_key
 from scaleprof.launch.facts import is_column
-from scaleprof.launch.launcher import Machine
-from scaleprof.launch.local import measure_point
-from scaleprof.launch.pairs import measure_pair
-from scaleprof.launch.process import Outcome
+from scaleprof.launch.launcher import Launcher, Outcome
 from scaleprof.launch.stopping import StopSignals
 from scaleprof.points.plan import SweepOptions, keys_of
 from scaleprof.points.point import Point
@@ -25,36 +22,36 @@ from scaleprof.runs.store import RunDirectory
 
 
 class Observer(Protocol):
-    """Who is told how a sweep goes."""
+    """Receives sweep events."""
 
     def point_begins(self, index: int, point: Point) -> None:
-        """A point's process is about to start."""
+        """A point is about to start."""
         ...
 
     def event(self, event: dict[str, Any]) -> None:
-        """The running point's process said something."""
+        """The running point sent an event."""
         ...
 
     def point_ended(self, index: int, record: Record) -> None:
-        """A point's record is on the disk."""
+        """A point's record is on disk."""
         ...
 
 
 class SweepInterruptedError(Exception):
-    """The sweep was asked to stop; what was finished is on the disk."""
+    """The sweep was interrupted; finished points are on disk."""
 
 
 def sweep(
     work: Sequence[tuple[int, Point]],
     options: SweepOptions,
     run: RunDirectory,
-    machine: Machine,
+    launcher: Launcher,
     observer: Observer,
 ) -> list[Record]:
-    """Measure every point in its own process and record it; returns all records of the run.
+    """Measure and record every point; returns all records of the run.
 
     `work` gives each point with its number in the grid, which names its files. Raises `SweepInterruptedError` after
-    Ctrl-C or SIGTERM, once the interrupted point's record is written and its process is gone.
+    Ctrl-C or SIGTERM, once the interrupted point is recorded and its process is gone.
     """
     too_large = TooLarge(run.records, work, options)
     with StopSignals() as stop:
@@ -66,7 +63,7 @@ def sweep(
                 for record in records:
                     run.append(record)
             else:
-                records = measure(index, point, options, machine, run, observer, stop)
+                records = measure(index, point, options, launcher, run, observer, stop)
             for record in records:
                 too_large.add(record)
             observer.point_ended(index, next((r for r in records if r.status != "ok"), records[0]))
@@ -76,10 +73,9 @@ def sweep(
 
 
 class TooLarge:
-    """The smallest number of agents at which each mode ran out of memory, all other fields of the point being equal.
+    """The smallest agent count at which each mode ran out of memory, all other fields of the point being equal.
 
-    Of what ran out before a resume, only that counts which had as much memory as there is now, and which is not about
-    to be tried again.
+    Records from before a resume count only if they had at least today's memory limit and are not being retried.
     """
 
     def __init__(self, records: Iterable[Record], work: Sequence[tuple[int, Point]], options: SweepOptions) -> None:
@@ -91,13 +87,13 @@ class TooLarge:
                 self.add(record)
 
     def add(self, record: Record) -> None:
-        """Note a record, if its point ran out of memory."""
+        """Add a record, if its point ran out of memory."""
         if record.status == "oom":
             key = self._key(record)
             self._agents[key] = min(record.agents, self._agents.get(key, record.agents))
 
     def exceeded_by(self, point: Point) -> int | None:
-        """The number of agents that ran out of memory, if it is smaller than the point's."""
+        """The agent count that ran out of memory, if it is smaller than the point's."""
         agents = self._agents.get(self._key(point.record()))
         return agents if agents is not None and agents < point.agents else None
 
@@ -107,7 +103,7 @@ class TooLarge:
 
 
 def skipped_records(point: Point, agents: int, run_id: str, options: SweepOptions) -> list[Record]:
-    """The records of a point that was not tried, because `agents` agents already ran out of memory."""
+    """The records of a point that is skipped because `agents` agents already ran out of memory."""
     return [
         point.record(
             run_id=run_id,
@@ -126,34 +122,31 @@ def measure(
     index: int,
     point: Point,
     options: SweepOptions,
-    machine: Machine,
+    launcher: Launcher,
     run: RunDirectory,
     observer: Observer,
     stop: StopSignals,
 ) -> list[Record]:
-    """Measure a point and put what came of it on the disk: one record, or one for each side of a pair."""
+    """Measure a point and write its records to disk: one, or one per side of a pair."""
     name = f"{index:04d}-{point.slug}"
-    if machine.versions:
-        outcomes = measure_pair(point, name, options, machine, run, observer.event, stop)
-    else:
-        outcomes = [measure_point(point, name, options, machine, run, observer.event, stop)]
+    outcomes = launcher.measure(point, name, options, run, observer.event, stop)
     records = []
     for side, outcome in zip(options.sides, outcomes, strict=True):
         file = f"{name}-{side}" if side else name
-        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, machine.rates), files=file)
+        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, launcher.rates), files=file)
         if side:
             record = dataclasses.replace(record, side=side, pair_id=f"{run.run_id}/{name}")
         try:
             run.write_samples(file, outcome.samples)
             run.write_timeline(file, outcome.timeline)
-        finally:  # the record last: a point that has one has its samples too, unless the disk was full
+        finally:  # the record last: a point with a record also has its samples, unless the disk was full
             run.append(record)
         records.append(record)
     return records
 
 
 def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptions, rates: Rates) -> Record:
-    """The record of a point that ended: what its processes told, and how they ended."""
+    """The record of a finished point: what its processes reported, and how they ended."""
     known = {name: value for name, value in outcome.facts.items() if is_column(name, value)}
     record = point.record(
         run_id=run_id,
@@ -170,5 +163,5 @@ def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptio
 
 
 def now() -> str:
-    """The wall clock, for people; nothing is computed from it."""
+    """The wall-clock time, for people only: nothing is computed from it."""
     return datetime.now(UTC).isoformat(timespec="seconds")

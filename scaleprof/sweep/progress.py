@@ -1,4 +1,4 @@
-"""The live display of a sweep on stderr: a picture on a terminal, one line per finished point elsewhere."""
+"""Sweep progress on stderr: a live display on a terminal, elsewhere one line per finished point."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN_RESULTS = 8
 class Progress:
     """Implements `scaleprof.sweep.loop.Observer`; a context manager around the sweep.
 
-    `points` are those to be measured now, in order; `done` others of the same grid have ended before.
+    `points` are to be measured now, in order; `done` others of the same grid have already ended.
     """
 
     def __init__(self, points: Sequence[Point], options: SweepOptions, console: Console, *, done: int = 0) -> None:
@@ -100,7 +100,7 @@ class Progress:
 
 
 def _outcome(record: Record) -> str:
-    """One line on how a point ended."""
+    """How a point ended, in one line."""
     if record.status != "ok":
         return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
     memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
@@ -111,7 +111,7 @@ def _outcome(record: Record) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """3:07, or 1:02:03 from an hour on."""
+    """Format seconds as 3:07, or as 1:02:03 from one hour."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

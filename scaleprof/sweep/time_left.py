@@ -1,4 +1,4 @@
-"""How long the rest of a sweep takes, from the points that have ended."""
+"""Estimate the remaining time of a sweep from the points that have ended."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
 
 GROWTH = 1.1
-"""Exponent of update time in tokens where `ModelEntry.growth` gives none."""
+"""The assumed exponent of update time in tokens where `ModelEntry.growth` gives none."""
 STEEPEST = 2.5
 
 
 class Estimate:
     """Seconds to the end of a sweep over `points`.
 
-    A point takes what the nearest point of the same model and mode took beside its updates (compiling, mostly), and as
-    many updates as the options ask for. The time of an update grows as a power of its tokens, fitted once two sizes
-    are known. A model of which nothing is known takes what the others took; what is larger than a point that ran out of
-    memory takes nothing.
+    A point takes the overhead (mostly compilation) of the nearest point of the same model and mode, plus the updates
+    that the options ask for. Update time grows as a power of tokens, fitted once two sizes are known. An unknown model
+    takes as long as the others; points larger than one that ran out of memory take no time.
     """
 
     def __init__(self, points: Sequence[Point], options: SweepOptions) -> None:
@@ -31,12 +30,12 @@ class Estimate:
         self._ended: list[tuple[Point, Record, float]] = []
 
     def add(self, point: Point, record: Record, seconds: float) -> None:
-        """Note how a point ended and what it took."""
+        """Add a finished point and the time it took."""
         if record.status != "skipped":
             self._ended.append((point, record, seconds))
 
     def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
-        """Seconds from now to the end, when point `running` has run for `elapsed_seconds`; None before any ended."""
+        """Seconds until the end, if point `running` has run for `elapsed_seconds`; None before any point ended."""
         if not self._ended:
             return None
         now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
@@ -61,20 +60,20 @@ class Estimate:
         return min(fixed + (self._updating(update) if update else 0.0), self._options.timeout_seconds)
 
     def _outgrows(self, point: Point, nearest: Point, record: Record) -> bool:
-        """Whether a point whose memory is the square of its tokens will be found not to fit once it is compiled."""
+        """Whether a point whose memory grows with the square of its tokens will not fit once it is compiled."""
         grown = (record.xla_learn_temp_bytes or 0) * (_tokens(point) / _tokens(nearest)) ** 2
         return grown > self._options.memory_limit_bytes
 
     def _unknown(self, point: Point, alike: Sequence[tuple[Point, Record, float]]) -> float:
-        """What points of the same size took, of whatever model; all points, where there are none."""
-        if alike:  # it failed wherever it was tried
+        """The mean time of points of the same size, of any model; of all points if there are none."""
+        if alike:  # all its points failed
             return alike[-1][2]
         same_size = [seconds for p, _, seconds in self._ended if _tokens(p) == _tokens(point)]
         taken = same_size or [seconds for _, _, seconds in self._ended]
         return sum(taken) / len(taken)
 
     def _updating(self, update_seconds: float) -> float:
-        """What warming up and measuring take when an update takes this long."""
+        """The time of warm-up and measurement for this update time."""
         options = self._options
         warmup = 1 if update_seconds >= LONG_SECONDS else options.warmup_updates
         measured = max(options.min_updates, math.ceil(options.min_seconds / update_seconds))
@@ -82,7 +81,7 @@ class Estimate:
 
 
 def _growth(point: Point, measured: Sequence[tuple[Point, Record]]) -> float:
-    """The power of tokens by which an update's time grows between the two largest sizes."""
+    """The exponent of update time in tokens between the two largest sizes."""
     expected = dict(find(point.model).growth)
     sizes = {_tokens(p): record.update_seconds for p, record in measured if record.update_seconds}
     if len(sizes) < 2:

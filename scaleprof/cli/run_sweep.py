@@ -1,0 +1,149 @@
+"""Run a checked plan: files, progress, a summary and an exit code."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Collection, Sequence
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from reports.render.terminal import render_grid, render_summary
+from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
+from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.launcher import Launcher
+from scaleprof.launch.preflight import changed_fields, preflight
+from scaleprof.points.plan import SweepPlan
+from scaleprof.points.point import Point
+from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
+from scaleprof.sweep.loop import SweepInterruptedError, sweep
+from scaleprof.sweep.progress import Progress
+from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
+
+SOME_FAILED = 3
+
+
+def show_grid(plan: SweepPlan) -> int:
+    """`--dry-run`: print the points and write nothing."""
+    render_grid([point.record() for point in plan.points], Console(highlight=False))
+    return 0
+
+
+def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
+    """Measure all points of the plan in a new folder, by default `default_folder`; returns the exit code."""
+    folder = out if out is not None else default_folder(plan.scenario)
+    check_free(folder)
+    check_csv(csv)
+    launcher, described = preflight(plan)
+    with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
+        return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)
+
+
+def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
+    """Measure the missing points of the run in `folder`, and those with a status in `retry`; returns the exit code."""
+    check_csv(csv)
+    with closing(RunDirectory.open(folder)) as run_directory:
+        work = points_to_measure(plan, folder, run_directory.records, retry)
+        launcher = None
+        if work:
+            launcher, described = preflight(plan)
+            check_platform(folder, run_directory.records, described["platform"])
+            changed = changed_fields(run_directory.host(), described)
+            if changed:
+                typer.echo(f"scaleprof: changed since the run began: {', '.join(changed)}", err=True)
+            run_directory.add_host(described)
+        return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
+
+
+def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
+    """`--resume --dry-run`: print the missing points and write nothing."""
+    records = records_so_far(folder)
+    render_grid(
+        [point.record() for _, point in points_to_measure(plan, folder, records, retry)], Console(highlight=False)
+    )
+    return 0
+
+
+def measure_again(folder: Path, option: str) -> Path | int:
+    """Measure all points of the run in `folder` again, in a new folder; returns it, or the exit code if interrupted.
+
+    All output goes to stderr. Raises `UserError`, naming `option`, if there is no run or it cannot be measured here.
+    """
+    plan = plan_again(folder, option)
+    new = default_folder(plan.scenario)
+    launcher, described = preflight(plan)
+    with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
+        work = list(enumerate(plan.points))
+        code = measure_and_show(plan, work, run_directory, launcher, csv=None, strict=False, aside=True)
+    return code or new
+
+
+def measure_and_show(
+    plan: SweepPlan,
+    work: Sequence[tuple[int, Point]],
+    run_directory: RunDirectory,
+    launcher: Launcher | None,
+    *,
+    csv: str | None,
+    strict: bool,
+    aside: bool = False,
+) -> int:
+    """Measure the points in `work` and summarise the whole run; returns the exit code.
+
+    `launcher` is None if there are none. Progress goes to stderr. The summary goes to stdout, or to stderr if stdout
+    carries the CSV or with `aside`.
+    """
+    folder = run_directory.path
+    progress = Console(stderr=True, highlight=False)
+    ended_by: Exception | None = None
+    try:
+        _measure(plan, work, run_directory, launcher, progress)
+    except (SweepInterruptedError, UserError) as error:  # a UserError: the disk is full
+        ended_by = error  # first show the results so far
+    records = run_directory.records
+    with tolerate_broken_pipe():
+        render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
+    if not isinstance(ended_by, UserError):
+        progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
+    write_csv(csv, csv_text(records))
+    if isinstance(ended_by, UserError):
+        raise ended_by
+    if ended_by is not None:
+        ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
+        command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
+        message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
+        progress.print(message, soft_wrap=True, markup=False)
+        return INTERRUPTED
+    some_failed = any(record.status != "ok" for record in records)
+    return SOME_FAILED if strict and some_failed else 0
+
+
+def _measure(
+    plan: SweepPlan,
+    work: Sequence[tuple[int, Point]],
+    run_directory: RunDirectory,
+    launcher: Launcher | None,
+    console: Console,
+) -> None:
+    """Measure the points in `work` and show the progress; without any, say that there is nothing to do."""
+    done = len(plan.points) - len(work)
+    if launcher is not None:
+        with Progress([point for _, point in work], plan.options, console, done=done) as observer:
+            sweep(work, plan.options, run_directory, launcher, observer)
+    else:
+        failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
+        hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
+        points = "the only point has" if done == 1 else f"all {done} points have"
+        console.print(f"Nothing to do: {points} ended.{hint}", soft_wrap=True)
+
+
+def default_folder(scenario: str) -> Path:
+    """`runs/<time>-<scenario>` without special characters; numbered if it exists."""
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
+    first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
