@@ -33,7 +33,7 @@ def test_norm_of_heads(width: int, heads: int) -> None:
         by_head = x.reshape(5, 2, heads, -1)
         centred = by_head - by_head.mean(axis=-1, keepdims=True)
         normed = centred / jnp.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-6)
-        return normed.reshape(x.shape) * scale + bias
+        return normed.reshape(x.shape) * scale[None, None] + bias[None, None]
 
     np.testing.assert_allclose(head_norm(x, scale, bias, heads), written_out(x, scale, bias), atol=1e-5)
     ours = jax.jit(jax.grad(lambda *a: jnp.sin(head_norm(*a, heads)).sum(), argnums=(0, 1, 2)))(x, scale, bias)
@@ -48,7 +48,7 @@ def test_root_mean_square_norm(tokens: tuple[int, ...]) -> None:
     scale = jax.random.normal(jax.random.key(1), (8,))
 
     def written_out(x: jax.Array, scale: jax.Array) -> jax.Array:
-        return scale * x / jnp.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6)
+        return jax.lax.broadcast_to_rank(scale, x.ndim) * x / jnp.sqrt((x**2).mean(axis=-1, keepdims=True) + 1e-6)
 
     np.testing.assert_allclose(rms_norm(x, scale), written_out(x, scale), atol=1e-5)
     ours = jax.jit(jax.grad(lambda *a: jnp.sin(rms_norm(*a)).sum(), argnums=(0, 1)))(x, scale)

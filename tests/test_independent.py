@@ -142,12 +142,12 @@ def test_recurrent_torso_is_the_recurrence_written_out() -> None:
     def sigmoid(x: Any) -> Any:
         return 1 / (1 + np.exp(-x))
 
-    cell, h = params["cell"], np.asarray(carry)
+    cell, h = jax.tree.map(np.asarray, nnx.to_pure_dict(params["cell"])), np.asarray(carry)
     for t in range(5):
         h = np.where(resets[:, t, None, None], 0.0, h)
-        given = hidden(np.asarray(x[:, t]), params["before"]) @ cell["dense_i"]["kernel"][...] + cell["dense_i"]["bias"]
+        given = hidden(np.asarray(x[:, t]), params["before"]) @ cell["dense_i"]["kernel"] + cell["dense_i"]["bias"]
         given_r, given_z, given_n = np.split(given, 3, axis=-1)
-        kept_r, kept_z, kept_n = np.split(h @ np.asarray(cell["dense_h"]["kernel"][...]), 3, axis=-1)
+        kept_r, kept_z, kept_n = np.split(h @ cell["dense_h"]["kernel"], 3, axis=-1)
         r, z = sigmoid(given_r + kept_r), sigmoid(given_z + kept_z)
         h = (1 - z) * np.tanh(given_n + r * kept_n) + z * h
         np.testing.assert_allclose(outputs[:, t], hidden(h, params["after"]), atol=1e-5)

@@ -13,6 +13,7 @@ from growing import check_growth
 from jumanji.environments.routing.lbf.env import LevelBasedForaging
 from jumanji.environments.routing.lbf.generator import RandomGenerator
 from jumanji.environments.routing.lbf.types import Food
+from worlds import promoting
 
 from scenarios import SCENARIOS, make_environment
 from scenarios.configs import LBF_PUBLISHED, LbfConfig
@@ -27,7 +28,7 @@ def test_random_play_is_the_librarys() -> None:
     ours = Adapted(LinearForaging(generator, time_limit=50), observe, reward="individual")
     library = LevelBasedForaging(generator, time_limit=50, grid_observation=True)
     step, reset = jax.jit(ours.step), jax.jit(ours.reset)
-    library_step, look = jax.jit(library.step), jax.jit(library._observer.state_to_observation)
+    library_step, look = (jax.jit(promoting(f)) for f in (library.step, library._observer.state_to_observation))
     chooser = np.random.default_rng(0)
     total, together = 0.0, 0
     for episode in range(2):

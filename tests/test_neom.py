@@ -17,7 +17,7 @@ from scenarios.wrappers import Batched
 
 def optimal(environment: Neom) -> jax.Array:
     """The action of every agent's target level."""
-    return jnp.argmin(jnp.abs(environment.levels - environment.targets()[:, None]), axis=1)
+    return jnp.argmin(jnp.abs(environment.levels[None] - environment.targets()[:, None]), axis=1)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from jumanji.environments.swarms.search_and_rescue.env import SearchAndRescue
 from jumanji.environments.swarms.search_and_rescue.generator import RandomGenerator
 from jumanji.environments.swarms.search_and_rescue.observations import AgentAndTargetObservationFn
 from jumanji.environments.swarms.search_and_rescue.types import State, TargetState
+from worlds import promoting
 
 from scenarios import make_environment, make_scenario
 from scenarios.configs import SearchRescueConfig
@@ -68,7 +69,7 @@ def test_random_play_is_the_librarys(where: str) -> None:
     """In a corner all see all across the joined edges, and several find a target at once."""
     agents, horizon, chooser = 16, 24, np.random.default_rng(2)
     ours, library = make_environment("search-rescue", agents, {"horizon": horizon}), the_librarys(agents, horizon)
-    step, library_step = jax.jit(ours.step), jax.jit(library.step)
+    step, library_step = jax.jit(ours.step), jax.jit(promoting(library.step))
     side = field_side(agents)
     extent = 0.03 if where == "corner" else side
     places = [chooser.uniform(-extent, extent, (agents, 2)) % side for _ in range(2)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,6 +114,16 @@ class Aim:
         constants = jnp.broadcast_to(jnp.array([1.0, -1.0]), state.target.shape)
         features = jnp.concatenate([state.target, state.received, constants], axis=-1)
         return Observation(features, jnp.ones_like(state.target, dtype=bool), state.step_count)
+
+
+def promoting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of Jumanji's, which relies on rank promotion."""
+
+    def call(*arguments: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return function(*arguments)
+
+    return call
 
 
 def neom(num_agents: int, envs: int, **options: object) -> Batched:
