@@ -15,7 +15,7 @@ from scaleprof.launch import facts as routing
 from scaleprof.launch.facts import WRITERS, columns_of
 from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.local import make_task, merged
-from scaleprof.launch.process import run_child
+from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import OTHER_FACTS
 from scaleprof.points.plan import MEMORY, SPEED, TOGETHER, SweepOptions
 from scaleprof.probes.gpu_phase import GpuPhase
