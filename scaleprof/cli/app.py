@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         command = error.ctx.command_path if error.ctx else "scaleprof"
-        return _fail(f"{error.format_message().rstrip('.')}; see {command} --help", 2)
+        return _fail(f"{error.format_message().rstrip('.?')}; see {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as end:
