@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
         command = error.ctx.command_path if error.ctx else "scaleprof"
-        return _fail(f"{error.format_message().rstrip('.?')}; see {command} --help", 2)
+        message = error.format_message().rstrip(".")
+        return _fail(f"{message}{' See' if message.endswith('?') else '; see'} {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as end:
