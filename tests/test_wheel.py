@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from compiler import QUICK_FLAGS
 
 from scaleprof import __version__
 from scaleprof.runs.store import load_records
@@ -30,7 +31,7 @@ class Installed:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.target),
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "XLA_FLAGS": QUICK_FLAGS,
         }
         return subprocess.run(
             [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
