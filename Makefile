@@ -37,7 +37,7 @@ types: .venv/.installed-dev ## check types
 	@$(BIN)/mypy
 
 clean: ## remove build output and caches; keeps .venv and results
-	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build dist .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

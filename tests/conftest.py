@@ -1,14 +1,15 @@
-"""Set-up of the whole suite: array shapes are checked while tests run, and compilations are shared."""
+"""Setup of the whole suite: shapes are checked, programs compile quickly and are cached between runs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import jax
+import jaxlib.version
 import pytest
+from compiler import QUICK_FLAGS
 from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = [
@@ -34,11 +35,21 @@ SHAPE_CHECKED = [
 
 install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 
-# One folder for all processes of a run: the first makes it, the others inherit its name.
-if "SCALEPROF_TEST_CACHE" not in os.environ:
-    os.environ["SCALEPROF_TEST_CACHE"] = tempfile.mkdtemp(prefix="scaleprof-tests-")
-_cache = os.environ["SCALEPROF_TEST_CACHE"]
-jax.config.update("jax_compilation_cache_dir", _cache)
+# XLA reads its flags once, when jax first uses it. Child processes inherit them.
+os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
+
+
+def cache_folder() -> Path:
+    """Where compiled programs are kept: one folder per jaxlib version, XLA flags and kind of CPU."""
+    cpu = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    lines = [line for line in cpu if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    key = hashlib.sha256("\n".join([os.environ["XLA_FLAGS"], *lines]).encode()).hexdigest()[:12]
+    return Path(__file__).parents[1] / ".cache" / "tests" / f"jaxlib-{jaxlib.version.__version__}-{key}"
+
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+jax.config.update("jax_compilation_cache_max_size", 2**30)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
@@ -50,9 +61,3 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in {"COLUMNS": "80", "TERM": "dumb"}.items():
         monkeypatch.setenv(name, value)
     return tmp_path
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remove what was compiled, once the whole run is over."""
-    if not hasattr(session.config, "workerinput"):
-        shutil.rmtree(_cache, ignore_errors=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import pytest
+from compiler import OPTIMISED
 from jax import lax
 from jax.sharding import PartitionSpec
 from worlds import MODES, neom, tiny_policy
@@ -352,7 +353,7 @@ def test_gradients_as_compiled(model: str, mode: str, unrolled: None) -> None:
 
     Fusions by YNNPACK would hide matrix products from its count.
     """
-    options: dict[str, str | bool] = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_backend_optimization_level": "0"}
+    options = OPTIMISED | {"xla_cpu_experimental_ynn_fusion_type": "", "xla_backend_optimization_level": 0}
     traced = gradients(model, mode)
     ours, theirs = work_of(traced.jaxpr), traced.lower().compile(compiler_options=options).cost_analysis()
     assert ours.flops == pytest.approx(theirs["flops"], rel=0.1)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compiler import QUICK_FLAGS
 
 from reports.records.csv_file import read_records
 from scaleprof.cli import diagnosis
@@ -43,7 +44,7 @@ def shell(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in `folder`."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (EXAMPLES.parents[1], EXAMPLES))),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": QUICK_FLAGS,
     }
     command = [sys.executable, "-m", "scaleprof", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

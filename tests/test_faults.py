@@ -10,6 +10,7 @@ from pathlib import Path
 import faulty_scenarios
 import psutil
 import pytest
+from compiler import QUICK_FLAGS
 
 from reports.records.record import Record
 from scaleprof.runs.store import load_records
@@ -22,7 +23,7 @@ slow = pytest.mark.slow
 def sweep(folder: Path, fault: str, *options: str) -> Record:
     """The one record of a sweep over a scenario with this fault; nothing it started is alive afterwards."""
     variables = faulty_scenarios.variables(folder / "injected")
-    variables["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    variables["XLA_FLAGS"] = QUICK_FLAGS
     command = [sys.executable, "-m", "scaleprof", "sweep", "--scenario", fault, *SIZES, *LIMITS, *options]
     done = subprocess.run(
         [*command, "--out", "run"],

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiler import optimised_jit
 from golden_weights import Weights, golden_params, load, named_leaves
 
 from sable.config import ModelConfig, PPOConfig
@@ -69,7 +70,7 @@ def assert_close(ours: Any, theirs: Any) -> None:
 def forward(policy: EncoderDecoderPolicy) -> Callable[..., Any]:
     """Everything that the training forward computes, compiled."""
 
-    @jax.jit
+    @optimised_jit
     def run(params: Any, observation: Observation, actions: Any, resets: Any, carry: NetworkCarry) -> Any:
         network = policy.network(params)
         rep, _, encoder = network.encode(observation, resets, carry.encoder)
@@ -84,7 +85,7 @@ def forward(policy: EncoderDecoderPolicy) -> Callable[..., Any]:
 def act_with_noise(policy: EncoderDecoderPolicy) -> Callable[..., Any]:
     """`policy.act` with the sampler's noise given instead of drawn, compiled."""
 
-    @jax.jit
+    @optimised_jit
     def run(params: Any, observation: Observation, reset: Any, carry: Any, noise: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(jax.random, "gumbel", lambda key, shape: noise)
@@ -146,7 +147,7 @@ def test_acting(sable_weights: Weights, case: str, encoded: int, mode: str) -> N
             assert_close(ours, np.asarray(theirs))
 
 
-value_and_grad = jax.jit(jax.value_and_grad(ppo.loss, argnums=2, has_aux=True), static_argnums=(0, 1))
+value_and_grad = optimised_jit(jax.value_and_grad(ppo.loss, argnums=2, has_aux=True), static_argnums=(0, 1))
 
 
 @pytest.mark.parametrize(("mode", "chunk"), FORMS)
@@ -200,7 +201,7 @@ def test_mat_training_forward(mat_weights: Weights) -> None:
     policy, params, observation = mat_inputs(mat_weights)
     sequence = Observation(*(x[:, None] for x in observation))
     actions = jnp.asarray(mat_weights["in/action"])[:, None]
-    evaluation = jax.jit(policy.evaluate)(
+    evaluation = optimised_jit(policy.evaluate)(
         params, sequence, actions, jnp.zeros((3, 1), dtype=bool), policy.init_carry(3)
     )
     for name in ("value", "log_prob", "entropy"):
@@ -226,7 +227,7 @@ def test_sable_without_memory(mat_weights: Weights, mode: str, chunk: int) -> No
     resets = jnp.zeros((1, 3), dtype=bool)
     carry = jax.tree.map(jnp.ones_like, policy.init_carry(1))
     sequence = Observation(features[None], legal[None], jnp.arange(3)[None])
-    evaluation = jax.jit(policy.evaluate)(params, sequence, actions[None], resets, carry)
+    evaluation = optimised_jit(policy.evaluate)(params, sequence, actions[None], resets, carry)
     for name in ("value", "log_prob", "entropy"):
         assert_close(getattr(evaluation, name), mat_weights[f"ff/chunkNone/{name}"])
     noise = noise_for(mat_weights["ff/chunkNone/act/action"])

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compiler import QUICK_FLAGS
 
 from scaleprof.cli import main
 from scaleprof.launch.pairs import MIN_BURSTS, find_version
@@ -19,7 +20,7 @@ SMALL = ["--agents", "2", "--model", "ippo", "--envs", "2", "--seq-len", "2", "-
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = {**os.environ, "XLA_FLAGS": QUICK_FLAGS}
     command = [sys.executable, "-m", "scaleprof", "sweep", *SMALL, "--min-seconds", "0", "--device", "cpu", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,17 +16,19 @@ from worlds import MODES, ONE_MODE_EACH, VARIANTS, Aim, Counter, neom, tiny_poli
 from sable.models import MODELS
 from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
 from sable.training import ppo
-from sable.types import Evaluation, Observation, Policy, Space, Transition
+from sable.types import Action, Evaluation, Observation, Policy, Space, Transition
 from scenarios.wrappers import Batched
 
 
 def sharpened(params: Any) -> Any:
     """Parameters that are far from the small initial ones, so that a difference anywhere shows."""
-    leaves, tree = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(5), len(leaves))
-    return jax.tree.unflatten(
-        tree, [leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
-    )
+    generator = np.random.default_rng(5)
+    return jax.tree.map(lambda leaf: leaf + 0.3 * generator.normal(size=leaf.shape).astype(np.float32), params)
+
+
+def initial(policy: Policy) -> Any:
+    """Fresh parameters, drawn in one program."""
+    return jax.jit(policy.init)(jax.random.key(0))
 
 
 @functools.cache
@@ -106,12 +109,19 @@ def test_neither_chunk_nor_form_changes_the_function(model: str, mode: str, opti
 
 def random_like(x: jax.Array) -> jax.Array:
     """Numbers, or truth values, of the same shape."""
-    key = jax.random.key(3)
-    return jax.random.bernoulli(key, shape=x.shape) if x.dtype == jnp.bool_ else jax.random.normal(key, x.shape)
+    numbers = np.random.default_rng(3).normal(size=x.shape)
+    return jnp.asarray(numbers > 0 if x.dtype == jnp.bool_ else numbers.astype(np.float32))
 
 
 DECODERS = [("sable", "chunkwise"), ("mat", "dense"), ("linear-attention", "factored"), ("mat-temporal", "dense")]
 """One mode of every mixer that is stepped agent by agent."""
+
+
+@functools.cache
+def acting_ways(model: str, mode: str, space: Space) -> tuple[Policy, Callable[..., Action], Callable[..., Action]]:
+    """A policy, and how it acts sequentially and by fixed-point iteration; each is compiled once."""
+    sequential, fixed = (tiny_policy(model, mode, space, acting=way) for way in ("sequential", "fixed_point"))
+    return sequential, jax.jit(sequential.act), jax.jit(fixed.act)
 
 
 @pytest.mark.parametrize(("model", "mode"), DECODERS)
@@ -120,17 +130,15 @@ DECODERS = [("sable", "chunkwise"), ("mat", "dense"), ("linear-attention", "fact
 def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpness: float, *, continuous: bool) -> None:
     """Same key, same actions, log-probabilities and carry, from fresh policies to sharply peaked ones."""
     space = Space(9, 3, 4, continuous=continuous)
-    sequential, fixed = (tiny_policy(model, mode, space, acting=way) for way in ("sequential", "fixed_point"))
-    params = jax.tree.map(
-        lambda x: x + sharpness * jax.random.normal(jax.random.key(x.size), x.shape), sequential.init(jax.random.key(0))
-    )
+    policy, act, act_by_fixed_point = acting_ways(model, mode, space)
+    params = jax.tree.map(lambda x: x + sharpness * jax.random.normal(jax.random.key(x.size), x.shape), initial(policy))
     features = jax.random.normal(jax.random.key(1), (5, 9, 3))
     mask = jax.random.bernoulli(jax.random.key(2), 0.8, (5, 9, 4)).at[..., 0].set(True)
     observation = Observation(features, mask, jnp.arange(5))
     reset = jnp.array([True, False, False, False, True])
-    carry = jax.tree.map(random_like, sequential.init_carry(5))
+    carry = jax.tree.map(random_like, policy.init_carry(5))
     arguments = (params, observation, reset, carry, jax.random.key(4))
-    one, other = (jax.jit(policy.act)(*arguments) for policy in (sequential, fixed))
+    one, other = act(*arguments), act_by_fixed_point(*arguments)
     np.testing.assert_allclose(one.actions, other.actions, atol=1e-5, rtol=1e-5)
     np.testing.assert_array_equal(one.decoder_steps, np.full(5, 9))
     assert (other.decoder_steps >= 1).all()
@@ -144,14 +152,15 @@ def gradients_of_evaluate(model: str, mode: str, **options: Any) -> tuple[Any, s
     """Gradients over a rollout of 7 timesteps with resets in it, from a state that is not zero; and their graph."""
     _, steps, _ = acted_and_evaluated(model, mode)
     policy = tiny_policy(model, mode, Batched(Counter(3, limit=5), 4).space, **options)
-    params = policy.init(jax.random.key(0))
+    params = initial(policy)
     carry = jax.tree.map(random_like, policy.init_carry(4))
 
     def scalar(params: Any) -> jax.Array:
         evaluation = policy.evaluate(params, steps.observation, steps.actions, steps.reset, carry)
         return sum(jnp.sum(jnp.sin(x)) for x in evaluation)  # type: ignore[return-value]
 
-    return jax.jit(jax.grad(scalar))(params), str(jax.make_jaxpr(jax.grad(scalar))(params))
+    traced = jax.jit(jax.grad(scalar)).trace(params)
+    return traced.lower().compile()(params), str(traced.jaxpr)
 
 
 REMEMBERING = [("sable", "chunkwise"), ("sable", "factored"), ("mat-temporal", "dense"), ("ippo-gru", "")]
@@ -182,7 +191,7 @@ def test_only_earlier_actions_matter(model: str, mode: str, *, continuous: bool)
     """And those only where there is a decoder."""
     space = Space(4, 3, 5, continuous=continuous)
     policy = tiny_policy(model, mode, space)
-    params = sharpened(policy.init(jax.random.key(0)))
+    params = sharpened(initial(policy))
     observation = random_observation(space)
     resets = jnp.zeros((1, 1), dtype=bool)
 
@@ -207,9 +216,9 @@ def random_observation(space: Space) -> Observation:
     return Observation(features, mask, jnp.zeros((1, 1), dtype=jnp.int32))
 
 
-def operations(function: Any, *arguments: Any) -> int:
+def operations(traced: jax.stages.Traced) -> int:
     """How many operations the lowered program has."""
-    return sum(" = " in line for line in jax.jit(function).lower(*arguments).as_text().splitlines())
+    return sum(" = " in line for line in traced.lower().as_text().splitlines())
 
 
 def graph_sizes(model: str, mode: str, scenario: Batched, seq_len: int) -> list[int]:
@@ -217,12 +226,11 @@ def graph_sizes(model: str, mode: str, scenario: Batched, seq_len: int) -> list[
     policy = tiny_policy(model, mode, scenario.space, segment=2)
     config = tiny_ppo(seq_len=seq_len, envs=4, accumulate=2)
     state = jax.eval_shape(lambda key: ppo.init_train_state(policy, scenario, config, key), jax.random.key(0))
-    _, trajectory = jax.eval_shape(lambda s: ppo.rollout(policy, scenario, config, s), state)
-    return [
-        operations(lambda s: ppo.act(policy, s), state),
-        operations(lambda s: ppo.rollout(policy, scenario, config, s), state),
-        operations(lambda s, t: ppo.learn(policy, config, s, t), state, trajectory),
-    ]
+    act = jax.jit(lambda s: ppo.act(policy, s)).trace(state)
+    rollout = jax.jit(lambda s: ppo.rollout(policy, scenario, config, s)).trace(state)
+    _, trajectory = rollout.out_info
+    learn = jax.jit(lambda s, t: ppo.learn(policy, config, s, t)).trace(state, trajectory)
+    return [operations(traced) for traced in (act, rollout, learn)]
 
 
 @pytest.mark.parametrize(("model", "mode"), MODES)
@@ -249,7 +257,7 @@ def test_bfloat16_stays_close_to_float32(model: str, mode: str) -> None:
     """Outputs to 2e-2, and a gradient that points the same way; parameters stay float32."""
     scenario = Batched(Counter(3, limit=5), 4)
     rough, exact = (tiny_policy(model, mode, scenario.space, dtype=dtype) for dtype in ("bfloat16", "float32"))
-    params = rough.init(jax.random.key(0))
+    params = initial(rough)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     _, observation = jax.jit(scenario.reset)(jax.random.key(1))
     observation = jax.tree.map(lambda x: jnp.repeat(x[:, None], 2, axis=1), observation)

@@ -65,7 +65,7 @@ def batch_of(trajectory: Trajectory, config: PPOConfig) -> ppo.Batch:
         resets=steps.reset,
         old_log_prob=steps.log_prob,
         old_value=steps.value,
-        advantages=jax.random.normal(jax.random.key(5), steps.value.shape),
+        advantages=jnp.asarray(np.random.default_rng(5).normal(size=steps.value.shape), dtype=jnp.float32),
         targets=steps.value + 1.0,
         carry=trajectory.carry,
     )
@@ -169,9 +169,17 @@ def uneventful(policy: Policy, config: PPOConfig, reward: float = 0.0) -> tuple[
     return state, trajectory
 
 
+def learn(policy: Policy, config: PPOConfig, reward: float = 0.0) -> tuple[TrainState, ppo.Metrics]:
+    """`ppo.learn` from such a rollout."""
+    learned: tuple[TrainState, ppo.Metrics] = jax.jit(partial(ppo.learn, policy, config))(
+        *uneventful(policy, config, reward)
+    )
+    return learned
+
+
 def test_carries_stay_with_their_environments_in_every_epoch() -> None:
     policy, config = Recorder(), PPOConfig(envs=6, seq_len=3, epochs=4, minibatches=3, normalise_advantages=False)
-    _, metrics = ppo.learn(policy, config, *uneventful(policy, config))
+    _, metrics = learn(policy, config)
     assert metrics.entropy == 0.0
 
 
@@ -188,7 +196,7 @@ class Witness(Recorder):
 
 def test_every_epoch_sees_all_environments_in_groups_of_its_own() -> None:
     policy, config = Witness(), PPOConfig(envs=8, seq_len=3, epochs=4, minibatches=4)
-    ppo.learn(policy, config, *uneventful(policy, config))
+    learn(policy, config)
     jax.effects_barrier()
     assert len(policy.groups) == 4 * 4
     epochs = [policy.groups[start : start + 4] for start in range(0, 16, 4)]
@@ -219,7 +227,7 @@ def slope_config(**options: Any) -> PPOConfig:
 def test_adam_takes_the_gradient_clipped_to_its_global_norm(reward: float, clipped: float) -> None:
     """The gradient is −reward · (0.6, 0.8). Adam's first step is g / (|g| + ε), and ε is large enough to tell."""
     policy, config = Slope(), slope_config(max_grad_norm=0.5, adam_eps=0.25)
-    learned, metrics = ppo.learn(policy, config, *uneventful(policy, config, reward))
+    learned, metrics = learn(policy, config, reward)
     assert metrics.grad_norm == pytest.approx(reward)
     for name, share in (("x", 0.6), ("y", 0.8)):
         gradient = clipped * share
@@ -230,7 +238,7 @@ def test_adam_takes_the_gradient_clipped_to_its_global_norm(reward: float, clipp
 def test_the_ratio_is_to_the_acting_policy_in_every_epoch(*, permute_agents: bool) -> None:
     """The first of two epochs moves both parameters by the step size: the second's ratio is exp(1.4 · 0.1)."""
     policy, config = Slope(), slope_config(epochs=2, permute_agents=permute_agents)
-    _, metrics = ppo.learn(policy, config, *uneventful(policy, config, reward=1.0))
+    _, metrics = learn(policy, config, reward=1.0)
     assert metrics.policy_loss == pytest.approx(-(1.0 + np.exp(0.14)) / 2, rel=1e-4)
 
 
@@ -240,7 +248,8 @@ def test_permuted_agents_are_evaluated_again(world: type[Counter] | type[Aim]) -
     scenario = Batched(world(4, limit=4), 4)
     policy, config = tiny_policy("mat", "dense", scenario.space), tiny_ppo(normalise_advantages=False)
     state, trajectory = started(policy, scenario, config)
-    params = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape), state.params)
+    generator = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: x + 0.3 * generator.normal(size=x.shape).astype(np.float32), state.params)
     batch = batch_of(trajectory, config)
     permuted = jax.jit(partial(ppo.permute_agents, policy))(params, batch, jax.random.key(2))
     order = jax.random.permutation(jax.random.key(2), 4)

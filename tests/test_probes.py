@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import psutil
 import pytest
+from compiler import optimised_jit
 
 from scaleprof.probes import device, host, timing, watch, xla
 
@@ -133,7 +134,7 @@ def test_memory_of_a_program() -> None:
         return state + jnp.sort(data @ data.T, axis=0).sum(), data[:8, 0]
 
     shapes = (jax.ShapeDtypeStruct((64, 64), jnp.float32), jax.ShapeDtypeStruct((256, 32), jnp.float32))
-    compiled = jax.jit(step, donate_argnums=0).lower(*shapes).compile()
+    compiled = optimised_jit(step, donate_argnums=0).lower(*shapes).compile()
     memory = xla.program_memory(compiled)
     assert memory is not None
     state_bytes, data_bytes = 64 * 64 * 4, 256 * 32 * 4

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
+from compiler import QUICK_FLAGS
 
 from reports import FIELD_NAMES, Record, read_records
 from reports.text.units import format_bytes
@@ -41,7 +42,6 @@ SIZES = ["--seq-len", "2", "--envs", "2", "--embed-dim", "8", "--heads", "2"]
 TINY = [*SIZES, "--warmup-updates", "1", "--memory-limit", "2GiB", "--device", "cpu"]
 UPDATES = ["--min-updates", "2", "--min-seconds", "0"]
 GRID = ["--agents", "2,3,16384", "--model", "sable:chunkwise,mat:dense", *UPDATES, "--set", "ppo.clip=0.3"]
-QUICK_COMPILER = "--xla_backend_optimization_level=0"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Sweep:
 
 def scaleprof(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The command, run in `folder`."""
-    environment = {**os.environ, "XLA_FLAGS": QUICK_COMPILER, "COLUMNS": "80", **variables}
+    environment = {**os.environ, "XLA_FLAGS": QUICK_FLAGS, "COLUMNS": "80", **variables}
     return subprocess.run(
         [sys.executable, "-m", "scaleprof", *arguments],
         cwd=folder,
@@ -237,7 +237,7 @@ def test_environment(sweep: Sweep) -> None:
     assert environment["command"][1:] == ["sweep", *GRID, *TINY, "--out", "run", "--csv", "-", "--strict"]
     assert environment["packages"]["jax"]
     assert (environment["platform"], environment["allocator_statistics"]) == ("cpu", False)
-    assert environment["variables"]["together"]["XLA_FLAGS"] == QUICK_COMPILER
+    assert environment["variables"]["together"]["XLA_FLAGS"] == QUICK_FLAGS
     assert environment["variables"]["together"]["JAX_PLATFORMS"] == "cpu"
     assert environment["variables"]["together"]["JAX_ENABLE_COMPILATION_CACHE"] == "false"
     assert environment["memory_bytes"] == psutil.virtual_memory().total
@@ -361,7 +361,7 @@ def test_batching_is_tried_once_and_takes_nothing_from_what_is_measured(tmp_path
     done = subprocess.run(
         [sys.executable, "-m", "scaleprof", "sweep", *sizes.split(), *options.split()],
         cwd=tmp_path,
-        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env={**os.environ, "XLA_FLAGS": QUICK_FLAGS},
         capture_output=True,
         text=True,
         check=False,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from compiler import QUICK_FLAGS
 
 from reports.render.page import SCRIPTS
 from scaleprof import __version__
@@ -31,7 +32,7 @@ class Installed:
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.target),
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "XLA_FLAGS": QUICK_FLAGS,
         }
         return subprocess.run(
             [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False

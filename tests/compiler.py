@@ -1,0 +1,31 @@
+"""How XLA compiles in tests: quickly, except where a test needs fully optimised programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+QUICK_FLAGS = " ".join(
+    [
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
+)
+"""Compiles in about a third of the time. Tests of logic need no fast programs."""
+
+OPTIMISED: dict[str, Any] = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
+"""XLA's defaults: compiler options that take precedence over the flags."""
+
+
+def optimised_jit(function: Callable[..., Any], **options: Any) -> jax.stages.Wrapped:
+    """`jax.jit` with full optimisation, for golden numbers and figures of compiled programs."""
+    return jax.jit(function, compiler_options=OPTIMISED, **options)
