@@ -46,8 +46,12 @@ class Record:
     )
     batching: str = axis("", "Batching", "How environments were asked to be stepped: `vmap`, `map` or `auto`.")
     reset: str = axis("", "Reset", "Where a new episode starts from: `pool` or `exact`.")
-    settings: str = axis("", "Settings", "Further options given with `--set`, as `name=value` separated by `;`.")
-    seed: int = axis(0, "Seed", "Base of the random numbers; the repeat is mixed in.")
+    settings: str = axis(
+        "",
+        "Settings",
+        "Options without a column of their own (`--set`, `--reward`, `--remat`, …), as `name=value` separated by `;`.",
+    )
+    seed: int = axis(0, "Seed", "Random seed, combined with the number of the repeat.")
     repeat: int = noted("Repeat", "Number of this repeat of the point, from 0.", default=0)
     side: str = axis("", "Side", "`new` or `base` in a live pair, else empty.")
     pair_id: str = noted("Pair", "The same for the two records of a live pair.")
@@ -59,8 +63,8 @@ class Record:
     status: str = noted(
         "Status", f"How the point ended: {', '.join(f'`{name}`' for name in STATUSES)}.", default="planned"
     )
-    reason_code: str = noted("Reason code", "Why it did not end well, for programs, such as `predicted` or `signal`.")
-    reason: str = noted("Reason", "Why it did not end well, for people.")
+    reason_code: str = noted("Reason code", "Machine-readable reason for the failure, such as `predicted` or `signal`.")
+    reason: str = noted("Reason", "Reason for the failure in words.")
     phase: str = noted("Phase", "The phase in which a failed point ended.")
     stderr_tail: str = noted("Last stderr lines", "Last lines that a failed process wrote to stderr, joined by ` | `.")
     measure: str = noted(
@@ -80,7 +84,7 @@ class Record:
         "Gradient groups", "Groups of environments per minibatch whose gradients were accumulated one after the other."
     )
     segment_timesteps: int | None = reported(
-        "Segment length", "Timesteps whose activations learning kept at once; the others were recomputed."
+        "Segment length", "Timesteps whose activations are kept at a time; the others are recomputed."
     )
     parameters: int | None = reported("Parameters", "Trainable parameters of the model.")
     matched_embed_dim: int | None = reported("Matched width", "Width that matches the reference's parameter count.")

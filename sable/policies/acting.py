@@ -65,11 +65,12 @@ def sample_fixed_point(
     """Sample one action per agent by decoding all agents at once until no action changes.
 
     Each sweep makes at least one more agent correct, in agent order, so N sweeps and one that confirms always suffice;
-    usually far fewer do. A continuous action counts as unchanged if its squashed value moves by less than 1e-6
-    (`sable.distributions`). Returns actions, log-probabilities and the carry of the last sweep, and each environment's
+    usually far fewer do. It ends after N + 1 sweeps in any case: NaN never settles. A continuous action counts as
+    unchanged if its squashed value moves by less than 1e-6 (`sable.distributions`). Returns actions, log-probabilities and the carry of the last sweep, and each environment's
     number of sweeps, including the one that confirms.
     """
     distribution = network.distribution
+    agents = action_mask.shape[1]
     noise = jnp.moveaxis(distribution.draw_noise(key, action_mask), 0, 1)
 
     def decode(actions: Actions) -> tuple[Float[Array, "B N A"], NetworkCarry]:
@@ -78,8 +79,8 @@ def sample_fixed_point(
         return output[:, 0], after
 
     def unsettled(loop: Loop) -> Bool[Array, ""]:
-        _, changed, *_ = loop
-        return changed.any()
+        _, changed, sweeps, *_ = loop
+        return (changed & (sweeps <= agents)).any()
 
     def again(loop: Loop) -> Loop:
         actions, changed, sweeps, *_ = loop

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except _USAGE_ERROR as error:
-        command = error.ctx.command_path if error.ctx else "scaleprof"
+        command = error.ctx.command_path if error.ctx else _command_of(given)
         message = error.format_message().rstrip(".")
         return _fail(f"{message}{' See' if message.endswith('?') else '; see'} {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
@@ -59,6 +59,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return _fail(f"this is a bug in scaleprof: {_described(error)}; SCALEPROF_TRACEBACK=1 shows the traceback", 2)
     return result if isinstance(result, int) else 0
+
+
+def _command_of(given: list[str]) -> str:
+    """The command whose option misses its value, which Typer does not tell."""
+    known = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    return f"scaleprof {given[0]}" if given and given[0] in known else "scaleprof"
 
 
 def _described(error: Exception) -> str:

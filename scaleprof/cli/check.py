@@ -155,7 +155,7 @@ def noise(
         bool, option("--again", "Measure RUN again with its own options, and use that as RUN2", panel=WHAT)
     ] = False,
 ) -> int:
-    """Recommend thresholds for this machine from differences between measurements of the same code.
+    """Recommend thresholds for this host from differences between measurements of the same code.
 
     Give two runs of the same code, one run and --again, one run of live pairs of the same code, or one run with at
     least two repeats, which is split in two.
@@ -190,7 +190,7 @@ def baseline_save(
     ] = None,
     force: Annotated[bool, option("--force", "Replace an existing baseline", panel=OUTPUT)] = False,
 ) -> int:
-    """Save what a check needs of a run in the project's .scaleprof/baselines/NAME, small enough to commit."""
+    """Save the part of a run that checks need in .scaleprof/baselines/NAME, small enough to commit."""
     from reports.text.units import format_bytes
     from scaleprof.runs import baselines
     from scaleprof.runs.store import read_run

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 Sample = dict[str, float]
 """Times and metrics of one update."""
+TIMES = frozenset({"rollout_seconds", "learn_seconds", "update_seconds", "update_cpu_seconds"})
+"""The times of a sample; everything else in it is a metric of the training."""
 
 
 def total_seconds(samples: list[Sample]) -> float:
@@ -26,7 +28,7 @@ def summarise(samples: list[Sample], env_steps: int, agents: int) -> dict[str, f
     """Times and throughput of the measured updates, and the metrics of the last one, as fields of a record."""
     updates = sorted(sample["update_seconds"] for sample in samples)
     median = statistics.median(updates)
-    metrics = {name: value for name, value in samples[-1].items() if not name.endswith("_seconds")}
+    metrics = {name: value for name, value in samples[-1].items() if name not in TIMES}
     return {
         "rollout_seconds": statistics.median(sample["rollout_seconds"] for sample in samples),
         "learn_seconds": statistics.median(sample["learn_seconds"] for sample in samples),
