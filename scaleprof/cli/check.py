@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -103,17 +104,28 @@ def check(
         str,
         option("--format", "table, markdown, json, github or junit", panel=OUTPUT, metavar="FORMAT", shown="table"),
     ] = "table",
-    everything: Annotated[bool, option("--all", "Also list unchanged points in the table", panel=OUTPUT)] = False,
+    everything: Annotated[
+        bool, option("--all", "Also list what is unchanged or not comparable in the table", panel=OUTPUT)
+    ] = False,
+    fail_inconclusive: Annotated[
+        bool, option("--fail-inconclusive", "Exit with 5 if a change could not be judged", panel=OUTPUT)
+    ] = False,
     exit_zero: Annotated[bool, option("--exit-zero", "Exit with 0 even if something got worse", panel=OUTPUT)] = False,
 ) -> int:
     """Show what got worse from BASE to NEW; exit with 1 if anything did, with 4 if nothing could be compared.
+
+    A check is inconclusive if a change past its threshold could not be judged (too few repeats, CPU contention, figures
+    missing or not comparable): it exits with 0, or with 5 under --fail-inconclusive.
 
     A sampled metric got worse if its change exceeds the threshold and is significant over repeats. Thresholds can also
     be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked on its
     own. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
     """
     _check_format(format_, CHECK_FORMATS)
-    policy = _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only)
+    policy = replace(
+        _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
+        fail_inconclusive=fail_inconclusive,
+    )
     found = _compare(runs, baseline, policy)
     with tolerate_broken_pipe():
         _show_check(found, format_, everything=everything)
@@ -124,7 +136,7 @@ def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
     if format_ in ("table", "markdown"):
         from reports.checks.documents import check_document
 
-        _show(check_document(found, unchanged=everything or format_ == "markdown"), format_)
+        _show(check_document(found, everything=everything or format_ == "markdown"), format_)
     else:
         from reports.render import check_exports
 
