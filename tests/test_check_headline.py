@@ -15,7 +15,7 @@ from checked import HOST, NOISE, record, repeats, run_folder, several, table
 
 from reports import Record
 from scaleprof.cli.app import main
-from scaleprof.cli.check import CHECK_FORMATS
+from scaleprof.cli.formats import CHECK_FORMATS
 
 pytestmark = pytest.mark.usefixtures("folder")
 

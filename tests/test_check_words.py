@@ -15,7 +15,7 @@ from checked import HOST, record, repeats, run_folder, several, table
 
 from scaleprof.cli import check as check_commands
 from scaleprof.cli.app import main
-from scaleprof.cli.check import CHECK_FORMATS, COMPARE_FORMATS
+from scaleprof.cli.formats import CHECK_FORMATS, COMPARE_FORMATS
 
 pytestmark = pytest.mark.usefixtures("folder")
 HOSTILE = "a|b <img src=x> [red]*_`@joe,\n::error::100%\x07\x1b[2J http://x.y"

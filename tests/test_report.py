@@ -236,7 +236,7 @@ BAD = {
     "run.csv --sort -update_second": "--sort: unknown column 'update_second': did you mean update_seconds",
     "run.csv --reference ippo": "--reference: 'ippo' was not measured: choose from sable:chunkwise, sable:recurrent",
     "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: choose from sable:chunkwise, sable:recurrent",
-    "run.csv --json --markdown": "--plot, --markdown, --json: give only one of these",
+    "run.csv --json --markdown": "--markdown, --json: give only one of these",
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
+from scaleprof.cli.formats import CheckFormat, CompareFormat, choose_format
 from scaleprof.cli.output import tolerate_broken_pipe, write
 from scaleprof.errors import UserError, user_errors
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from reports.checks.findings import Comparison
     from reports.checks.policy import CheckPolicy
     from reports.text.section import Document
-
-CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
-COMPARE_FORMATS = ("table", "markdown", "json")
 
 WHAT, JUDGING, OUTPUT = "What to compare", "How to judge", "Output"
 
@@ -69,26 +67,24 @@ def compare(
     baseline: BaselineName = None,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
-    format_: Annotated[
-        str, option("--format", "table, markdown or json", panel=OUTPUT, metavar="FORMAT", shown="table")
-    ] = "table",
+    format_: CompareFormat = None,
 ) -> int:
     """Show the points that two runs share side by side, with ratios and exact intervals, without judging them.
 
     One run of live pairs is compared side by side. With --baseline NAME as BASE, NEW defaults to the newest run in
     runs/.
     """
-    _check_format(format_, COMPARE_FORMATS)
+    chosen = choose_format("compare", format_)
     policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
     found = _compare(runs, baseline, policy)
-    if format_ == "json":
+    if chosen == "json":
         from reports.render.check_exports import as_json
 
         write(as_json(found))
     else:
         from reports.checks.documents import comparison_document
 
-        _show(comparison_document(found), format_)
+        _show(comparison_document(found), chosen)
     return 0
 
 
@@ -100,10 +96,7 @@ def check(
     threshold_only: Annotated[bool, option("--threshold-only", "Skip significance tests", panel=JUDGING)] = False,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
-    format_: Annotated[
-        str,
-        option("--format", "table, markdown, json, github or junit", panel=OUTPUT, metavar="FORMAT", shown="table"),
-    ] = "table",
+    format_: CheckFormat = None,
     everything: Annotated[
         bool, option("--all", "Also list what is unchanged or not comparable in the table", panel=OUTPUT)
     ] = False,
@@ -121,14 +114,14 @@ def check(
     be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked on its
     own. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
     """
-    _check_format(format_, CHECK_FORMATS)
+    chosen = choose_format("check", format_)
     policy = replace(
         _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
         fail_inconclusive=fail_inconclusive,
     )
     found = _compare(runs, baseline, policy)
     with tolerate_broken_pipe():
-        _show_check(found, format_, everything=everything)
+        _show_check(found, chosen, everything=everything)
     return 0 if exit_zero else found.exit_code
 
 
@@ -232,13 +225,6 @@ def baseline_list() -> int:
 def counted(count: int, noun: str) -> str:
     """`1 point`, `2 points`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _check_format(name: str, known: Sequence[str]) -> None:
-    from scaleprof.points.parsing import nearest
-
-    if name not in known:
-        raise UserError(f"--format: there is no format '{name}': {nearest(name, known)}")
 
 
 def _policy(
