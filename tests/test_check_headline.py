@@ -100,6 +100,7 @@ def test_wall_time_that_contention_may_explain(check: Check) -> None:
     assert (found["metric"], found["verdict"], found["doubt"]) == ("wall_time", "inconclusive", "contention")
     assert found["reason"].startswith("+100 % (threshold 25 %) as measured, but other processes competed")
     assert found["needed_repeats"] is None
+    assert check(base, repeats(update_seconds=0.2, contended=1, others_cpu_share=0.6), "--threshold-only")[0] == 5
     within = repeats(update_seconds=0.12, contended=1, others_cpu_share=0.6)
     assert check(base, within)[0] == 0
 
@@ -108,6 +109,7 @@ def test_a_figure_that_new_lacks(check: Check) -> None:
     lost = [dataclasses.replace(one, update_cpu_seconds=None) for one in repeats()]
     code, content = check(repeats(), lost)
     assert (code, content["headline"]) == (5, "Inconclusive: 1 figure of BASE is missing in NEW")
+    assert check(repeats(), lost, "--threshold-only")[0] == 5
     code, content = check(lost, repeats())
     said = "No regression: 1 of 2 figures could be compared, none worse by more than its threshold"
     assert (code, content["headline"]) == (0, said)
@@ -181,6 +183,13 @@ def test_nothing_comparable(check: Check) -> None:
         4,
         "Not comparable: allocator: noisy in BASE, repeatable in NEW (see host_memory_quality)",
     )
+
+
+def test_github_is_told_once_why_nothing_is_comparable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, device="Xeon"))
+    assert main(["check", *names, "--format", "github"]) == 4
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("::error title=scaleprof check::Not comparable: device: cpu in BASE, Xeon in NEW")
 
 
 def test_points_that_are_lost(check: Check) -> None:

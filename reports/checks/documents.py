@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from reports.checks.findings import IMPROVED, NEW, NOT_COMPARABLE, REGRESSED, UNCHANGED, VERDICTS, Comparison, Finding
-from reports.checks.headline import heading, headline, why_unlike
+from reports.checks.headline import heading, headline, is_minor, why_unlike
 from reports.checks.noise import Noise, as_toml
 from reports.checks.words import (
     count,
@@ -36,7 +36,7 @@ def check_document(comparison: Comparison, *, everything: bool) -> Document:
     sections = []
     for verdict in VERDICTS:
         findings = comparison.of(verdict)
-        if findings and _is_minor(comparison, verdict) and not everything:
+        if findings and is_minor(comparison, verdict) and not everything:
             sections.append(_folded(comparison, verdict, findings))
         elif findings:
             sections.append(_verdict_section(comparison, verdict, findings))
@@ -102,13 +102,6 @@ def noise_document(noise: Noise) -> Document:
     )
 
 
-def _is_minor(comparison: Comparison, verdict: str) -> bool:
-    """Whether the findings with this verdict did not decide the outcome, or the headline says all there is to them."""
-    if verdict == NOT_COMPARABLE:
-        return comparison.outcome != "Inconclusive" or not any(one.doubt for one in comparison.of(verdict))
-    return verdict == UNCHANGED
-
-
 def _folded(comparison: Comparison, verdict: str, findings: Sequence[Finding]) -> Section:
     """How many findings have a verdict, and why they are not comparable unless the heading says so."""
     reasons = Counter(finding.reason for finding in findings if verdict == NOT_COMPARABLE)
@@ -139,7 +132,7 @@ def _verdict_section(comparison: Comparison, verdict: str, findings: Sequence[Fi
             *((reasons,) if any(cell.text for cell in reasons.cells) else ()),
         ),
         tone=_TONES.get(verdict, ""),
-        collapsed=_is_minor(comparison, verdict),
+        collapsed=is_minor(comparison, verdict),
     )
 
 

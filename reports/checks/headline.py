@@ -55,6 +55,13 @@ def why_unlike(comparison: Comparison) -> list[str]:
     return [f"Differences (--cross-machine compares anyway): {'; '.join(comparison.differences)}"]
 
 
+def is_minor(comparison: Comparison, verdict: str) -> bool:
+    """Whether the findings with this verdict did not decide the outcome, or the headline says all there is to them."""
+    if verdict == NOT_COMPARABLE:
+        return comparison.outcome != "Inconclusive" or not any(one.doubt for one in comparison.of(verdict))
+    return verdict == UNCHANGED
+
+
 def _kinds(comparison: Comparison, verdict: str) -> str:
     """Of the findings with this verdict, how many are of which kind; a kind that holds for all needs no number."""
     findings = comparison.of(verdict)

@@ -19,7 +19,7 @@ from reports.checks.findings import (
     Comparison,
     Finding,
 )
-from reports.checks.headline import heading, headline
+from reports.checks.headline import heading, headline, is_minor
 from reports.checks.metrics import METRICS
 from reports.checks.words import (
     footnotes,
@@ -94,7 +94,7 @@ def _finite(value: float | None) -> float | None:
 
 def as_github(comparison: Comparison) -> str:
     """Workflow commands of GitHub Actions: one with the headline and the counts, an error per regression, a warning per
-    finding that could not be judged, and a notice per improvement.
+    change that could not be judged, and a notice per improvement.
 
     The headline comes first, because GitHub shows only the first ten of each level.
     """
@@ -111,7 +111,7 @@ def as_github(comparison: Comparison) -> str:
             levels[finding.verdict], f"{finding.metric} {finding.verdict}", f"{label(finding)}: {shown(finding.reason)}"
         )
         for finding in order(comparison.findings)
-        if finding.verdict in levels
+        if finding.verdict in levels and not is_minor(comparison, finding.verdict)
     ]
     return "\n".join(lines) + "\n"
 
