@@ -13,7 +13,7 @@ class UserError(Exception):
     """Something the user can fix, in one line: what is wrong, where, and what would be right.
 
     `exit_code` is the process's exit code: 2 usage or configuration, 3 some points failed under `--strict`,
-    4 nothing to compare, `INTERRUPTED`.
+    4 nothing to compare, `INTERRUPTED`; 1 and 5 are verdicts of `check` and no errors.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:

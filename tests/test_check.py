@@ -520,7 +520,7 @@ BAD_INPUT = [
     ("check a.csv foreign.csv", "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results"),
     (
         "check a.csv a.csv --format xml",
-        "--format: there is no format 'xml': known: table, markdown, json, github, junit",
+        "--format: check has no format 'xml': known: table, markdown, json, github, junit",
     ),
     ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not METRIC=PERCENT, such as"),
     (
@@ -533,7 +533,7 @@ BAD_INPUT = [
     ),
     ("check a.csv a.csv --alpha 0", "--alpha: 0 is not a false discovery rate; give a number between 0 and 1"),
     ("check a.csv a.csv --metrics speed", "--metrics: unknown metric 'speed': "),
-    ("compare a.csv a.csv --format junit", "--format: there is no format 'junit': known: table, markdown, json"),
+    ("compare a.csv a.csv --format junit", "--format: compare has no format 'junit': known: table, markdown, json"),
     ("compare", "nothing to compare: give BASE and NEW"),
     ("check --baseline main", "--baseline: there is no baseline 'main' in "),
     ("noise a.csv", "a.csv has only one repeat per point; sweep with --repeats, or name a second run"),

@@ -15,7 +15,7 @@ from checked import HOST, record, repeats, run_folder, several, table
 
 from scaleprof.cli import check as check_commands
 from scaleprof.cli.app import main
-from scaleprof.cli.check import CHECK_FORMATS, COMPARE_FORMATS
+from scaleprof.cli.formats import CHECK_FORMATS, COMPARE_FORMATS
 
 pytestmark = pytest.mark.usefixtures("folder")
 HOSTILE = "a|b <img src=x> [red]*_`@joe,\n::error::100%\x07\x1b[2J http://x.y"
@@ -44,12 +44,13 @@ def test_github_annotations(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     lines = hostile_check(folder, capsys, "github").splitlines()
     commands = [re.fullmatch(r"::(error|warning|notice) title=([^:,]*)::(.*)", line) for line in lines]
     assert all(commands)
-    assert [command[1] for command in commands if command] == ["error", "error", "warning", "notice"]
-    assert "100%25" in lines[0]
-    assert "status regressed" in lines[0]
-    assert "32 agents: +100 %25 (threshold 1 %25)" in lines[1]
-    assert "needs 4 repeats" in lines[2]
-    assert "%0A" in lines[3]
+    assert [command[1] for command in commands if command] == ["error", "error", "error", "warning"]
+    assert lines[0].startswith("::error title=scaleprof check::Regressed: 1 of 4 figures got worse")
+    assert "%0A" in lines[0]
+    assert "100%25" in lines[1]
+    assert "status regressed" in lines[1]
+    assert "32 agents: +100 %25 (threshold 1 %25)" in lines[2]
+    assert "needs 4 repeats" in lines[3]
 
 
 def test_junit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +70,8 @@ def test_junit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_markdown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = hostile_check(folder, capsys, "markdown")
-    assert text.startswith("## Regressed: base -&#62; new\n")
+    said = "1 of 4 figures got worse by more than its threshold; 1 point gives fewer results than before"
+    assert text.startswith(f"## Regressed: {said}\n\nbase -&#62; new, 3 matched points: 2 regressed, 1 inconclusive")
     assert text.index("**2 regressed**") < text.index("**1 inconclusive**") < text.index("<details><summary>")
     assert text.count("<details>") == text.count("</details>") == 1
     for markup in ("<img", "@joe", "a|b", "http://", "\x07"):
@@ -117,14 +119,27 @@ def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_findings_that_are_not_comparable_have_no_change(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The figures of both runs are shown, without a change or an interval."""
+    """The reason comes first and the rows are folded; --all shows the figures, without a change or an interval."""
     other = {**HOST, "cpu": "Abacus 4"}
     names = run_folder(folder / "here", several(5)), run_folder(folder / "there", several(5, slower=2), other)
     assert main(["check", *names, "--metrics", "throughput"]) == 4
+    text = capsys.readouterr().out
+    why = "CPU: Abacus 3 in BASE, Abacus 4 in NEW"
+    said = f"Not comparable: {why} (--cross-machine compares anyway) here -> there, 4 matched points: 4 not comparable"
+    assert " ".join(text.split()).startswith(said)
+    assert "4 not comparable; --all shows them" in text
+    assert "16 agents" not in text
+    assert text.count(why) == 1
+    assert main(["check", *names, "--metrics", "throughput", "--all"]) == 4
     table_row = next(line for line in capsys.readouterr().out.splitlines() if "16 agents" in line)
     assert table_row.split()[-5:] == ["throughput", "3.20k", "1.60k", "-", "-"]
     assert main(["check", *names, "--format", "markdown"]) == 4
-    assert "from 0" not in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "from 0" not in text
+    assert text.index(why) < text.index("<details><summary>4 not comparable") < text.index("16 agents")
+    assert main(["compare", *names]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.index(why) < text.index("16 agents")
 
 
 def test_the_family_of_the_correction(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +165,8 @@ def test_runs_of_equal_name_are_distinguished(folder: Path, capsys: pytest.Captu
         (folder / name).mkdir()
         table(folder / name / "results.csv", record())
     assert main(["check", "before/results.csv", "after/results.csv"]) == 0
-    assert capsys.readouterr().out.startswith("No regression: before/results.csv -> after/results.csv\n")
+    names = capsys.readouterr().out.splitlines()[1]
+    assert names.startswith("before/results.csv -> after/results.csv, 1 matched point: 2 unchanged")
 
 
 def shell(*arguments: str, **variables: str) -> list[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from points import plan
 
 import scaleprof.probes.host
+from reports.checks.decide import needed_repeats
+from reports.checks.metrics import METRICS
+from reports.checks.policy import CheckPolicy
 from scaleprof.errors import UserError
 from scaleprof.points.axes import defaults, option_name
 from scaleprof.points.choices import choose_device, memory_limit
@@ -114,6 +119,29 @@ def test_what_presets_sweep(name: str, agents: list[int], seq_len: list[int]) ->
     points = plan({}, [], name).points
     assert sorted({point.agents for point in points}) == agents
     assert sorted({point.seq_len for point in points}) == seq_len
+
+
+@pytest.mark.parametrize("name", ["quick", "ci"])
+def test_presets_for_waiting_people_say_how_long_they_take(name: str) -> None:
+    """In the file's first line and in the documentation."""
+    root = Path(__file__).parents[1]
+    first, *_ = (root / "scaleprof" / "presets" / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    assert re.match(r"# About (two|five) minutes on two CPU cores: ", first)
+    table = (root / "docs" / "sweeping.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{name}` .* in about (two|five) minutes on two cores", table, re.MULTILINE)
+
+
+def test_the_repeats_of_ci_are_enough_to_judge_a_single_change() -> None:
+    """Of every sampled metric that the documented workflow checks, at every point."""
+    planned = plan({}, [], "ci")
+    page = (Path(__file__).parents[1] / "docs" / "regression-checks.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"METRICS: (\S+)", page)
+    sampled = [metric for metric in METRICS if metric.name in named.split(",") and not metric.deterministic]
+    assert [metric.name for metric in sampled if metric.of_compiling] == []
+    points = {point.without_repeat for point in planned.points}
+    repeats = len(planned.points) // len(points)
+    assert needed_repeats(CheckPolicy().alpha, len(points) * len(sampled)) <= repeats
+    assert planned.options.measure == ("together",)
 
 
 def test_a_task_of_a_published_size_has_its_number_of_agents() -> None:

@@ -236,7 +236,7 @@ BAD = {
     "run.csv --sort -update_second": "--sort: unknown column 'update_second': did you mean update_seconds",
     "run.csv --reference ippo": "--reference: 'ippo' was not measured: choose from sable:chunkwise, sable:recurrent",
     "run.csv --reference mat:x": "--reference: 'mat:x' was not measured: choose from sable:chunkwise, sable:recurrent",
-    "run.csv --json --markdown": "--plot, --markdown, --json: give only one of these",
+    "run.csv --json --markdown": "--markdown, --json: give only one of these",
 }
 
 
@@ -466,3 +466,13 @@ def test_the_legend_is_no_wider_than_the_chart() -> None:
         "  b  sable chunkwise, scenario=the-other-scenario, device=a",
         "     device of the-other-scenario",
     ]
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_contended_points_are_marked(capsys: pytest.CaptureFixture[str], folder: Path, form: str) -> None:
+    records = [dataclasses.replace(one, contended=int(one.agents == 32)) for one in grow((16, 32))]
+    text = " ".join(reported(capsys, written(folder / "run.csv", records), "--format", form).split())
+    assert "! = contended: other processes competed for the CPU" in text
+    assert len(re.findall(r"!\d", text)) == len(COSTS)
+    text = reported(capsys, written(folder / "run.csv", grow((16, 32))), "--format", form)
+    assert "contended" not in text

@@ -238,3 +238,24 @@ def test_an_axis_varies_only_if_it_distinguishes_points() -> None:
     assert varying_axes([chunked, dataclasses.replace(chunked, chunk=None)]) == ("chunk",)
     assert varying_axes([chunked, dataclasses.replace(whole, settings="k=1")]) == ("settings",)
     assert varying_axes([chunked, dataclasses.replace(chunked, device="gpu", seed=1)]) == ("seed", "device")
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_contended_points_are_marked(repeats: int) -> None:
+    """One repeat is enough; memory does not depend on it."""
+    usual = {"host_rss_peak_bytes": 300 * MIB, "agent_steps_per_second": 4000.0}
+    records = [
+        _record(model, "dense", agents, repeat=repeat, contended=int((agents, repeat) == (32, 0)), **usual)
+        for model in ("mat", "mat-rms")
+        for agents in (16, 32)
+        for repeat in range(repeats)
+    ]
+    records[-1] = dataclasses.replace(records[-1], agent_steps_per_second=5000.0)
+    text = _printed(render_summary, records, 80)
+    memory, speed = text.split("Agent-steps per second")
+    assert "!" not in memory
+    assert "* = highest; ! = contended: other processes competed for the CPU" in speed
+    assert speed.count("!4.00k") >= 1
+    assert speed.count("!") == 3
+    quiet = [dataclasses.replace(record, contended=0) for record in records]
+    assert "!" not in _printed(render_summary, quiet, 80)

@@ -47,6 +47,11 @@ class Repeats:
         return tuple(record for record in self.records if record.status not in ("ok", "planned"))
 
     @property
+    def contended(self) -> bool:
+        """Whether other processes competed for the CPU while a repeat was measured."""
+        return any(record.contended for record in self.measured)
+
+    @property
     def outcome(self) -> Record:
         """The repeat that represents how the point ended: the first in the order of `STATUSES`."""
         return min(self.records, key=lambda record: (STATUSES.index(record.status), record.repeat))

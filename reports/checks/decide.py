@@ -11,7 +11,16 @@ from reports.checks.exact_tests import (
     least_rank_sum_p,
     least_sign_flip_p,
 )
-from reports.checks.findings import IMPROVED, INCONCLUSIVE, REGRESSED, ROUNDING, UNCHANGED, Finding, percent_change
+from reports.checks.findings import (
+    IMPROVED,
+    INCONCLUSIVE,
+    REGRESSED,
+    ROUNDING,
+    UNCHANGED,
+    Doubt,
+    Finding,
+    percent_change,
+)
 from reports.checks.metrics import METRICS, Metric
 from reports.checks.policy import CheckPolicy
 
@@ -55,7 +64,10 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
         significant = p_adjusted is not None and p_adjusted <= policy.alpha * ROUNDING
         text = describe_change(finding.ratio, finding.threshold)
         needed = None
-        if change == UNCHANGED or policy.threshold_only:
+        doubt: Doubt = finding.doubt
+        if change == UNCHANGED and doubt:
+            verdict, reason = INCONCLUSIVE, finding.reason
+        elif change == UNCHANGED or policy.threshold_only:
             verdict, reason = change, text + ("" if change == UNCHANGED else ", not tested")
         elif significant:
             verdict, reason = change, f"{text}, p {_p(p_value)}, corrected {_p(p_adjusted)}"
@@ -63,13 +75,11 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
             verdict = UNCHANGED
             reason = f"{text}, but within the noise: p {_p(p_value)}, corrected {_p(p_adjusted)}"
         else:
-            verdict, needed = INCONCLUSIVE, needed_repeats(policy.alpha, len(tests), paired=test.paired)
-            counted = "pairs" if test.paired else "repeats"
-            if "burst" in finding.units:
-                counted = "bursts"
-            reason = f"{text}, p {_p(p_value)}: needs {needed} {counted}, has {finding.units}"
+            verdict, doubt = INCONCLUSIVE, "noise"
+            needed = needed_repeats(policy.alpha, len(tests), paired=test.paired)
+            reason = f"{text}, p {_p(p_value)}: needs {needed} {finding.counted}s, has {finding.units}"
         findings[test.place] = replace(
-            finding, verdict=verdict, reason=reason, p_value=p_value, p_adjusted=p_adjusted, needed=needed
+            finding, verdict=verdict, reason=reason, p_value=p_value, p_adjusted=p_adjusted, needed=needed, doubt=doubt
         )
 
 

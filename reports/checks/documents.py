@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from reports.checks.findings import IMPROVED, NEW, NOT_COMPARABLE, REGRESSED, UNCHANGED, VERDICTS, Comparison, Finding
+from reports.checks.headline import heading, headline, is_minor, why_unlike
 from reports.checks.noise import Noise, as_toml
 from reports.checks.words import (
     count,
     footnotes,
-    headline,
     label_point,
-    outcome,
     show_change,
     show_interval,
     show_median,
@@ -22,30 +22,25 @@ from reports.text.section import Cell, Document, Section, TableColumn, Tone, lab
 from reports.text.units import UNKNOWN
 
 _TONES: dict[str, Tone] = {REGRESSED: "bad", IMPROVED: "good"}
-_MINOR = (UNCHANGED, NOT_COMPARABLE)
 _FIGURES: tuple[tuple[str, Callable[[Finding], str]], ...] = (
     ("base", lambda finding: show_median(finding, finding.base)),
     ("new", lambda finding: show_median(finding, finding.new)),
 )
 
 
-def check_document(comparison: Comparison, *, unchanged: bool) -> Document:
+def check_document(comparison: Comparison, *, everything: bool) -> Document:
     """The findings of a check by verdict, the worst first, each with its figures and its reason.
 
-    Without `unchanged`, the findings that did not change are only counted.
+    Unless `everything` is listed, the findings of minor interest are only counted.
     """
     sections = []
     for verdict in VERDICTS:
         findings = comparison.of(verdict)
-        if findings and verdict == UNCHANGED and not unchanged:
-            sections.append(Section(lines=(f"{len(findings)} unchanged; --all shows them",)))
+        if findings and is_minor(comparison, verdict) and not everything:
+            sections.append(_folded(comparison, verdict, findings))
         elif findings:
             sections.append(_verdict_section(comparison, verdict, findings))
-    return Document(
-        f"{outcome(comparison)}: {comparison.base} -> {comparison.new}",
-        (headline(comparison),),
-        (*sections, *_notes(footnotes(comparison))),
-    )
+    return Document(headline(comparison), tuple(heading(comparison)), (*sections, *_notes(footnotes(comparison))))
 
 
 def comparison_document(comparison: Comparison) -> Document:
@@ -74,7 +69,7 @@ def comparison_document(comparison: Comparison) -> Document:
         sections.append(Section("Changed outcomes:", lines))
     return Document(
         f"Compared: {comparison.base} -> {comparison.new}",
-        (count(comparison.matched, "matched point"),),
+        (count(comparison.matched, "matched point"), *map(shown, why_unlike(comparison))),
         (*sections, *_notes(footnotes(comparison, judged=False))),
     )
 
@@ -107,6 +102,14 @@ def noise_document(noise: Noise) -> Document:
     )
 
 
+def _folded(comparison: Comparison, verdict: str, findings: Sequence[Finding]) -> Section:
+    """How many findings have a verdict, and why they are not comparable unless the heading says so."""
+    reasons = Counter(finding.reason for finding in findings if verdict == NOT_COMPARABLE)
+    said = "; ".join(comparison.differences)
+    lines = [f"{number}: {shown(reason)}" for reason, number in reasons.items() if reason not in said]
+    return Section(lines=(f"{len(findings)} {verdict}; --all shows them", *lines))
+
+
 def _verdict_section(comparison: Comparison, verdict: str, findings: Sequence[Finding]) -> Section:
     name = label_point(comparison)
 
@@ -129,7 +132,7 @@ def _verdict_section(comparison: Comparison, verdict: str, findings: Sequence[Fi
             *((reasons,) if any(cell.text for cell in reasons.cells) else ()),
         ),
         tone=_TONES.get(verdict, ""),
-        collapsed=verdict in _MINOR,
+        collapsed=is_minor(comparison, verdict),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from reports.checks.metrics import METRICS
 from reports.checks.policy import CheckPolicy
@@ -18,6 +19,19 @@ STATUS = "status"
 
 NOTHING_COMPARED = 4
 """The exit code of a check that could compare nothing."""
+
+NOT_JUDGED = 5
+"""The exit code of an inconclusive check, if the policy asks for one."""
+
+Outcome = Literal["Regressed", "Not comparable", "Inconclusive", "No regression"]
+"""What a whole check found: the first that applies."""
+
+Doubt = Literal["", "noise", "contention", "unlike", "missing"]
+"""Why a change that is, or may be, past its threshold could not be judged.
+
+`noise`: too few repeats; `contention`: other processes may have caused it; `unlike`: the runs were not measured alike;
+`missing`: NEW lacks a figure that BASE has. Empty: it was judged, or there was none.
+"""
 
 ROUNDING = 1 + 1e-9
 """Tolerance of comparisons: a p-value equal to α may lie a rounding error above it."""
@@ -49,13 +63,21 @@ class Finding:
     """Exact 95 % interval of the ratio; None with too few repeats."""
     units: str = ""
     """The sample of the test and the interval: `5 and 5 repeats`, `80 bursts of 5 pairs`."""
+    sample: int = 0
+    """How many those are, in the run that has fewer."""
     threshold: float | None = None
     p_value: float | None = None
     """One-sided, in the direction of the change; the null hypothesis is a change of up to `MARGIN` of the threshold."""
     p_adjusted: float | None = None
     """After Benjamini and Hochberg's correction; None if the test could never be significant."""
     needed: int | None = None
-    """If inconclusive: the repeats per run that are enough."""
+    """With too few repeats: how many per run (or pairs) are enough."""
+    doubt: Doubt = ""
+
+    @property
+    def counted(self) -> str:
+        """What the sample consists of: `repeat`, `pair` or `burst`."""
+        return next((noun for noun in ("burst", "pair") if noun in self.units), "repeat")
 
     @property
     def past_threshold(self) -> bool:
@@ -92,18 +114,34 @@ class Comparison:
         return tuple(finding for finding in self.findings if finding.verdict == verdict)
 
     @property
-    def exit_code(self) -> int:
-        """1 if anything regressed; else 4 if nothing could be compared, or no sampled metric because hosts or versions
-        differ; else 0."""
+    def doubts(self) -> tuple[Finding, ...]:
+        """The changes that could not be judged."""
+        return tuple(finding for finding in self.findings if finding.doubt)
+
+    @property
+    def outcome(self) -> Outcome:
+        """`No regression` is said only if whatever changed could be judged."""
         if self.of(REGRESSED):
-            return 1
+            return "Regressed"
+        if self._nothing_compared:
+            return "Not comparable"
+        return "Inconclusive" if self.doubts else "No regression"
+
+    @property
+    def exit_code(self) -> int:
+        """That of the outcome; an inconclusive check fails only if the policy asks for it."""
+        inconclusive = NOT_JUDGED if self.policy.fail_inconclusive else 0
+        codes = {"Regressed": 1, "Not comparable": NOTHING_COMPARED, "Inconclusive": inconclusive, "No regression": 0}
+        return codes[self.outcome]
+
+    @property
+    def _nothing_compared(self) -> bool:
+        """Whether no figure could be compared, or no sampled one because hosts or versions differ."""
         judged = [finding for finding in self.findings if finding.verdict not in (NOT_COMPARABLE, NEW)]
         compared = [finding for finding in judged if (finding.base and finding.new) or finding.verdict == IMPROVED]
         sampled = [finding for finding in compared if finding.metric in _SAMPLED]
         refused = [finding for finding in self.of(NOT_COMPARABLE) if finding.metric in _SAMPLED]
-        if not compared or (self.differences and not self.policy.cross_machine and refused and not sampled):
-            return NOTHING_COMPARED
-        return 0
+        return not compared or bool(self.differences and not self.policy.cross_machine and refused and not sampled)
 
 
 _SAMPLED = frozenset(metric.name for metric in METRICS if not metric.deterministic)

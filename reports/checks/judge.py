@@ -17,7 +17,7 @@ from reports.checks.exact_tests import (
     shift_interval,
     sign_flip_p,
 )
-from reports.checks.findings import NOT_COMPARABLE, UNCHANGED, Finding
+from reports.checks.findings import NOT_COMPARABLE, UNCHANGED, Doubt, Finding
 from reports.checks.metrics import Metric, Source
 from reports.checks.pair_up import PointRepeats
 from reports.checks.policy import CheckPolicy
@@ -62,10 +62,11 @@ def judge_metric(
         threshold=policy.threshold(metric),
     )
     if blocked or why:
-        return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked), None
+        doubt = _doubt_if_not_comparable(metric, finding, new.ok)
+        return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked, doubt=doubt), None
+    finding = _with_ratio(finding)
     if source.least is not None and pairing is None:
         finding = _without_contention(finding, source.least, before, after)
-    finding = replace(finding, ratio=_ratio(statistics.median(finding.new), statistics.median(finding.base)))
     if metric.deterministic:
         finding = replace(finding, reason=describe_change(finding.ratio, finding.threshold))
         return replace(finding, verdict=verdict_by_threshold(metric, finding)), None
@@ -73,7 +74,7 @@ def judge_metric(
     if pairing is not None:
         logs, units = pairing(metric, source, before, after)
         if logs:
-            return _test_pairs(metric, replace(finding, units=units), logs, margin)
+            return _test_pairs(metric, replace(finding, units=units, sample=len(logs)), logs, margin)
     return _test_repeats(metric, finding, margin)
 
 
@@ -91,7 +92,8 @@ def _test_repeats(metric: Metric, finding: Finding, margin: float) -> tuple[Find
     interval = None
     if min(*base, *new) > 0:
         interval = _exp(shift_interval(_logs(base), _logs(new), CONFIDENCE))
-    finding = replace(finding, interval=interval, units=f"{len(base)} and {len(new)} repeats")
+    sample = min(len(base), len(new))
+    finding = replace(finding, interval=interval, units=f"{len(base)} and {len(new)} repeats", sample=sample)
     larger, smaller = (rank_sum_p([margin * value for value in low], high) for low, high in ((base, new), (new, base)))
     worse, better = (smaller, larger) if metric.higher_is_better else (larger, smaller)
     return finding, PendingTest(0, worse, better, least_rank_sum_p(len(base), len(new)), paired=False)
@@ -133,8 +135,8 @@ def _without_contention(
 ) -> Finding:
     """The finding with its figures moved towards each other, as far as CPU contention may have raised them.
 
-    A figure above the other run's median is lowered to it, but not below its own contention-free minimum. A difference
-    that contention can explain is thus no change.
+    A figure above the other run's median is lowered to it, but not below its own contention-free minimum. A change past
+    its threshold that contention can explain is left in doubt.
     """
 
     def lowered(values: Sequence[float], records: Sequence[Record], other: float) -> tuple[float, ...]:
@@ -145,7 +147,27 @@ def _without_contention(
     before, after = lowered(finding.base, base, new_median), lowered(finding.new, new, base_median)
     if (before, after) == (finding.base, finding.new):
         return finding
-    return replace(finding, base=before, new=after, source=f"{finding.source}, adjusted for CPU contention")
+    source = f"{finding.source}, adjusted for CPU contention"
+    adjusted = _with_ratio(replace(finding, base=before, new=after, source=source))
+    if not finding.past_threshold or adjusted.past_threshold:
+        return adjusted
+    measured = describe_change(finding.ratio, finding.threshold)
+    reason = f"{measured} as measured, but other processes competed for the CPU and may have caused it"
+    return replace(adjusted, doubt="contention", reason=reason)
+
+
+def _doubt_if_not_comparable(metric: Metric, finding: Finding, new: Sequence[Record]) -> Doubt:
+    """Whether a figure that cannot be compared may hide a regression: it is missing in NEW, or differs too much."""
+    if not finding.base:
+        return ""
+    if not finding.new:
+        # A repeat that reads compiled programs from the cache compiles nothing, so nothing is missing.
+        return "" if metric.of_compiling and all(record.compile_cache == "read" for record in new) else "missing"
+    return "unlike" if _with_ratio(finding).past_threshold else ""
+
+
+def _with_ratio(finding: Finding) -> Finding:
+    return replace(finding, ratio=_ratio(statistics.median(finding.new), statistics.median(finding.base)))
 
 
 def _ratio(new: float, base: float) -> float | None:

@@ -31,6 +31,8 @@ class CheckPolicy:
     """Skip significance tests: every change past its threshold counts."""
     cross_machine: bool = False
     """Compare even if hosts, versions or variables differ."""
+    fail_inconclusive: bool = False
+    """An inconclusive check fails: its exit code is 5."""
     metrics: tuple[str, ...] = METRIC_NAMES
     """The metrics to judge."""
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from reports.arrange.pivot import varying_axes
 from reports.checks.findings import (
     NOT_COMPARABLE,
-    REGRESSED,
     STATUS,
     VERDICTS,
     Comparison,
@@ -70,19 +69,6 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def headline(comparison: Comparison) -> str:
-    """How many findings have each verdict."""
-    counts = [f"{len(comparison.of(verdict))} {verdict}" for verdict in VERDICTS if comparison.of(verdict)]
-    return f"{', '.join(counts) or 'nothing to compare'} ({count(comparison.matched, 'matched point')})"
-
-
-def outcome(comparison: Comparison) -> str:
-    """The meaning of the exit code."""
-    if comparison.of(REGRESSED):
-        return "Regressed"
-    return "No regression" if comparison.exit_code == 0 else "Not comparable"
-
-
 def order(findings: Sequence[Finding]) -> list[Finding]:
     """The worst verdicts first; equal ones in their original order."""
     return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
@@ -92,9 +78,8 @@ def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
     """Notes on the figures and, if they were `judged`, on the verdicts, a line each."""
     policy = comparison.policy
     lines = []
-    if comparison.differences:
-        what = "compared despite differences" if policy.cross_machine else "differences (--cross-machine ignores them)"
-        lines.append(f"{what}: {'; '.join(comparison.differences)}")
+    if comparison.differences and policy.cross_machine:
+        lines.append(f"compared despite differences: {'; '.join(comparison.differences)}")
     lines += comparison.notes
     if judged:
         lines += comparison.caveats

@@ -13,21 +13,18 @@ from xml.etree import ElementTree
 from reports.checks.findings import (
     IMPROVED,
     INCONCLUSIVE,
-    NEW,
     NOT_COMPARABLE,
     REGRESSED,
-    UNCHANGED,
     VERDICTS,
     Comparison,
     Finding,
 )
+from reports.checks.headline import heading, headline, is_minor
 from reports.checks.metrics import METRICS
 from reports.checks.words import (
     footnotes,
-    headline,
     label_point,
     order,
-    outcome,
 )
 from reports.records.record import POINT_FIELDS
 from reports.text.section import shown
@@ -42,6 +39,8 @@ def as_json(comparison: Comparison) -> str:
     policy = comparison.policy
     content = {
         "schema": JSON_SCHEMA,
+        "outcome": comparison.outcome.lower(),
+        "headline": headline(comparison),
         "exit_code": comparison.exit_code,
         "base": comparison.base,
         "new": comparison.new,
@@ -51,6 +50,7 @@ def as_json(comparison: Comparison) -> str:
             "alpha": policy.alpha,
             "threshold_only": policy.threshold_only,
             "cross_machine": policy.cross_machine,
+            "fail_inconclusive": policy.fail_inconclusive,
             "thresholds": {
                 metric.name: policy.threshold(metric) for metric in METRICS if metric.name in policy.metrics
             },
@@ -80,6 +80,7 @@ def _finding_json(finding: Finding) -> dict[str, Any]:
         "p_value": finding.p_value,
         "p_adjusted": finding.p_adjusted,
         "needed_repeats": finding.needed,
+        "doubt": finding.doubt or None,
     }
 
 
@@ -92,19 +93,26 @@ def _finite(value: float | None) -> float | None:
 
 
 def as_github(comparison: Comparison) -> str:
-    """Workflow commands of GitHub Actions: an error per regression, a warning per finding that could not be judged, a
-    notice per improvement, and a notice with the counts."""
+    """Workflow commands of GitHub Actions: one with the headline and the counts, an error per regression, a warning per
+    change that could not be judged, and a notice per improvement.
+
+    The headline comes first, because GitHub shows only the first ten of each level.
+    """
     label = label_point(comparison)
     levels = {REGRESSED: "error", INCONCLUSIVE: "warning", NOT_COMPARABLE: "warning", IMPROVED: "notice"}
+    level = "error" if comparison.exit_code else "notice" if comparison.outcome == "No regression" else "warning"
     lines = [
+        _command(
+            level, "scaleprof check", "\n".join([headline(comparison), *heading(comparison), *footnotes(comparison)])
+        )
+    ]
+    lines += [
         _command(
             levels[finding.verdict], f"{finding.metric} {finding.verdict}", f"{label(finding)}: {shown(finding.reason)}"
         )
         for finding in order(comparison.findings)
-        if finding.verdict in levels
+        if finding.verdict in levels and not is_minor(comparison, finding.verdict)
     ]
-    text = f"{outcome(comparison)}: {comparison.base} -> {comparison.new}: {headline(comparison)}"
-    lines.append(_command("notice", "scaleprof check", "\n".join([text, *footnotes(comparison)])))
     return "\n".join(lines) + "\n"
 
 
@@ -116,27 +124,41 @@ def _command(level: str, title: str, message: str) -> str:
 
 
 def as_junit(comparison: Comparison) -> str:
-    """JUnit XML: one test case per point and metric; regressions fail, unjudged findings are skipped."""
+    """JUnit XML: one test case per point and metric.
+
+    Regressions fail, and if the policy says so changes that could not be judged do; else these are skipped.
+    """
     label = label_point(comparison)
-    skipped = (INCONCLUSIVE, NOT_COMPARABLE)
+    fail_doubts = comparison.policy.fail_inconclusive and comparison.outcome != "Not comparable"
+
+    def tag(finding: Finding) -> str:
+        if finding.verdict == REGRESSED or (fail_doubts and finding.doubt):
+            return "failure"
+        return "skipped" if finding.verdict in (INCONCLUSIVE, NOT_COMPARABLE) else "system-out"
+
+    tags = [tag(finding) for finding in comparison.findings]
     suite = ElementTree.Element(
         "testsuite",
         name=_xml(f"scaleprof check: {comparison.base} -> {comparison.new}"),
         tests=str(len(comparison.findings)),
-        failures=str(len(comparison.of(REGRESSED))),
+        failures=str(tags.count("failure")),
         errors="0",
-        skipped=str(sum(len(comparison.of(verdict)) for verdict in skipped)),
+        skipped=str(tags.count("skipped")),
     )
-    for finding in comparison.findings:
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in (("outcome", comparison.outcome.lower()), ("headline", headline(comparison))):
+        ElementTree.SubElement(properties, "property", name=name, value=_xml(value))
+    for finding, name in zip(comparison.findings, tags, strict=True):
         case = ElementTree.SubElement(suite, "testcase", classname=_xml(label(finding)), name=finding.metric)
         text = _xml(f"{finding.verdict}: {shown(finding.reason)}")
-        if finding.verdict == REGRESSED:
-            ElementTree.SubElement(case, "failure", message=text, type=REGRESSED).text = _xml(_numbers(finding))
-        elif finding.verdict in skipped:
-            ElementTree.SubElement(case, "skipped", message=text)
-        elif finding.verdict in (IMPROVED, NEW, UNCHANGED):
-            ElementTree.SubElement(case, "system-out").text = text
-    ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(footnotes(comparison)))
+        child = ElementTree.SubElement(case, name, {} if name == "system-out" else {"message": text})
+        if name == "failure":
+            child.set("type", finding.verdict)
+            child.text = _xml(_numbers(finding))
+        elif name == "system-out":
+            child.text = text
+    said = [headline(comparison), *heading(comparison), *footnotes(comparison)]
+    ElementTree.SubElement(suite, "system-out").text = _xml("\n".join(said))
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     ElementTree.indent(suites)

@@ -48,6 +48,11 @@ def json_report(runs: Sequence[Run], records: Sequence[Sequence[Record]], refere
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 
+def records_json(records: Sequence[Record]) -> str:
+    """The records as a list of objects with a key per column; unknown values are null."""
+    return json.dumps(_finite([record_to_mapping(record) for record in records]), indent=2, allow_nan=False) + "\n"
+
+
 def _law(law: Law) -> dict[str, Any]:
     point = {name: getattr(law.record, name) for name in POINT_FIELDS if name != law.along}
     common = {

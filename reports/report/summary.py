@@ -27,6 +27,9 @@ from reports.text.units import UNKNOWN, format_bytes, format_rate
 ENVIRONMENT_SHARE = 0.3
 """From this share of an update on, a point measures the environment more than the model."""
 
+CONTENDED = "!"
+"""Stands before a speed that was measured while other processes used the CPU."""
+
 _NOT_KNOWN = "n/a"
 _DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
 """Axes on which the width of a matched model depends."""
@@ -100,15 +103,18 @@ def memory_section(pivot: Pivot) -> Section:
 
 
 def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
-    """Agent-steps per second; `more` explains `details` in the caption."""
+    """Agent-steps per second, contended points marked; `more` explains `details` in the caption."""
+    contended = any(point.contended and rate_of(point) for row in pivot.rows for point in row.points.values())
+    marked = f"; {CONTENDED} = contended: other processes competed for the CPU" if contended else ""
     return measure_section(
         pivot,
         f"Agent-steps per second by {SIZE_NAMES[pivot.across]}",
-        f"* = highest{among(pivot)}{more}",
+        f"* = highest{among(pivot)}{more}{marked}",
         rate_of,
         lambda reading: format_rate(reading.value),
         lower_is_better=False,
         details=details,
+        mark=lambda point: CONTENDED if point.contended else "",
     )
 
 
@@ -122,8 +128,11 @@ def measure_section(
     lower_is_better: bool,
     say_need: bool = False,
     details: Details | None = None,
+    mark: Callable[[Repeats], str] = lambda _: "",
 ) -> Section:
     """A table of one measure: rows of the pivot down, sizes across, the best of each column marked.
+
+    `mark` gives what stands before the figure of a point.
 
     With `say_need`, the cell of a point that was predicted not to fit says how much memory it needs.
     """
@@ -140,7 +149,7 @@ def measure_section(
                 cells.append(Cell(_without_reading(point, say_need=say_need)))
             else:
                 more = () if details is None else details(row, size, point)
-                cells.append(Cell(show(reading), (index, size) in best, more))
+                cells.append(Cell(f"{mark(point)}{show(reading)}", (index, size) in best, more))
         columns.append(TableColumn(str(size), tuple(cells)))
     return Section(heading, labels=row_labels(pivot), columns=tuple(columns), caption=caption)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
+from scaleprof.cli.formats import CheckFormat, CompareFormat, choose_format
 from scaleprof.cli.output import tolerate_broken_pipe, write
 from scaleprof.errors import UserError, user_errors
 
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
     from reports.checks.findings import Comparison
     from reports.checks.policy import CheckPolicy
     from reports.text.section import Document
-
-CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
-COMPARE_FORMATS = ("table", "markdown", "json")
 
 WHAT, JUDGING, OUTPUT = "What to compare", "How to judge", "Output"
 
@@ -68,26 +67,24 @@ def compare(
     baseline: BaselineName = None,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
-    format_: Annotated[
-        str, option("--format", "table, markdown or json", panel=OUTPUT, metavar="FORMAT", shown="table")
-    ] = "table",
+    format_: CompareFormat = None,
 ) -> int:
     """Show the points that two runs share side by side, with ratios and exact intervals, without judging them.
 
     One run of live pairs is compared side by side. With --baseline NAME as BASE, NEW defaults to the newest run in
     runs/.
     """
-    _check_format(format_, COMPARE_FORMATS)
+    chosen = choose_format("compare", format_)
     policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
     found = _compare(runs, baseline, policy)
-    if format_ == "json":
+    if chosen == "json":
         from reports.render.check_exports import as_json
 
         write(as_json(found))
     else:
         from reports.checks.documents import comparison_document
 
-        _show(comparison_document(found), format_)
+        _show(comparison_document(found), chosen)
     return 0
 
 
@@ -99,24 +96,32 @@ def check(
     threshold_only: Annotated[bool, option("--threshold-only", "Skip significance tests", panel=JUDGING)] = False,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
-    format_: Annotated[
-        str,
-        option("--format", "table, markdown, json, github or junit", panel=OUTPUT, metavar="FORMAT", shown="table"),
-    ] = "table",
-    everything: Annotated[bool, option("--all", "Also list unchanged points in the table", panel=OUTPUT)] = False,
+    format_: CheckFormat = None,
+    everything: Annotated[
+        bool, option("--all", "Also list what is unchanged or not comparable in the table", panel=OUTPUT)
+    ] = False,
+    fail_inconclusive: Annotated[
+        bool, option("--fail-inconclusive", "Exit with 5 if a change could not be judged", panel=OUTPUT)
+    ] = False,
     exit_zero: Annotated[bool, option("--exit-zero", "Exit with 0 even if something got worse", panel=OUTPUT)] = False,
 ) -> int:
     """Show what got worse from BASE to NEW; exit with 1 if anything did, with 4 if nothing could be compared.
+
+    A check is inconclusive if a change past its threshold could not be judged (too few repeats, CPU contention, figures
+    missing or not comparable): it exits with 0, or with 5 under --fail-inconclusive.
 
     A sampled metric got worse if its change exceeds the threshold and is significant over repeats. Thresholds can also
     be set in pyproject.toml, in the table [tool.scaleprof.check]. A single run of live pairs is checked on its
     own. With --baseline NAME as BASE, NEW defaults to the newest run in runs/.
     """
-    _check_format(format_, CHECK_FORMATS)
-    policy = _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only)
+    chosen = choose_format("check", format_)
+    policy = replace(
+        _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
+        fail_inconclusive=fail_inconclusive,
+    )
     found = _compare(runs, baseline, policy)
     with tolerate_broken_pipe():
-        _show_check(found, format_, everything=everything)
+        _show_check(found, chosen, everything=everything)
     return 0 if exit_zero else found.exit_code
 
 
@@ -124,7 +129,7 @@ def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
     if format_ in ("table", "markdown"):
         from reports.checks.documents import check_document
 
-        _show(check_document(found, unchanged=everything or format_ == "markdown"), format_)
+        _show(check_document(found, everything=everything or format_ == "markdown"), format_)
     else:
         from reports.render import check_exports
 
@@ -220,13 +225,6 @@ def baseline_list() -> int:
 def counted(count: int, noun: str) -> str:
     """`1 point`, `2 points`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _check_format(name: str, known: Sequence[str]) -> None:
-    from scaleprof.points.parsing import nearest
-
-    if name not in known:
-        raise UserError(f"--format: there is no format '{name}': {nearest(name, known)}")
 
 
 def _policy(

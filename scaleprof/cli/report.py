@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
+from scaleprof.cli.formats import ExportFormat, ReportFormat, choose_format
 from scaleprof.cli.output import write
 from scaleprof.errors import UserError, user_errors
 
@@ -27,7 +28,7 @@ _RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; severa
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command(cls=GroupedCommand, short_help="Show how cost grew, in words, tables and charts.")(report)
-    app.command(cls=GroupedCommand, short_help="Write a run's results as CSV.")(export)
+    app.command(cls=GroupedCommand, short_help="Write a run's results as CSV or JSON.")(export)
 
 
 def report(
@@ -47,9 +48,14 @@ def report(
     sort: Annotated[
         Text, option("--sort", "Sort that table; -COLUMN is descending", panel=DETAILS, metavar="COLUMN")
     ] = None,
-    plot: Annotated[bool, option("--plot", "Add log-log charts, as text", panel=DETAILS)] = False,
-    markdown: Annotated[bool, option("--markdown", "Write Markdown, for a pull request", panel=OUTPUT)] = False,
-    json: Annotated[bool, option("--json", "Write JSON: rows, fits and failures", panel=OUTPUT)] = False,
+    plot: Annotated[
+        bool, option("--plot", "Same as --format plot: adds log-log charts, as text", panel=DETAILS)
+    ] = False,
+    format_: ReportFormat = None,
+    markdown: Annotated[
+        bool, option("--markdown", "Same as --format markdown, for a pull request", panel=OUTPUT)
+    ] = False,
+    json: Annotated[bool, option("--json", "Same as --format json: rows, fits and failures", panel=OUTPUT)] = False,
     png: Annotated[Path | None, option("--png", "Also draw a figure: FILE.png", panel=OUTPUT, metavar="FILE")] = None,
     svg: Annotated[Path | None, option("--svg", "Also draw it as FILE.svg", panel=OUTPUT, metavar="FILE")] = None,
     html: Annotated[
@@ -62,32 +68,41 @@ def report(
     fitted exponents in words. --full, --columns and --sort add details.
     """
     request = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
-    if sum((plot, markdown, json)) > 1:
-        raise UserError("--plot, --markdown, --json: give only one of these")
+    chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
     _write_files(request, png=png, svg=svg, html=html)
-    if json:
+    if chosen == "json":
         from reports.render.json_report import json_report
 
         write(json_report(request.runs, request.parts, request.reference))
-    elif markdown:
+    elif chosen == "markdown":
         from reports.render.markdown import markdown as as_markdown
 
         write(as_markdown(request.document()))
     else:
-        _print(request, plot=plot)
+        _print(request, plot=chosen == "plot")
     return 0
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory or CSV file")],
-    csv: Annotated[str, option("--csv", "File to write; - is stdout", panel=OUTPUT, metavar="FILE", shown="-")] = "-",
+    csv: Annotated[
+        Text, option("--csv", "CSV file to write; - is stdout", panel=OUTPUT, metavar="FILE", shown="-")
+    ] = None,
+    format_: ExportFormat = None,
 ) -> int:
-    """Write the results of a run as CSV: one row per repeat of a point, one column per field."""
-    from scaleprof.cli.output import check_csv, write_csv
+    """Write the results of a run: one row per repeat of a point, one column per field."""
+    from scaleprof.cli.output import check_csv, write_csv, write_data
     from scaleprof.runs.store import csv_text, load_records
 
+    chosen = choose_format("export", format_, {"--csv": csv is not None})
     check_csv(csv)
-    write_csv(csv, csv_text(load_records(run)))
+    records = load_records(run)
+    if chosen == "json":
+        from reports.render.json_report import records_json
+
+        write_data(records_json(records))
+    else:
+        write_csv(csv or "-", csv_text(records))
     return 0
 
 
