@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 SWEEP_OPTIONS = [
     *(option_name(name) for name in defaults()),
-    *("--preset", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
+    *("--preset", "--config", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
 REPORT_OPTIONS = ["--reference", "--where", "--full", "--columns", "--sort", "--plot", "--markdown", "--json"]
 
@@ -55,7 +55,7 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
         (["report"], ["RUN", "Run directories or CSV files;", *REPORT_OPTIONS]),
         (["export"], ["RUN", "Run directory or CSV file", "--csv"]),
-        (["list"], ["models", "scenarios"]),
+        (["list"], ["models", "scenarios", "presets"]),
         (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
     ids=lambda value: " ".join(value) or "scaleprof" if isinstance(value, list) else str(value),
@@ -308,8 +308,8 @@ BAD_INPUT = [
     ("sweep --agens 3", "No such option: --agens (Possible options: --against, --agents"),
     ("sweep 16", "Got unexpected extra argument"),
     ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
-    ("list", "Missing argument 'models|scenarios'"),
-    ("list tasks", "list: cannot list 'tasks': known: models, scenarios"),
+    ("list", "Missing argument 'models|scenarios|presets'"),
+    ("list tasks", "list: cannot list 'tasks': known: models, scenarios, presets"),
     ("report", "Missing argument 'RUN'"),
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),

@@ -187,6 +187,26 @@ def test_a_preset_again(world: World) -> None:
     assert {(record.epochs, record.seq_len) for record in load_records(Path("run"))} == {(5, 128)}
 
 
+def test_files_of_options_are_not_read_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.toml").write_text('[sweep]\nagents = "2,3"\nmodel = "mat"\nenvs = 2\n')
+    project = Path("pyproject.toml")
+    project.write_text("[tool.scaleprof.sweep]\nheads = 2\n")
+    world.endings = {("mat", 3): "interrupted"}
+    assert main(["sweep", "--preset", "mine.toml", "--out", "run"]) == 130
+    world.endings = {}
+    assert "Options from pyproject.toml: heads 2; from preset mine.toml: agents 2,3, " in capsys.readouterr().err
+    project.write_text("[tool.scaleprof.sweep]\nheads = 8\nstrict = 3\n")
+    assert main(["sweep", "--preset", "mine.toml", "--resume", "run", "--dry-run"]) == 0
+    assert main(["sweep", "--resume", "run", "--config", "mine.toml"]) == 2
+    said = "--config: a resumed run keeps its own options, those of run: omit --config"
+    assert capsys.readouterr().err == f"scaleprof: {said}\n"
+    Path("mine.toml").write_text('[sweep]\nagents = "2,4"\n')
+    assert main(["sweep", "--preset", "mine.toml", "--resume", "run"]) == 2
+    assert capsys.readouterr().err.startswith("scaleprof: --agents: the run has 2,3, given 2,4: omit it")
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert {(record.agents, record.heads) for record in load_records(Path("run"))} == {(2, 2), (3, 2)}
+
+
 def test_when_to_give_up_may_differ(stopped: World) -> None:
     assert main(["sweep", "--resume", "run", "--memory-limit", "3GiB", "--timeout", "7", "--keep-going"]) == 0
     assert {task.memory_limit_bytes for task in stopped.tasks} == {3 * 2**30}

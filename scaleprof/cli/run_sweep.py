@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from reports.render.terminal import render_grid, render_summary
+from reports.text.section import one_line
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.launcher import Launcher
@@ -27,17 +28,21 @@ from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, poin
 SOME_FAILED = 3
 
 
-def show_grid(plan: SweepPlan) -> int:
-    """`--dry-run`: print the points and write nothing."""
+def show_grid(plan: SweepPlan, from_files: str) -> int:
+    """`--dry-run`: print the points and the options that files set, and write nothing."""
+    if from_files:
+        typer.echo(f"Options {one_line(from_files)}")
     render_grid([point.record() for point in plan.points], Console(highlight=False))
     return 0
 
 
-def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
+def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, strict: bool) -> int:
     """Measure all points of the plan in a new folder, by default `default_folder`; returns the exit code."""
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
+    if from_files:
+        typer.echo(f"Options {one_line(from_files)}", err=True)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
         return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)

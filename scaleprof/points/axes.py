@@ -10,7 +10,7 @@ Importing this module is cheap, because `scaleprof --help` needs it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,10 @@ WHAT, TRAINING, HOW, LIMITS, RESULTS = (
 """The groups of options in `scaleprof sweep --help`, in this order."""
 
 
+COMMAND_LINE = "the command line"
+"""Where an option comes from that is in no file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One command-line option: a dataclass field made by `option` or `axis`."""
@@ -60,6 +64,8 @@ class Option:
     shown: str = ""
     """The default as help shows it; empty shows the field's own default."""
     parse: Parser = unchecked
+    in_files: bool = True
+    """Whether presets, `--config` and pyproject.toml can hold it."""
     name: str = ""
     """The field's name: `seq_len` is the option `--seq-len`, and `seq-len` in a preset."""
 
@@ -102,7 +108,7 @@ def axis(default: Any, help: str, **row: Any) -> Any:  # noqa: A002
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What the user asked for, unparsed: command-line options over a preset over the defaults."""
+    """What the user asked for, unparsed: command-line options over files of options over the defaults."""
 
     agents: str = axis("16,128,1024", "Agent counts: 16,128 or 16:4096:x2", multiplies=True, parse=whole_numbers())
     seq_len: str = axis("16", "Rollout lengths in timesteps", multiplies=True, parse=whole_numbers())
@@ -234,7 +240,24 @@ class SweepRequest:
     preset: str | None = None
     """The preset under the options."""
     given: frozenset[str] = frozenset()
-    """Names of the options given on the command line; all others come from the preset or are defaults."""
+    """Names of the options given on the command line; all others come from files or are defaults."""
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Where each option comes from that is not at its default: a file's name, or `COMMAND_LINE`."""
+    order: tuple[str, ...] = ("", COMMAND_LINE)
+    """All origins, of which later ones override earlier ones; the first is the default."""
+
+    def follows(self, name: str, other: str) -> bool:
+        """Whether what option `other` implies for `name` holds, because `name` was set in a weaker place."""
+        return self.order.index(self.origins.get(name, "")) < self.order.index(self.origins.get(other, COMMAND_LINE))
+
+    @property
+    def sources(self) -> dict[str, list[str]]:
+        """The names of the options that hold from each file, by the file's name."""
+        found: dict[str, list[str]] = {name: [] for name in self.order if name not in ("", COMMAND_LINE)}
+        for option, origin in self.origins.items():
+            if origin in found:
+                found[origin].append(option)
+        return found
 
 
 def rows(kind: type[Any] = SweepRequest) -> dict[str, Option]:

@@ -11,7 +11,8 @@ from reports.records.run import record_key
 from scaleprof.errors import UserError
 from scaleprof.points.axes import SweepRequest, defaults, option_name
 from scaleprof.points.choices import memory_limit, on_gpu
-from scaleprof.points.options import load_preset, make_request, plan_sweep
+from scaleprof.points.option_files import is_file
+from scaleprof.points.options import make_request, plan_sweep
 from scaleprof.points.parsing import nearest, parse_names, parse_timeout
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
@@ -97,8 +98,9 @@ def check_platform(folder: Path, records: Sequence[Record], platform: str) -> No
 
 def _given(request: SweepRequest, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the user gives for a resumed run: the options, over the preset unless it is the run's own."""
-    preset = load_preset(request.preset) if request.preset and request.preset != manifest.get("preset") else {}
-    given = {name: value for name, value in preset.items() if name not in MAY_DIFFER}
+    given = {}
+    if request.preset and (is_file(request.preset) or request.preset != manifest.get("preset")):
+        given = {name: getattr(request, name) for name in request.origins if name not in MAY_DIFFER}
     given |= {name: getattr(request, name) for name in defaults(type(request)) if name in request.given}
     return given | ({"set": list(given["set"])} if "set" in given else {})
 
