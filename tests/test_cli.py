@@ -386,14 +386,17 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
     captured = capfd.readouterr()
     assert captured.out == ""
     message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs at start-up \(\d+ MiB\)"
-    assert re.fullmatch(rf"{message}: give more\n", captured.err)
+    first, error = captured.err.splitlines()  # the first line comes before the process that finds this out
+    assert first.startswith("12 points, up to 2 min 00 s and 32.0 MiB each; run folder runs/")
+    assert re.fullmatch(rf"{message}: give more", error)
     assert list(folder.iterdir()) == []
 
 
 def test_an_output_folder_that_cannot_be_made(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "file").write_text("before")
     assert main(["sweep", "--agents", "2", "--out", "file/run", "--device", "cpu"]) == 2
-    assert capfd.readouterr().err == "scaleprof: --out: cannot write to file/run: Not a directory\n"
+    _, error = capfd.readouterr().err.splitlines()  # after the first line, which says what begins
+    assert error == "scaleprof: --out: cannot write to file/run: Not a directory"
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
@@ -409,5 +412,7 @@ def test_an_interrupt_before_the_first_point(
 ) -> None:
     monkeypatch.setattr("scaleprof.launch.process.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     assert main(["sweep"]) == 130
-    assert capsys.readouterr().err == "scaleprof: interrupted before the first point\n"
+    first, error = capsys.readouterr().err.splitlines()
+    assert first.startswith("12 points, up to ")
+    assert error == "scaleprof: interrupted before the first point"
     assert list(folder.iterdir()) == []

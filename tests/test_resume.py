@@ -135,7 +135,9 @@ def test_only_what_is_missing_is_measured(stopped: World, capsys: pytest.Capture
     for folder, ending in (("logs", "log"), ("samples", "csv")):
         assert sorted(path.name for path in Path("run", folder).iterdir()) == [f"{name}.{ending}" for name in NAMES]
     said = capsys.readouterr()
-    assert [line.split(":")[0] for line in said.err.splitlines()[:3]] == ["[4/6] mat", "[5/6] sable", "[6/6] mat"]
+    first, *others = said.err.splitlines()
+    assert first.startswith("3 points, up to ")
+    assert [line.split(":")[0] for line in others[:3]] == ["[4/6] mat", "[5/6] sable", "[6/6] mat"]
     assert "6 points: 6 ok, 0 failed" in said.out
     assert Path("run/host.json").read_bytes() == first_host
 
@@ -354,7 +356,8 @@ def test_what_is_no_run(capsys: pytest.CaptureFixture[str], name: str, said: str
 def test_another_kind_of_device(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
     stopped.platform = "gpu"
     assert main(["sweep", "--resume", "run"]) == 2
-    assert capsys.readouterr().err.startswith("scaleprof: --resume: run was measured on cpu, but jax finds gpu here: ")
+    _, error = capsys.readouterr().err.splitlines()  # after the first line, which says what begins
+    assert error.startswith("scaleprof: --resume: run was measured on cpu, but jax finds gpu here: ")
     assert stopped.ran == []
 
 
@@ -450,7 +453,7 @@ def test_larger_points_of_a_mode_are_skipped(world: World, capsys: pytest.Captur
 def test_other_points_of_the_same_size_are_not_skipped(world: World) -> None:
     world.endings = {("sable", 3): "oom"}
     axes = ["--chunk", "1,2", "--model", "sable:chunkwise,sable:parallel", "--agents", "3,4", *SIZES]
-    assert main(["sweep", *axes, "--dtype", "float32,bfloat16", "--seed", "0,1", "--out", "run"]) == 0
+    assert main(["sweep", *axes, "--dtype", "float32,bfloat16", "--seed", "0,1", "--out", "run"]) == 3  # no point is ok
     records = load_records(Path("run"))
     assert len(records) == 2 * 2 * 2 * 3
     assert {record.status for record in records if record.agents == 3} == {"oom"}
@@ -693,8 +696,9 @@ def test_two_sweeps_into_one_folder(tmp_path: Path, workers: dict[str, str]) -> 
     both = [start(tmp_path, workers, *GRID, "--out", "run") for _ in range(2)]
     (code, _), (other, errors) = sorted(finish(process) for process in both)
     assert (code, other) == (0, 2)
-    assert errors.count("\n") == 1
-    assert errors.startswith(("scaleprof: run is in use by another sweep", "scaleprof: --out: run already holds a run"))
+    *begun, error = errors.splitlines()  # the other sweep may have made the folder after the first line
+    assert len(begun) <= 1
+    assert error.startswith(("scaleprof: run is in use by another sweep", "scaleprof: --out: run already holds a run"))
     check_whole(tmp_path)
 
 

@@ -139,11 +139,10 @@ def _show(document: Document, format_: str) -> None:
 
         write(markdown(document))
     else:
-        from rich.console import Console
-
+        from reports.render.console import open_console
         from reports.render.terminal import print_document
 
-        print_document(Console(highlight=False), document)
+        print_document(open_console(), document)
 
 
 def noise(

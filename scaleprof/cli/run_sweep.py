@@ -12,27 +12,30 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from reports.render.console import open_console
 from reports.render.terminal import render_grid, render_summary
 from reports.text.section import one_line
+from reports.text.units import format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
-from scaleprof.points.plan import SweepPlan
+from scaleprof.points.plan import SweepOptions, SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
 from scaleprof.sweep.loop import SweepInterruptedError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
 
-SOME_FAILED = 3
+FAILED = 3
+"""The exit code when every point failed; under `--strict`, when any did."""
 
 
 def show_grid(plan: SweepPlan, from_files: str) -> int:
     """`--dry-run`: print the points and the options that files set, and write nothing."""
     if from_files:
         typer.echo(f"Options {one_line(from_files)}")
-    render_grid([point.record() for point in plan.points], Console(highlight=False))
+    render_grid([point.record() for point in plan.points], open_console())
     return 0
 
 
@@ -41,8 +44,7 @@ def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, 
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
-    if from_files:
-        typer.echo(f"Options {one_line(from_files)}", err=True)
+    announce(plan.points, plan.options, folder, from_files)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
         return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)
@@ -55,21 +57,34 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         work = points_to_measure(plan, folder, run_directory.records, retry)
         launcher = None
         if work:
+            announce([point for _, point in work], plan.options, folder)
             launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
             changed = changed_fields(run_directory.host(), described)
             if changed:
-                typer.echo(f"scaleprof: changed since the run began: {', '.join(changed)}", err=True)
+                say(f"scaleprof: changed since the run began: {', '.join(changed)}")
             run_directory.add_host(described)
         return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
+
+
+def announce(points: Sequence[Point], options: SweepOptions, folder: Path, from_files: str = "") -> None:
+    """Say at once, before the first process starts, what begins."""
+    count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
+    limits = f"{format_seconds(options.timeout_seconds)} and {format_bytes(options.memory_limit_bytes)}"
+    say(f"{count}, up to {limits}{' each' if len(points) > 1 else ''}; run folder {folder}")
+    if from_files:
+        say(f"Options {from_files}")
+
+
+def say(line: str) -> None:
+    """Print a line to stderr."""
+    open_console(stderr=True).print(one_line(line), soft_wrap=True, markup=False)
 
 
 def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     """`--resume --dry-run`: print the missing points and write nothing."""
     records = records_so_far(folder)
-    render_grid(
-        [point.record() for _, point in points_to_measure(plan, folder, records, retry)], Console(highlight=False)
-    )
+    render_grid([point.record() for _, point in points_to_measure(plan, folder, records, retry)], open_console())
     return 0
 
 
@@ -80,6 +95,7 @@ def measure_again(folder: Path, option: str) -> Path | int:
     """
     plan = plan_again(folder, option)
     new = default_folder(plan.scenario)
+    announce(plan.points, plan.options, new)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
         work = list(enumerate(plan.points))
@@ -103,7 +119,7 @@ def measure_and_show(
     carries the CSV or with `aside`.
     """
     folder = run_directory.path
-    progress = Console(stderr=True, highlight=False)
+    progress = open_console(stderr=True)
     ended_by: Exception | None = None
     try:
         _measure(plan, work, run_directory, launcher, progress)
@@ -111,7 +127,7 @@ def measure_and_show(
         ended_by = error  # first show the results so far
     records = run_directory.records
     with tolerate_broken_pipe():
-        render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
+        render_summary(records, progress if aside or csv == "-" else open_console(), title=f"Run {folder}")
     if not isinstance(ended_by, UserError):
         progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
@@ -123,8 +139,8 @@ def measure_and_show(
         message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
         progress.print(message, soft_wrap=True, markup=False)
         return INTERRUPTED
-    some_failed = any(record.status != "ok" for record in records)
-    return SOME_FAILED if strict and some_failed else 0
+    failed = [record.status != "ok" for record in records]
+    return FAILED if failed and (all(failed) or (strict and any(failed))) else 0
 
 
 def _measure(

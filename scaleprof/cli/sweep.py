@@ -44,7 +44,7 @@ class SweepCommand:
     retry: str | None = option(
         None, "With --resume, also rerun points with these statuses: oom,timeout", panel=RESULTS, in_files=False
     )
-    strict: bool = option(False, "Exit with 3 if any point failed", panel=RESULTS)
+    strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
     dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS, in_files=False)
 
 
