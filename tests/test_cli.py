@@ -286,6 +286,8 @@ BAD_INPUT = [
     ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper-lbf'?"),
     ("sweep --device tpu", "--device: 'tpu' is not a device: give cpu, gpu or gpu:0 (the index of a card)"),
     ("sweep --timeout 0", "--timeout: 0 is not a duration: give more than 0 seconds"),
+    ("sweep --max-hours 0", "--max-hours: 0 is not a duration: give more than 0 hours"),
+    ("sweep --max-hours nan", "--max-hours: nan is not a duration: give more than 0 hours"),
     ("sweep --memory-limit 8", "--memory-limit: '8' is not a memory size: give a number and a unit"),
     ("sweep --memory-limit 999999999GiB", "--memory-limit: 999999999GiB is more than the"),
     ("sweep --resume nowhere", "--resume: nowhere does not exist: name the folder of a run"),

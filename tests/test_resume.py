@@ -189,6 +189,34 @@ def test_a_preset_again(world: World) -> None:
     assert {(record.epochs, record.seq_len) for record in load_records(Path("run"))} == {(5, 128)}
 
 
+def test_no_point_starts_when_time_is_up(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("scaleprof.sweep.loop.time.monotonic", lambda: clock[0])
+
+    def an_hour_passes(point: tuple[str, int]) -> None:
+        clock[0] += 3600
+
+    world.before_point = an_hour_passes
+    assert main(["sweep", *GRID, "--out", "run", "--max-hours", "1.5"]) == 0
+    assert world.ran == POINTS[:2]
+    captured = capsys.readouterr()
+    said = "Time is up (--max-hours) after 2 of 6 points; resume with: scaleprof sweep --resume run"
+    assert captured.err.splitlines()[-2:] == ["Written to run", said]
+    assert "2 points: 2 ok, 0 failed" in captured.out
+    assert main(["sweep", "--resume", "run"]) == 0  # its own limit, counted anew
+    assert world.ran == POINTS[2:4]
+    assert main(["sweep", "--resume", "run", "--max-hours", "0"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("scaleprof: --max-hours: 0 is not a duration")
+    world.endings = {("sable", 4): "error"}
+    assert main(["sweep", "--resume", "run", "--max-hours", "0.5", "--strict"]) == 3
+    assert world.ran == POINTS[4:5]
+    assert main(["sweep", "--resume", "run", "--max-hours", "9"]) == 0
+    assert "Time is up" not in capsys.readouterr().err.splitlines()[-1]
+    assert world.ran == POINTS[5:]
+
+
 def test_files_of_options_are_not_read_again(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine.toml").write_text('[sweep]\nagents = "2,3"\nmodel = "mat"\nenvs = 2\n')
     project = Path("pyproject.toml")

@@ -23,7 +23,7 @@ from scaleprof.launch.preflight import changed_fields, preflight
 from scaleprof.points.plan import SweepOptions, SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
-from scaleprof.sweep.loop import SweepInterruptedError, sweep
+from scaleprof.sweep.loop import SweepInterruptedError, TimeIsUpError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
 
@@ -123,7 +123,7 @@ def measure_and_show(
     ended_by: Exception | None = None
     try:
         _measure(plan, work, run_directory, launcher, progress)
-    except (SweepInterruptedError, UserError) as error:  # a UserError: the disk is full
+    except (SweepInterruptedError, TimeIsUpError, UserError) as error:  # a UserError: the disk is full
         ended_by = error  # first show the results so far
     records = run_directory.records
     with tolerate_broken_pipe():
@@ -136,8 +136,10 @@ def measure_and_show(
     if ended_by is not None:
         ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
-        message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
+        why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
+        message = f"{why} after {ended} of {len(plan.points)} points; resume with: {command}"
         progress.print(message, soft_wrap=True, markup=False)
+    if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
     failed = [record.status != "ok" for record in records]
     return FAILED if failed and (all(failed) or (strict and any(failed))) else 0

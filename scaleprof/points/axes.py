@@ -28,6 +28,7 @@ from scaleprof.points.choices import (
 from scaleprof.points.parsing import (
     Parser,
     parse_flag,
+    parse_hours,
     parse_names,
     parse_repeats,
     parse_seconds,
@@ -234,6 +235,14 @@ class SweepRequest:
     )
     memory_limit: str | None = option(
         None, "Memory limit per point", metavar="SIZE", shown="8GiB, at most 60 % of host memory", panel=LIMITS
+    )
+    max_hours: float | None = option(
+        None,
+        "Start no point after this many hours; resume does the rest",
+        metavar="HOURS",
+        shown="no limit",
+        panel=LIMITS,
+        parse=parse_hours,
     )
     keep_going: bool = option(False, "Do not skip larger points after an out-of-memory", panel=LIMITS)
 

@@ -67,6 +67,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
         memory_limit_bytes=memory_limit(request.memory_limit, on_gpu=may_be_gpu(request.device)),
         pin=parsed["pin"],
         reuse_compiled=request.repeats > 1 and not request.fresh_compile,
+        max_seconds=None if parsed["max_hours"] is None else parsed["max_hours"] * 3600,
         keep_going=request.keep_going,
         sides=SIDES if request.against else ("",),
     )
