@@ -10,6 +10,7 @@ import typer
 from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.cli.output import tolerate_broken_pipe, write
 from scaleprof.errors import UserError, user_errors
+from scaleprof.points import completions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,10 @@ CrossMachine = Annotated[
 Metrics = Annotated[
     str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
-BaselineName = Annotated[str | None, option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME")]
+BaselineName = Annotated[
+    str | None,
+    option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME", complete=completions.baselines),
+]
 
 
 def register(app: typer.Typer) -> None:

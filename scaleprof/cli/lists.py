@@ -10,6 +10,7 @@ import typer
 
 from scaleprof.cli.arguments import GroupedCommand
 from scaleprof.errors import UserError
+from scaleprof.points.completions import listed as listable
 
 if TYPE_CHECKING:
     from scenarios import ScenarioEntry
@@ -20,7 +21,11 @@ def register(app: typer.Typer) -> None:
     app.command("list", cls=GroupedCommand, short_help="List models, scenarios or presets.")(list_)
 
 
-def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios|presets", help="What to list")]) -> int:
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="models|scenarios|presets", help="What to list", autocompletion=listable)
+    ],
+) -> int:
     """List the models with their modes, the scenarios with their tasks, or the presets with what they sweep."""
     from scaleprof.points.parsing import nearest
 

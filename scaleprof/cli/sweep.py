@@ -12,6 +12,7 @@ import typer
 from scaleprof.cli.arguments import GroupedCommand, command_of
 from scaleprof.errors import UserError
 from scaleprof.points.axes import COMMAND_LINE, LIMITS, RESULTS, WHAT, SweepRequest, option, option_name, rows
+from scaleprof.points.completions import presets
 
 if TYPE_CHECKING:
     from scaleprof.points.plan import SweepPlan
@@ -28,7 +29,12 @@ class SweepCommand:
     """The options that say what to do with a plan."""
 
     preset: str | None = option(
-        None, "Start from a preset, such as quick, or from a .toml file", metavar="NAME", panel=WHAT, in_files=False
+        None,
+        "Start from a preset, such as quick, or from a .toml file",
+        metavar="NAME",
+        panel=WHAT,
+        complete=presets,
+        in_files=False,
     )
     config: Path | None = option(
         None, "Take options from the [sweep] table of this file", metavar="FILE.toml", panel=WHAT, in_files=False

@@ -25,6 +25,7 @@ from scaleprof.points.choices import (
     choose_scenario,
     has_chunks,
 )
+from scaleprof.points.completions import Completer, models, modes, scenarios
 from scaleprof.points.parsing import (
     Parser,
     parse_flag,
@@ -65,6 +66,8 @@ class Option:
     shown: str = ""
     """The default as help shows it; empty shows the field's own default."""
     parse: Parser = unchecked
+    complete: Completer | None = None
+    """What the shell offers while it is typed."""
     in_files: bool = True
     """Whether presets, `--config` and pyproject.toml can hold it."""
     name: str = ""
@@ -113,7 +116,7 @@ class SweepRequest:
 
     agents: str = axis("16,128,1024", "Agent counts: 16,128 or 16:4096:x2", multiplies=True, parse=whole_numbers())
     seq_len: str = axis("16", "Rollout lengths in timesteps", multiplies=True, parse=whole_numbers())
-    scenario: str = axis("neom", "Environment, or NAME:TASK", metavar="NAME", parse=choose_scenario)
+    scenario: str = axis("neom", "Environment, or NAME:TASK", metavar="NAME", parse=choose_scenario, complete=scenarios)
     reward: str | None = axis(
         None,
         "Reward: team mean (shared) or per agent (individual)",
@@ -135,13 +138,16 @@ class SweepRequest:
         shown="by scenario",
         parse=choose_reset,
     )
-    model: str = axis("sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names)
+    model: str = axis(
+        "sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names, complete=models
+    )
     mode: str = axis(
         "",
         "Restrict models to these modes",
         shown="each model's own",
         multiplies=True,
         parse=lambda text, option: parse_names(text, option) if text else (),
+        complete=modes,
     )
     chunk: str = axis(
         "1", "Timesteps per chunk, for chunkwise modes", multiplies=True, parse=whole_numbers(), applies=has_chunks
