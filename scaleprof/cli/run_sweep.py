@@ -13,16 +13,19 @@ import typer
 from rich.console import Console
 
 from reports.render.console import open_console
-from reports.render.terminal import render_grid, render_summary
+from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.section import one_line
 from reports.text.units import format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
 from scaleprof.points.plan import SweepOptions, SweepPlan
 from scaleprof.points.point import Point
+from scaleprof.runs.baselines import RUNS
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
+from scaleprof.sweep.foresight import foresee, newest_runs
 from scaleprof.sweep.loop import SweepInterruptedError, TimeIsUpError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
@@ -35,7 +38,7 @@ def show_grid(plan: SweepPlan, from_files: str) -> int:
     """`--dry-run`: print the points and the options that files set, and write nothing."""
     if from_files:
         typer.echo(f"Options {one_line(from_files)}")
-    render_grid([point.record() for point in plan.points], open_console())
+    _show_points(plan, plan.points, newest_runs(RUNS))
     return 0
 
 
@@ -84,8 +87,19 @@ def say(line: str) -> None:
 def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     """`--resume --dry-run`: print the missing points and write nothing."""
     records = records_so_far(folder)
-    render_grid([point.record() for _, point in points_to_measure(plan, folder, records, retry)], open_console())
+    _show_points(plan, [point for _, point in points_to_measure(plan, folder, records, retry)], [folder])
     return 0
+
+
+def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Path]) -> None:
+    """Print points, and how long they take where an earlier run tells."""
+    console = open_console()
+    render_grid([point.record() for point in points], console)
+    found = foresee(plan, points, earlier, this_machine())
+    if found is not None:
+        minutes = round(found.seconds / 60)
+        about = f"About {minutes} minute{'' if minutes == 1 else 's'}" if minutes else "Less than a minute"
+        print_lines(console, one_line(f"{about}, judging by {found.run}"))
 
 
 def measure_again(folder: Path, option: str) -> Path | int:
