@@ -12,7 +12,7 @@ INTERRUPTED = 130
 class UserError(Exception):
     """Something the user can fix, in one line: what is wrong, where, and what would be right.
 
-    `exit_code` is the process's exit code: 2 usage or configuration, 3 some points failed under `--strict`,
+    `exit_code` is the process's exit code: 2 usage or configuration, 3 every point failed (under `--strict`, any),
     4 nothing to compare, `INTERRUPTED`; 1 and 5 are verdicts of `check` and no errors.
     """
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 SWEEP_OPTIONS = [
     *(option_name(name) for name in defaults()),
-    *("--preset", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
+    *("--preset", "--config", "--resume", "--retry", "--out", "--csv", "--strict", "--dry-run", "--yes"),
 ]
 REPORT_OPTIONS = ["--reference", "--where", "--full", "--columns", "--sort", "--plot", "--markdown", "--json"]
 
@@ -55,7 +55,7 @@ def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["sweep"], [*SWEEP_OPTIONS, "16:4096:x2", "the end included"]),
         (["report"], ["RUN", "Run directories or CSV files;", *REPORT_OPTIONS]),
         (["export"], ["RUN", "Run directory or CSV file", "--csv"]),
-        (["list"], ["models", "scenarios"]),
+        (["list"], ["models", "scenarios", "presets"]),
         (["doctor"], ["--device", "--scenario", "--agents"]),
     ],
     ids=lambda value: " ".join(value) or "scaleprof" if isinstance(value, list) else str(value),
@@ -286,6 +286,8 @@ BAD_INPUT = [
     ("sweep --preset papr", "--preset: there is no preset 'papr': did you mean 'paper-lbf'?"),
     ("sweep --device tpu", "--device: 'tpu' is not a device: give cpu, gpu or gpu:0 (the index of a card)"),
     ("sweep --timeout 0", "--timeout: 0 is not a duration: give more than 0 seconds"),
+    ("sweep --max-hours 0", "--max-hours: 0 is not a duration: give more than 0 hours"),
+    ("sweep --max-hours nan", "--max-hours: nan is not a duration: give more than 0 hours"),
     ("sweep --memory-limit 8", "--memory-limit: '8' is not a memory size: give a number and a unit"),
     ("sweep --memory-limit 999999999GiB", "--memory-limit: 999999999GiB is more than the"),
     ("sweep --resume nowhere", "--resume: nowhere does not exist: name the folder of a run"),
@@ -308,8 +310,8 @@ BAD_INPUT = [
     ("sweep --agens 3", "No such option: --agens (Possible options: --against, --agents"),
     ("sweep 16", "Got unexpected extra argument"),
     ("swep", "No such command 'swep'. Did you mean 'sweep'?"),
-    ("list", "Missing argument 'models|scenarios'"),
-    ("list tasks", "list: cannot list 'tasks': known: models, scenarios"),
+    ("list", "Missing argument 'models|scenarios|presets'"),
+    ("list tasks", "list: cannot list 'tasks': known: models, scenarios, presets"),
     ("report", "Missing argument 'RUN'"),
     ("report nowhere", "nowhere does not exist: name a run directory or its results.csv"),
     ("report .", ". is not a run: it has no records.jsonl"),
@@ -386,14 +388,17 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
     captured = capfd.readouterr()
     assert captured.out == ""
     message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs at start-up \(\d+ MiB\)"
-    assert re.fullmatch(rf"{message}: give more\n", captured.err)
+    first, error = captured.err.splitlines()  # the first line comes before the process that finds this out
+    assert first.startswith("12 points, up to 2 min 00 s and 32.0 MiB each; run folder runs/")
+    assert re.fullmatch(rf"{message}: give more", error)
     assert list(folder.iterdir()) == []
 
 
 def test_an_output_folder_that_cannot_be_made(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "file").write_text("before")
     assert main(["sweep", "--agents", "2", "--out", "file/run", "--device", "cpu"]) == 2
-    assert capfd.readouterr().err == "scaleprof: --out: cannot write to file/run: Not a directory\n"
+    _, error = capfd.readouterr().err.splitlines()  # after the first line, which says what begins
+    assert error == "scaleprof: --out: cannot write to file/run: Not a directory"
     assert [path.name for path in folder.iterdir()] == ["file"]
 
 
@@ -409,5 +414,7 @@ def test_an_interrupt_before_the_first_point(
 ) -> None:
     monkeypatch.setattr("scaleprof.launch.process.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     assert main(["sweep"]) == 130
-    assert capsys.readouterr().err == "scaleprof: interrupted before the first point\n"
+    first, error = capsys.readouterr().err.splitlines()
+    assert first.startswith("12 points, up to ")
+    assert error == "scaleprof: interrupted before the first point"
     assert list(folder.iterdir()) == []

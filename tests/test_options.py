@@ -16,7 +16,7 @@ from reports.checks.policy import CheckPolicy
 from scaleprof.errors import UserError
 from scaleprof.points.axes import defaults, option_name
 from scaleprof.points.choices import choose_device, memory_limit
-from scaleprof.points.options import load_preset, preset_names
+from scaleprof.points.option_files import load_preset, preset_names
 from scaleprof.points.parsing import parse_axis
 from scaleprof.points.plan import SweepOptions
 from scenarios import SCENARIOS

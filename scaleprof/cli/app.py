@@ -12,7 +12,7 @@ import typer
 
 from scaleprof import __version__
 from scaleprof.cli import check, doctor, lists, report, sweep
-from scaleprof.cli.output import replace_unencodable
+from scaleprof.cli.output import open_closed_streams, replace_unencodable
 from scaleprof.errors import INTERRUPTED, UserError
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ def run() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code (the README has a table of them)."""
     given = sys.argv[1:] if arguments is None else arguments
+    open_closed_streams()
     replace_unencodable()
     if os.environ.get("COLUMNS") == "0":  # rich would print nothing at all
         del os.environ["COLUMNS"]

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from scaleprof.errors import UserError
 from scaleprof.points.axes import Option, option_name, rows
+from scaleprof.points.completions import Completer
 
 ARGUMENTS, OTHER = "Arguments", "Other options"
 """The groups of arguments and of `--help`."""
@@ -47,10 +48,25 @@ def _keep_default_whole(text: str) -> str:
     return before + (bracket + default).replace(" ", NO_BREAK)
 
 
-def option(flag: str, help: str, *, panel: str, metavar: str | None = None, shown: str = "") -> Any:  # noqa: A002
+def option(
+    flag: str,
+    help: str,  # noqa: A002
+    *,
+    panel: str,
+    metavar: str | None = None,
+    shown: str = "",
+    complete: Completer | None = None,
+) -> Any:
     """An option of a command written by hand, in a group; `shown` is its default in words."""
     default = f" [default: {shown}]" if shown else ""
-    return typer.Option(flag, help=help + default, metavar=metavar, show_default=False, rich_help_panel=panel)
+    return typer.Option(
+        flag,
+        help=help + default,
+        metavar=metavar,
+        show_default=False,
+        rich_help_panel=panel,
+        autocompletion=complete,
+    )
 
 
 def command_of(
@@ -85,4 +101,5 @@ def _annotation(row: Option, hint: Any) -> Any:
     """The type of an option that may be left out, with what Typer needs to know of it."""
     plain = list[str] if typing.get_origin(hint) is tuple else hint
     metavar = None if bool in (hint, *typing.get_args(hint)) else row.metavar
-    return Annotated[plain | None, option(row.flag, row.help, panel=row.panel, metavar=metavar, shown=row.shown)]
+    made = option(row.flag, row.help, panel=row.panel, metavar=metavar, shown=row.shown, complete=row.complete)
+    return Annotated[plain | None, made]

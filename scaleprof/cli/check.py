@@ -12,6 +12,7 @@ from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.cli.formats import CheckFormat, CompareFormat, choose_format
 from scaleprof.cli.output import tolerate_broken_pipe, write
 from scaleprof.errors import UserError, user_errors
+from scaleprof.points import completions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,10 @@ CrossMachine = Annotated[
 Metrics = Annotated[
     str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
-BaselineName = Annotated[str | None, option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME")]
+BaselineName = Annotated[
+    str | None,
+    option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME", complete=completions.baselines),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -144,11 +148,10 @@ def _show(document: Document, format_: str) -> None:
 
         write(markdown(document))
     else:
-        from rich.console import Console
-
+        from reports.render.console import open_console
         from reports.render.terminal import print_document
 
-        print_document(Console(highlight=False), document)
+        print_document(open_console(), document)
 
 
 def noise(

@@ -8,6 +8,7 @@ import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.errors import UserError
+from scaleprof.points.completions import scenarios
 
 _HOST, _SCENARIO = "Host", "Check a scenario instead"
 
@@ -23,7 +24,14 @@ def doctor(
         option("--device", "Device: cpu, gpu or gpu:i", panel=_HOST, metavar="DEVICE", shown="what jax finds"),
     ] = None,
     scenario: Annotated[
-        str | None, option("--scenario", "Environment to check, or module:function", panel=_SCENARIO, metavar="NAME")
+        str | None,
+        option(
+            "--scenario",
+            "Environment to check, or module:function",
+            panel=_SCENARIO,
+            metavar="NAME",
+            complete=scenarios,
+        ),
     ] = None,
     agents: Annotated[
         int | None, option("--agents", "Number of agents", panel=_SCENARIO, metavar="N", shown="4, or what it needs")

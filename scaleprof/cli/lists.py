@@ -1,4 +1,4 @@
-"""`scaleprof list`: the models and the scenarios."""
+"""`scaleprof list`: the models, the scenarios and the presets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from scaleprof.cli.arguments import GroupedCommand
 from scaleprof.errors import UserError
+from scaleprof.points.completions import listed as listable
 
 if TYPE_CHECKING:
     from scenarios import ScenarioEntry
@@ -17,37 +18,57 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("list", cls=GroupedCommand, short_help="List models or scenarios.")(list_)
+    app.command("list", cls=GroupedCommand, short_help="List models, scenarios or presets.")(list_)
 
 
-def list_(what: Annotated[str, typer.Argument(metavar="models|scenarios", help="What to list")]) -> int:
-    """List the models with their modes, or the scenarios with their tasks."""
-    from sable.models import MODELS
+def list_(
+    what: Annotated[
+        str, typer.Argument(metavar="models|scenarios|presets", help="What to list", autocompletion=listable)
+    ],
+) -> int:
+    """List the models with their modes, the scenarios with their tasks, or the presets with what they sweep."""
     from scaleprof.points.parsing import nearest
+
+    shown = {"models": _models, "scenarios": _scenarios, "presets": _presets}
+    if what not in shown:
+        raise UserError(f"list: cannot list '{what}': {nearest(what, shown)}")
+    shown[what]()
+    return 0
+
+
+def _models() -> None:
+    from sable.models import MODELS
+
+    for model in MODELS.values():
+        _echo_entry(
+            f"{model.name}: {model.summary}",
+            f"modes: {', '.join(model.modes) or 'none'}",
+            f"parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}",
+            *model.complexity,
+        )
+
+
+def _scenarios() -> None:
     from scenarios import SCENARIOS
 
-    if what not in ("models", "scenarios"):
-        raise UserError(f"list: cannot list '{what}': {nearest(what, ('models', 'scenarios'))}")
-    if what == "models":
-        for model in MODELS.values():
-            _echo_entry(
-                f"{model.name}: {model.summary}",
-                f"modes: {', '.join(model.modes) or 'none'}",
-                f"parameters on neom with --embed-dim 64, 4 heads, 1 block: {model.parameters:,}",
-                *model.complexity,
-            )
-    else:
-        for scenario in SCENARIOS.values():
-            _echo_entry(
-                f"{scenario.name}: {scenario.summary}",
-                f"tasks: {', '.join(_task(scenario, task) for task in scenario.tasks)}",
-                f"agents: {scenario.min_agents} to {scenario.max_agents}, sensible up to "
-                f"{scenario.sensible_agents or scenario.max_agents}",
-                f"scaling rule: {scenario.scaling_rule}",
-                f"observation: {scenario.observation}",
-                f"actions: {scenario.actions}",
-            )
-    return 0
+    for scenario in SCENARIOS.values():
+        _echo_entry(
+            f"{scenario.name}: {scenario.summary}",
+            f"tasks: {', '.join(_task(scenario, task) for task in scenario.tasks)}",
+            f"agents: {scenario.min_agents} to {scenario.max_agents}, sensible up to "
+            f"{scenario.sensible_agents or scenario.max_agents}",
+            f"scaling rule: {scenario.scaling_rule}",
+            f"observation: {scenario.observation}",
+            f"actions: {scenario.actions}",
+        )
+
+
+def _presets() -> None:
+    from scaleprof.points.option_files import listed, load_preset, preset_names, preset_text
+
+    for name in preset_names():
+        summary = preset_text(name).partition("\n")[0].removeprefix("# ").rstrip(".")
+        _echo_entry(f"{name}: {summary}", f"options: {listed(load_preset(name))}")
 
 
 def _task(scenario: ScenarioEntry, task: str) -> str:

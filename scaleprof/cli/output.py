@@ -34,6 +34,20 @@ def write_data(text: str) -> None:
     sys.stdout.flush()
 
 
+def open_closed_streams() -> None:
+    """Connect stdin, stdout and stderr to nothing where the shell has closed them (`>&-`).
+
+    Otherwise Python has no such stream, and the next file that is opened takes its number.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            devnull = os.open(os.devnull, os.O_RDWR)
+            os.dup2(devnull, descriptor)
+            if devnull != descriptor:
+                os.close(devnull)
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 @contextmanager
 def tolerate_broken_pipe() -> Iterator[None]:
     """Drop the rest of the output if the reader of stdout has left (`| head`), and go on after the block."""

@@ -171,12 +171,11 @@ def _default_reference(records: Sequence[Record]) -> str:
 
 
 def _print(request: _Request, *, plot: bool) -> None:
-    from rich.console import Console
-
+    from reports.render.console import open_console
     from reports.render.terminal import print_document
     from reports.render.text_plot import charts
 
-    console = Console(highlight=False)
+    console = open_console()
     document = request.document()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(request.records, console.width, also=request.also, ascii_only=ascii_only) if plot else ""

@@ -12,32 +12,42 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from reports.render.terminal import render_grid, render_summary
+from reports.render.console import open_console
+from reports.render.terminal import print_lines, render_grid, render_summary
+from reports.text.section import one_line
+from reports.text.units import format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
-from scaleprof.points.plan import SweepPlan
+from scaleprof.points.plan import SweepOptions, SweepPlan
 from scaleprof.points.point import Point
+from scaleprof.runs.baselines import RUNS
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
-from scaleprof.sweep.loop import SweepInterruptedError, sweep
+from scaleprof.sweep.foresight import foresee, newest_runs
+from scaleprof.sweep.loop import SweepInterruptedError, TimeIsUpError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
 
-SOME_FAILED = 3
+FAILED = 3
+"""The exit code when every point failed; under `--strict`, when any did."""
 
 
-def show_grid(plan: SweepPlan) -> int:
-    """`--dry-run`: print the points and write nothing."""
-    render_grid([point.record() for point in plan.points], Console(highlight=False))
+def show_grid(plan: SweepPlan, from_files: str) -> int:
+    """`--dry-run`: print the points and the options that files set, and write nothing."""
+    if from_files:
+        typer.echo(f"Options {one_line(from_files)}")
+    _show_points(plan, plan.points, newest_runs(RUNS))
     return 0
 
 
-def run(plan: SweepPlan, *, out: Path | None, csv: str | None, strict: bool) -> int:
+def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, strict: bool) -> int:
     """Measure all points of the plan in a new folder, by default `default_folder`; returns the exit code."""
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
+    announce(plan.points, plan.options, folder, from_files)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
         return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)
@@ -50,22 +60,46 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         work = points_to_measure(plan, folder, run_directory.records, retry)
         launcher = None
         if work:
+            announce([point for _, point in work], plan.options, folder)
             launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
             changed = changed_fields(run_directory.host(), described)
             if changed:
-                typer.echo(f"scaleprof: changed since the run began: {', '.join(changed)}", err=True)
+                say(f"scaleprof: changed since the run began: {', '.join(changed)}")
             run_directory.add_host(described)
         return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
+
+
+def announce(points: Sequence[Point], options: SweepOptions, folder: Path, from_files: str = "") -> None:
+    """Say at once, before the first process starts, what begins."""
+    count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
+    limits = f"{format_seconds(options.timeout_seconds)} and {format_bytes(options.memory_limit_bytes)}"
+    say(f"{count}, up to {limits}{' each' if len(points) > 1 else ''}; run folder {folder}")
+    if from_files:
+        say(f"Options {from_files}")
+
+
+def say(line: str) -> None:
+    """Print a line to stderr."""
+    open_console(stderr=True).print(one_line(line), soft_wrap=True, markup=False)
 
 
 def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> int:
     """`--resume --dry-run`: print the missing points and write nothing."""
     records = records_so_far(folder)
-    render_grid(
-        [point.record() for _, point in points_to_measure(plan, folder, records, retry)], Console(highlight=False)
-    )
+    _show_points(plan, [point for _, point in points_to_measure(plan, folder, records, retry)], [folder])
     return 0
+
+
+def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Path]) -> None:
+    """Print points, and how long they take where an earlier run tells."""
+    console = open_console()
+    render_grid([point.record() for point in points], console)
+    found = foresee(plan, points, earlier, this_machine())
+    if found is not None:
+        minutes = round(found.seconds / 60)
+        about = f"About {minutes} minute{'' if minutes == 1 else 's'}" if minutes else "Less than a minute"
+        print_lines(console, one_line(f"{about}, judging by {found.run}"))
 
 
 def measure_again(folder: Path, option: str) -> Path | int:
@@ -75,6 +109,7 @@ def measure_again(folder: Path, option: str) -> Path | int:
     """
     plan = plan_again(folder, option)
     new = default_folder(plan.scenario)
+    announce(plan.points, plan.options, new)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
         work = list(enumerate(plan.points))
@@ -98,15 +133,15 @@ def measure_and_show(
     carries the CSV or with `aside`.
     """
     folder = run_directory.path
-    progress = Console(stderr=True, highlight=False)
+    progress = open_console(stderr=True)
     ended_by: Exception | None = None
     try:
         _measure(plan, work, run_directory, launcher, progress)
-    except (SweepInterruptedError, UserError) as error:  # a UserError: the disk is full
+    except (SweepInterruptedError, TimeIsUpError, UserError) as error:  # a UserError: the disk is full
         ended_by = error  # first show the results so far
     records = run_directory.records
     with tolerate_broken_pipe():
-        render_summary(records, progress if aside or csv == "-" else Console(highlight=False), title=f"Run {folder}")
+        render_summary(records, progress if aside or csv == "-" else open_console(), title=f"Run {folder}")
     if not isinstance(ended_by, UserError):
         progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
@@ -115,11 +150,13 @@ def measure_and_show(
     if ended_by is not None:
         ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
-        message = f"Interrupted after {ended} of {len(plan.points)} points; resume with: {command}"
+        why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
+        message = f"{why} after {ended} of {len(plan.points)} points; resume with: {command}"
         progress.print(message, soft_wrap=True, markup=False)
+    if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
-    some_failed = any(record.status != "ok" for record in records)
-    return SOME_FAILED if strict and some_failed else 0
+    failed = [record.status != "ok" for record in records]
+    return FAILED if failed and (all(failed) or (strict and any(failed))) else 0
 
 
 def _measure(

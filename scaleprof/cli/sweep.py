@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from scaleprof.cli.arguments import GroupedCommand, command_of
 from scaleprof.errors import UserError
-from scaleprof.points.axes import LIMITS, RESULTS, WHAT, SweepRequest, option, rows
+from scaleprof.points.axes import COMMAND_LINE, LIMITS, RESULTS, WHAT, SweepRequest, option, option_name, rows
+from scaleprof.points.completions import presets
+
+if TYPE_CHECKING:
+    from scaleprof.points.plan import SweepPlan
 
 HELP = """Measure what it costs to train each model at each size.
 
@@ -25,39 +29,66 @@ class SweepCommand:
     """The options that say what to do with a plan."""
 
     preset: str | None = option(
-        None, "Start from a preset, such as quick; options override it", metavar="NAME", panel=WHAT
+        None,
+        "Start from a preset, such as quick, or from a .toml file",
+        metavar="NAME",
+        panel=WHAT,
+        complete=presets,
+        in_files=False,
+    )
+    config: Path | None = option(
+        None, "Take options from the [sweep] table of this file", metavar="FILE.toml", panel=WHAT, in_files=False
     )
     yes: bool = option(False, "Allow more than 10000 points", panel=LIMITS)
     out: Path | None = option(None, "Run directory", metavar="DIR", shown="runs/<time>-<scenario>", panel=RESULTS)
     csv: str | None = option(
         None, "Also write the results to this CSV file; - is stdout", metavar="FILE", panel=RESULTS
     )
-    resume: Path | None = option(None, "Resume a run: measure the missing points", metavar="RUN", panel=RESULTS)
-    retry: str | None = option(None, "With --resume, also rerun points with these statuses: oom,timeout", panel=RESULTS)
-    strict: bool = option(False, "Exit with 3 if any point failed", panel=RESULTS)
-    dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS)
+    resume: Path | None = option(
+        None, "Resume a run: measure the missing points", metavar="RUN", panel=RESULTS, in_files=False
+    )
+    retry: str | None = option(
+        None, "With --resume, also rerun points with these statuses: oom,timeout", panel=RESULTS, in_files=False
+    )
+    strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
+    dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS, in_files=False)
 
 
 def register(app: typer.Typer, kind: type[SweepRequest] = SweepRequest) -> None:
     """Add the command to the program, with the options of `kind`."""
 
     def run(values: Mapping[str, Any]) -> int:
-        chosen = {one.name: values[one.name] for one in fields(SweepCommand) if values[one.name] is not None}
-        return sweep({name: values[name] for name in rows(kind)}, SweepCommand(**chosen), kind)
+        return sweep(*requested(values, kind))
 
     command = command_of(run, kind, SweepCommand, name="sweep", help=HELP)
     app.command(cls=GroupedCommand, short_help="Measure what each model costs at each size.")(command)
 
 
-def sweep(given: Mapping[str, Any], command: SweepCommand, kind: type[SweepRequest] = SweepRequest) -> int:
-    """Plan the sweep that the user asked for and carry it out; returns the exit code. None in `given` is not given."""
+def requested(values: Mapping[str, Any], kind: type[SweepRequest] = SweepRequest) -> tuple[SweepRequest, SweepCommand]:
+    """What the command line asks for, over its files of options. None in `values` is not given."""
+    from scaleprof.points.option_files import read_preset, sources_of
+    from scaleprof.points.options import make_request
+
+    given = {name: value for name, value in values.items() if value is not None}
+    preset, config, resume = given.get("preset"), given.get("config"), given.get("resume")
+    if resume is None:
+        sources = sources_of(preset, config, Path.cwd(), (kind, SweepCommand))
+        chosen = {name: value for source in sources for name, value in source.options.items()} | given
+    elif config is not None:
+        raise UserError(f"--config: a resumed run keeps its own options, those of {resume}: omit --config")
+    else:
+        sources, chosen = [read_preset(preset, (kind, SweepCommand))] if preset is not None else [], given
+    command = SweepCommand(**{name: chosen[name] for name in rows(SweepCommand) if name in chosen})
+    return make_request({name: given[name] for name in rows(kind) if name in given}, preset, kind, sources), command
+
+
+def sweep(request: SweepRequest, command: SweepCommand) -> int:
+    """Plan the sweep that the user asked for and carry it out; returns the exit code."""
     from scaleprof.cli import run_sweep
     from scaleprof.launch.pairs import find_version
-    from scaleprof.points.options import make_request, plan_sweep
     from scaleprof.sweep.resuming import check_retry, plan_resume
 
     retry = check_retry(command.retry)
-    request = make_request(given, command.preset, kind)
     if command.resume is not None:
         if command.out is not None:
             raise UserError(f"--out: a resumed run stays in its folder, {command.resume}: omit --out")
@@ -69,7 +100,29 @@ def sweep(given: Mapping[str, Any], command: SweepCommand, kind: type[SweepReque
         raise UserError("--retry: only a run that is resumed can retry points: add --resume RUN")
     if request.against:
         find_version(request.against)
-    plan = plan_sweep(request, yes=command.yes)
+    plan = _plan(request, yes=command.yes)
     if command.dry_run:
-        return run_sweep.show_grid(plan)
-    return run_sweep.run(plan, out=command.out, csv=command.csv, strict=command.strict)
+        return run_sweep.show_grid(plan, from_files(request))
+    return run_sweep.run(plan, from_files(request), out=command.out, csv=command.csv, strict=command.strict)
+
+
+def _plan(request: SweepRequest, *, yes: bool) -> SweepPlan:
+    """The plan of a request; an error about an option that stands in a file names the file."""
+    from scaleprof.points.options import plan_sweep
+
+    try:
+        return plan_sweep(request, yes=yes)
+    except UserError as error:
+        flag = str(error).partition(":")[0]
+        origins = {option_name(name): origin for name, origin in request.origins.items()}
+        if origins.get(flag, COMMAND_LINE) == COMMAND_LINE:
+            raise
+        raise UserError(f"{origins[flag]}: {error}", error.exit_code) from None
+
+
+def from_files(request: SweepRequest) -> str:
+    """The options that hold from files, in one line: `from pyproject.toml: agents 16,64; from preset quick: …`."""
+    from scaleprof.points.option_files import listed
+
+    held = {source: {name: getattr(request, name) for name in names} for source, names in request.sources.items()}
+    return "; ".join(f"from {source}: {listed(options)}" for source, options in held.items() if options)

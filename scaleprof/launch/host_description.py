@@ -53,6 +53,11 @@ def describe(
     }
 
 
+def this_machine() -> dict[str, Any]:
+    """The fields of a description that tell this machine from others, without starting a process."""
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), "affinity": list(host.usable_cpus())}
+
+
 def relevant(variables: Mapping[str, str]) -> dict[str, str]:
     """The variables that measurements may depend on; a card's UUID, a serial number, is replaced by its hash."""
     chosen = {

@@ -10,7 +10,7 @@ Importing this module is cheap, because `scaleprof --help` needs it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,11 @@ from scaleprof.points.choices import (
     choose_scenario,
     has_chunks,
 )
+from scaleprof.points.completions import Completer, models, modes, scenarios
 from scaleprof.points.parsing import (
     Parser,
     parse_flag,
+    parse_hours,
     parse_names,
     parse_repeats,
     parse_seconds,
@@ -50,6 +52,10 @@ WHAT, TRAINING, HOW, LIMITS, RESULTS = (
 """The groups of options in `scaleprof sweep --help`, in this order."""
 
 
+COMMAND_LINE = "the command line"
+"""Where an option comes from that is in no file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Option:
     """One command-line option: a dataclass field made by `option` or `axis`."""
@@ -60,6 +66,10 @@ class Option:
     shown: str = ""
     """The default as help shows it; empty shows the field's own default."""
     parse: Parser = unchecked
+    complete: Completer | None = None
+    """What the shell offers while it is typed."""
+    in_files: bool = True
+    """Whether presets, `--config` and pyproject.toml can hold it."""
     name: str = ""
     """The field's name: `seq_len` is the option `--seq-len`, and `seq-len` in a preset."""
 
@@ -102,11 +112,11 @@ def axis(default: Any, help: str, **row: Any) -> Any:  # noqa: A002
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What the user asked for, unparsed: command-line options over a preset over the defaults."""
+    """What the user asked for, unparsed: command-line options over files of options over the defaults."""
 
     agents: str = axis("16,128,1024", "Agent counts: 16,128 or 16:4096:x2", multiplies=True, parse=whole_numbers())
     seq_len: str = axis("16", "Rollout lengths in timesteps", multiplies=True, parse=whole_numbers())
-    scenario: str = axis("neom", "Environment, or NAME:TASK", metavar="NAME", parse=choose_scenario)
+    scenario: str = axis("neom", "Environment, or NAME:TASK", metavar="NAME", parse=choose_scenario, complete=scenarios)
     reward: str | None = axis(
         None,
         "Reward: team mean (shared) or per agent (individual)",
@@ -128,13 +138,16 @@ class SweepRequest:
         shown="by scenario",
         parse=choose_reset,
     )
-    model: str = axis("sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names)
+    model: str = axis(
+        "sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names, complete=models
+    )
     mode: str = axis(
         "",
         "Restrict models to these modes",
         shown="each model's own",
         multiplies=True,
         parse=lambda text, option: parse_names(text, option) if text else (),
+        complete=modes,
     )
     chunk: str = axis(
         "1", "Timesteps per chunk, for chunkwise modes", multiplies=True, parse=whole_numbers(), applies=has_chunks
@@ -229,12 +242,37 @@ class SweepRequest:
     memory_limit: str | None = option(
         None, "Memory limit per point", metavar="SIZE", shown="8GiB, at most 60 % of host memory", panel=LIMITS
     )
+    max_hours: float | None = option(
+        None,
+        "Start no point after this many hours; resume does the rest",
+        metavar="HOURS",
+        shown="no limit",
+        panel=LIMITS,
+        parse=parse_hours,
+    )
     keep_going: bool = option(False, "Do not skip larger points after an out-of-memory", panel=LIMITS)
 
     preset: str | None = None
     """The preset under the options."""
     given: frozenset[str] = frozenset()
-    """Names of the options given on the command line; all others come from the preset or are defaults."""
+    """Names of the options given on the command line; all others come from files or are defaults."""
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Where each option comes from that is not at its default: a file's name, or `COMMAND_LINE`."""
+    order: tuple[str, ...] = ("", COMMAND_LINE)
+    """All origins, of which later ones override earlier ones; the first is the default."""
+
+    def follows(self, name: str, other: str) -> bool:
+        """Whether what option `other` implies for `name` holds, because `name` was set in a weaker place."""
+        return self.order.index(self.origins.get(name, "")) < self.order.index(self.origins.get(other, COMMAND_LINE))
+
+    @property
+    def sources(self) -> dict[str, list[str]]:
+        """The names of the options that hold from each file, by the file's name."""
+        found: dict[str, list[str]] = {name: [] for name in self.order if name not in ("", COMMAND_LINE)}
+        for option, origin in self.origins.items():
+            if origin in found:
+                found[origin].append(option)
+        return found
 
 
 def rows(kind: type[Any] = SweepRequest) -> dict[str, Option]:

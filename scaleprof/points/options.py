@@ -1,17 +1,15 @@
-"""From a request to a frozen, checked plan: explicit options over a preset over the defaults."""
+"""From a request to a frozen, checked plan: explicit options over files of options over the defaults."""
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Mapping
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import scenarios
 from scaleprof.errors import UserError
-from scaleprof.points.axes import SweepRequest, axes, config_options, rows
+from scaleprof.points.axes import COMMAND_LINE, SweepRequest, axes, config_options, rows
 from scaleprof.points.choices import (
     TOGETHER,
     check_setting,
@@ -22,17 +20,30 @@ from scaleprof.points.choices import (
     memory_limit,
 )
 from scaleprof.points.grid import MAX_POINTS, Grid
-from scaleprof.points.parsing import nearest
+from scaleprof.points.option_files import OptionFile, read_preset
 from scaleprof.points.plan import SIDES, SweepOptions, SweepPlan
 
 
 def make_request(
-    given: Mapping[str, Any], preset: str | None = None, kind: type[SweepRequest] = SweepRequest
+    given: Mapping[str, Any],
+    preset: str | None = None,
+    kind: type[SweepRequest] = SweepRequest,
+    sources: Sequence[OptionFile] | None = None,
 ) -> SweepRequest:
-    """What the user asked for: `given` (None is not given) over the preset over the defaults."""
-    chosen = load_preset(preset) if preset else {}
+    """What the user asked for: `given` (None is not given) over the files in `sources` over the defaults.
+
+    Later files override earlier ones. Without `sources` there is only the preset.
+    """
+    files = sources if sources is not None else [read_preset(preset, (kind,))] if preset else []
     explicit = {name: value for name, value in given.items() if value is not None}
-    return kind(**chosen | explicit, preset=preset, given=frozenset(explicit))
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for name, options in (*files, (COMMAND_LINE, explicit)):
+        known = {key: value for key, value in options.items() if key in rows(kind)}
+        values |= known
+        origins |= dict.fromkeys(known, name)
+    order = ("", *(name for name, _ in files), COMMAND_LINE)
+    return kind(**values, preset=preset, given=frozenset(explicit), origins=origins, order=order)
 
 
 def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
@@ -56,6 +67,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
         memory_limit_bytes=memory_limit(request.memory_limit, on_gpu=may_be_gpu(request.device)),
         pin=parsed["pin"],
         reuse_compiled=request.repeats > 1 and not request.fresh_compile,
+        max_seconds=None if parsed["max_hours"] is None else parsed["max_hours"] * 3600,
         keep_going=request.keep_going,
         sides=SIDES if request.against else ("",),
     )
@@ -63,7 +75,8 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
         raise UserError("--against: each version is measured in one process: omit --measure")
     values = {name: getattr(request, name) for name in table}
     manifest = {
-        "preset": request.preset,
+        "preset": request.preset and Path(request.preset).name,
+        "sources": request.sources,
         "options": values | {"memory_limit": options.memory_limit_bytes, "set": list(request.set)},
         "points": grid.size,
     }
@@ -79,10 +92,10 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
 def _completed(request: SweepRequest) -> SweepRequest:
     """The request with what its other options imply: a task's fixed agent count, published epochs, absolute paths."""
     changes: dict[str, Any] = {}
-    if "agents" not in request.given:
+    if request.follows("agents", "scenario"):
         changes["agents"] = _fixed_agents(request.scenario) or request.agents
     if request.published:
-        changes |= {name: None for name in ("epochs", "minibatches") if name not in request.given}
+        changes |= {name: None for name in ("epochs", "minibatches") if request.follows(name, "published")}
     if request.against:
         changes["against"] = str(Path(request.against).absolute())
     return dataclasses.replace(request, **changes)
@@ -107,17 +120,3 @@ def _grid(request: SweepRequest, parsed: Mapping[str, Any]) -> Grid:
         values=tuple((axis, parsed[axis.name] if axis.multiplies else (parsed[axis.name],)) for axis in others),
         settings=choose_settings(request.set, parsed["scenario"], config_options(kind)),
     )
-
-
-def preset_names() -> list[str]:
-    """The presets that ship with the project."""
-    folder = files("scaleprof") / "presets"
-    return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
-
-
-def load_preset(name: str) -> dict[str, Any]:
-    """A preset's options, by the names of `SweepRequest`'s fields."""
-    if name not in preset_names():
-        raise UserError(f"--preset: there is no preset '{name}': {nearest(name, preset_names())}")
-    text = (files("scaleprof") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
-    return {key.replace("-", "_"): value for key, value in tomllib.loads(text)["sweep"].items()}

@@ -77,6 +77,13 @@ def parse_timeout(value: Any, option: str) -> float:
     return float(value)
 
 
+def parse_hours(value: Any, option: str) -> float | None:
+    """Read a number of hours above 0; None stays None."""
+    if value is not None and not 0 < value < float("inf"):
+        raise UserError(f"{option}: {value:g} is not a duration: give more than 0 hours")
+    return value if value is None else float(value)
+
+
 def check_choice(value: str, option: str, choices: Iterable[str]) -> str:
     """Check a word against those that are known; the empty text, an option not given, stays empty."""
     if value and value not in choices:

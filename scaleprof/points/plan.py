@@ -28,6 +28,8 @@ class SweepOptions:
     warmup_updates: int
     timeout_seconds: float
     memory_limit_bytes: int
+    max_seconds: float | None = None
+    """No point starts later than this after the sweep began; None is no limit."""
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
     """Whether later repeats of a point reuse the programs that its first repeat compiled."""

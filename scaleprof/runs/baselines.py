@@ -65,6 +65,11 @@ def load(name: str, folder: Path) -> Run:
     return dataclasses.replace(read_run(path), name=f"baseline {name}")
 
 
+def names(folder: Path) -> list[str]:
+    """The names of all baselines of the project around `folder`, sorted."""
+    return [path.name for path in _folders(folder)]
+
+
 def saved(folder: Path) -> list[Baseline]:
     """All baselines of the project around `folder`, sorted by name; raises `UserError` for a damaged one."""
     found = []

@@ -6,6 +6,7 @@ An interrupted run is resumed with the points that `remaining` returns.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -41,6 +42,10 @@ class SweepInterruptedError(Exception):
     """The sweep was interrupted; finished points are on disk."""
 
 
+class TimeIsUpError(Exception):
+    """The sweep's time is up before all points were measured; finished points are on disk."""
+
+
 def sweep(
     work: Sequence[tuple[int, Point]],
     options: SweepOptions,
@@ -51,11 +56,15 @@ def sweep(
     """Measure and record every point; returns all records of the run.
 
     `work` gives each point with its number in the grid, which names its files. Raises `SweepInterruptedError` after
-    Ctrl-C or SIGTERM, once the interrupted point is recorded and its process is gone.
+    Ctrl-C or SIGTERM, once the interrupted point is recorded and its process is gone; `TimeIsUpError` instead of
+    starting a point after `options.max_seconds`.
     """
+    started = time.monotonic()
     too_large = TooLarge(run.records, work, options)
     with StopSignals() as stop:
         for index, point in work:
+            if options.max_seconds is not None and time.monotonic() - started > options.max_seconds:
+                raise TimeIsUpError
             observer.point_begins(index, point)
             exceeded = None if options.keep_going else too_large.exceeded_by(point)
             if exceeded is not None:

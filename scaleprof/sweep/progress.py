@@ -1,4 +1,4 @@
-"""Sweep progress on stderr: a live display on a terminal, elsewhere one line per finished point."""
+"""Sweep progress on stderr: a live display on a terminal that can redraw it, elsewhere one line per finished point."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.records.record import Record
+from reports.render.console import is_live
 from reports.text.units import format_bytes, format_rate, format_seconds
 from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
@@ -37,6 +38,7 @@ class Progress:
         self._updates = 0
         self._results: list[Record] = []
         self._estimate = Estimate(points, options)
+        self._is_live = is_live(console.file)
         self._live = Live(
             console=console,
             get_renderable=self._picture,
@@ -46,12 +48,12 @@ class Progress:
         )
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
+        if self._is_live:
             self._live.stop()
 
     def point_begins(self, index: int, point: Point) -> None:
@@ -72,7 +74,7 @@ class Progress:
         point = self._points[len(self._results)]
         self._results.append(record)
         self._estimate.add(point, record, seconds)
-        if not self._console.is_terminal:
+        if not self._is_live:
             done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
             line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"
             self._console.print(Text(line), soft_wrap=True)

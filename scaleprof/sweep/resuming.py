@@ -11,15 +11,16 @@ from reports.records.run import record_key
 from scaleprof.errors import UserError
 from scaleprof.points.axes import SweepRequest, defaults, option_name
 from scaleprof.points.choices import memory_limit, on_gpu
-from scaleprof.points.options import load_preset, make_request, plan_sweep
-from scaleprof.points.parsing import nearest, parse_names, parse_timeout
+from scaleprof.points.option_files import is_file
+from scaleprof.points.options import make_request, plan_sweep
+from scaleprof.points.parsing import nearest, parse_hours, parse_names, parse_timeout
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
 from scaleprof.runs.store import read_manifest
 
 RETRYABLE = ("oom", "timeout", "error", "crashed", "skipped")
 """The statuses that `--retry` can name. An interrupted point is always measured again."""
-MAY_DIFFER = ("timeout", "memory_limit", "keep_going")
+MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going")
 """Options that a resumed run may change: they decide when to give up, not what is measured or how."""
 
 
@@ -44,6 +45,8 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
     if "timeout" in may_differ:
         parse_timeout(may_differ["timeout"], "--timeout")
+    if "max_hours" in may_differ:
+        parse_hours(may_differ["max_hours"], "--max-hours")
     if "memory_limit" in may_differ:
         memory_limit(may_differ["memory_limit"], on_gpu=on_gpu(kept["device"]))
     plan = _same_plan(folder, manifest, kept | may_differ, "--resume", kind)
@@ -58,13 +61,13 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
 
 
 def plan_again(folder: Path, option: str) -> SweepPlan:
-    """The plan that the run in `folder` began with, to measure all of it again.
+    """The plan that the run in `folder` began with, to measure all of it again, however long that takes.
 
     Raises `UserError`, naming `option`, where the folder holds no run or its options mean something else in this
     version.
     """
     manifest = read_manifest(folder, option)
-    return _same_plan(folder, manifest, _kept_options(folder, manifest, option), option)
+    return _same_plan(folder, manifest, _kept_options(folder, manifest, option) | {"max_hours": None}, option)
 
 
 def points_to_measure(
@@ -97,8 +100,9 @@ def check_platform(folder: Path, records: Sequence[Record], platform: str) -> No
 
 def _given(request: SweepRequest, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the user gives for a resumed run: the options, over the preset unless it is the run's own."""
-    preset = load_preset(request.preset) if request.preset and request.preset != manifest.get("preset") else {}
-    given = {name: value for name, value in preset.items() if name not in MAY_DIFFER}
+    given = {}
+    if request.preset and (is_file(request.preset) or request.preset != manifest.get("preset")):
+        given = {name: getattr(request, name) for name in request.origins if name not in MAY_DIFFER}
     given |= {name: getattr(request, name) for name in defaults(type(request)) if name in request.given}
     return given | ({"set": list(given["set"])} if "set" in given else {})
 

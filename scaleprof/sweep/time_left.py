@@ -41,6 +41,10 @@ class Estimate:
         now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
         return now + sum(self._expected(point) for point in self._points[running + 1 :])
 
+    def total_seconds(self) -> float:
+        """Seconds that all points take together, once some are known."""
+        return sum(map(self._expected, self._points))
+
     def _expected(self, point: Point) -> float:
         alike = [(p, r, s) for p, r, s in self._ended if p.variant == point.variant]
         if any(record.status == "oom" and _tokens(p) < _tokens(point) for p, record, _ in alike):
