@@ -164,6 +164,19 @@ def test_a_point_that_vanished_and_one_that_is_new(check: Check) -> None:
     assert (code, (32, "status", "new") in verdicts(content)) == (0, True)
 
 
+def test_a_point_that_was_learned_from_in_another_way_is_no_regression(check: Check) -> None:
+    """Such as after a change of the defaults: BASE is by an earlier version."""
+    tuned = [dataclasses.replace(one, accumulate="auto", segment="auto") for one in repeats(2)]
+    common = [dataclasses.replace(one, agents=32) for one in repeats(2)]
+    code, content = check([*tuned, *common], [*repeats(2), *common])
+    assert code == 0
+    assert (16, "status", "not comparable") in verdicts(content)
+    said = [one["reason"] for one in content["findings"] if one["verdict"] == "not comparable"]
+    assert said == ["accumulate auto → 1, segment auto → all: learned from in another way"]
+    code, content = check([*tuned, *common], common)
+    assert (code, (16, "status", "regressed") in verdicts(content)) == (1, True)
+
+
 @pytest.mark.parametrize("status", ["oom", "timeout", "skipped"])
 def test_a_point_that_is_measured_now(check: Check, status: str) -> None:
     code, content = check(failed(status), repeats())

@@ -8,6 +8,8 @@ import pytest
 from points import plan
 
 import scaleprof.probes.host
+from reports.records.run import record_key
+from sable.config import AUTO, WHOLE
 from scaleprof.errors import UserError
 from scaleprof.points.axes import defaults, option_name
 from scaleprof.points.choices import choose_device, memory_limit
@@ -47,7 +49,31 @@ def test_defaults() -> None:
     assert {tuple(getattr(point, name) for name in same) for point in planned.points} == {
         ("neom", 16, 4, 64, 4, 1, 1, 2, "float32", 0)
     }
-    assert {(point.repeat, point.settings) for point in planned.points} == {(0, ())}
+    whole = (("model.segment", str(WHOLE)), ("ppo.accumulate", "1"))
+    assert {(point.repeat, point.settings) for point in planned.points} == {(0, whole)}
+    assert {(r.accumulate, r.segment, r.settings) for r in (point.record() for point in planned.points)} == {
+        ("1", "all", "")
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({"tuned": True}, [("auto", "auto")]),
+        ({"accumulate": "1,2,auto"}, [("1", "all"), ("2", "all"), ("auto", "all")]),
+        ({"segment": "all,2,auto"}, [("1", "all"), ("1", "2"), ("1", "auto")]),
+        ({"tuned": True, "segment": "1:4:x2"}, [("auto", "1"), ("auto", "2"), ("auto", "4")]),
+        ({"accumulate": "1,2", "segment": "all,4"}, [("1", "all"), ("1", "4"), ("2", "all"), ("2", "4")]),
+    ],
+)
+def test_gradient_groups_and_segments_multiply_the_grid(given: dict[str, Any], chosen: list[tuple[str, str]]) -> None:
+    planned = plan({"agents": "2", "model": "mat", "seq_len": "4", **given})
+    records = [point.record() for point in planned.points]
+    assert [(record.accumulate, record.segment) for record in records] == chosen
+    assert len({record_key(record) for record in records}) == len(chosen)
+    values = {"auto": AUTO, "all": WHOLE}
+    configs = [(point.ppo_config().accumulate, point.model_config().segment) for point in planned.points]
+    assert configs == [tuple(values[word] if word in values else int(word) for word in pair) for pair in chosen]
 
 
 @pytest.mark.usefixtures("machine")

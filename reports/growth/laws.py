@@ -15,7 +15,7 @@ from reports.arrange.pivot import AxisValue, Row, make_pivot, row_name
 from reports.growth.fit import CONSTANT_WITHIN, fit_curve
 from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS
-from reports.records.record import Record
+from reports.records.record import Record, is_tuned
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_rate, format_seconds
 
@@ -35,6 +35,7 @@ _FAR = 1000.0
 _SURE = 0.1
 """The largest RMS error of a fit that is extrapolated."""
 _LEAST_PERCENT = 0.1
+_TUNED = "gradient groups or segments are chosen by size (auto)"
 _ABOUT_LINEAR = (0.9, 1.1)
 
 
@@ -133,7 +134,7 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    fit = fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
+    fit = Refusal(_TUNED) if is_tuned(records[0]) else fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
     pieces = {
         size: (record.learn_groups, record.segment_timesteps)
         for size, point in sorted(row.points.items())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
@@ -40,6 +40,14 @@ class Record:
     blocks: int = axis(0, "Blocks", "Number of encoder blocks, and of decoder blocks.")
     epochs: int = axis(0, "Epochs", "Passes over each rollout in one update.", same_work=True)
     minibatches: int = axis(0, "Minibatches", "Minibatches per epoch.", same_work=True)
+    accumulate: str = axis(
+        "1", "Accumulate", "Gradient groups per minibatch, as requested: a number, or `auto` (chosen by size)."
+    )
+    segment: str = axis(
+        "all",
+        "Segment",
+        "Timesteps per segment of learning, as requested: a number, `all`, or `auto` (chosen by size).",
+    )
     dtype: str = axis("", "Data type", "Floating-point type that the model computes in.")
     match: str = axis(
         "", "Matched by", "`params` if the width was chosen to match Sable's parameter count, else empty."
@@ -329,6 +337,11 @@ POINT_FIELDS: tuple[str, ...] = tuple(
     field.name for field in dataclasses.fields(Record) if field.metadata[KEY]["identity"]
 )
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
+
+
+def is_tuned(record: Record) -> bool:
+    """Whether learning was split by size (`auto`): then figures of several sizes are no law of the model."""
+    return "auto" in (record.accumulate, record.segment)
 
 
 def point_key(record: Record) -> tuple[object, ...]:
