@@ -304,6 +304,24 @@ def test_a_results_file_alone_has_a_note(check: Check) -> None:
     assert sum("is a bare results file" in note for note in notes) == 2
 
 
+@pytest.mark.parametrize(
+    ("column", "platform", "metrics"),
+    [
+        ("host_peak_rise_bytes", "cpu", {"memory"}),
+        ("device_peak_bytes", "gpu", {"memory"}),
+        ("host_peak_rise_bytes", "gpu", set()),
+    ],
+)
+def test_memory_is_one_metric(check: Check, column: str, platform: str, metrics: set[str]) -> None:
+    """Its parts are judged as well only where they are named."""
+    base, new = ([*repeats(5, platform=platform, **{column: size})] for size in (1000, 1300))
+    code, content = check(base, new)
+    assert code == (1 if metrics else 0)
+    assert {found["metric"] for found in content["findings"] if found["verdict"] == "regressed"} == metrics
+    part = "device_peak" if column.startswith("device") else "host_rise"
+    assert (16, part, "regressed") in verdicts(check(base, new, "--threshold", f"{part}=5%")[1])
+
+
 def test_memory_of_two_qualities_is_never_mixed(check: Check) -> None:
     def with_memory(quality: str, size: int) -> list[Record]:
         return repeats(host_rss_peak_bytes=size, host_memory_quality=quality)

@@ -137,6 +137,22 @@ def test_an_older_schema_may_lack_columns(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
+    ("cells", "memory"),
+    [
+        ("7,5,3,gpu", (7, "device allocator")),
+        (",5,3,cpu", (5, "resident memory rise")),
+        (",5,3,gpu", (3, "XLA's plan")),
+        (",,3,cpu", (3, "XLA's plan")),
+        (",,,cpu", (None, "")),
+    ],
+)
+def test_earlier_schemas_have_peak_memory_too(cells: str, memory: tuple[int | None, str]) -> None:
+    names = "device_peak_bytes,host_peak_rise_bytes,xla_peak_bytes,platform"
+    (record,) = _read(f"schema_version,agents,seq_len,envs,{names}\n3,16,4,2,{cells}\n")
+    assert (record.memory_bytes, record.memory_source) == memory
+
+
+@pytest.mark.parametrize(
     ("settings", "read"),
     [
         ("", ("auto", "auto", "")),

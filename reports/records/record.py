@@ -17,12 +17,22 @@ from reports.records.describe import KEY, axis, described, learned, memory, note
 
 SCHEMA_VERSION = 4
 
+DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
+    "device allocator",
+    "resident memory rise",
+    "XLA's plan",
+)
+"""Where `memory_bytes` comes from, in order of preference."""
+
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one repeat of one point cost and achieved. `docs/measuring.md` explains how values are measured."""
+    """What one repeat of one point cost and achieved. `docs/measuring.md` explains how values are measured.
+
+    `memory_bytes` and `memory_source` follow from the other columns, also in records of earlier schemas.
+    """
 
     # Run and point.
     schema_version: int = noted("Schema version", "Version of this list of columns.", default=SCHEMA_VERSION)
@@ -95,6 +105,19 @@ class Record:
     reference_parameters: int | None = reported("Reference parameters", "Parameters of the model that was matched.")
 
     # Memory.
+    memory_bytes: int | None = described(
+        None,
+        "bytes",
+        "Peak memory",
+        "What the point needs on top of the compiled, idle process; `memory_source` names the column it is from.",
+        "kernel",
+        "parent",
+        short="measured",
+    )
+    memory_source: str = noted(
+        "Source of peak memory",
+        "`device allocator`, `resident memory rise`, or `XLA's plan` if neither was measured.",
+    )
     xla_act_argument_bytes: int | None = planned_bytes("act", "argument")
     xla_act_output_bytes: int | None = planned_bytes("act", "output")
     xla_act_alias_bytes: int | None = planned_bytes("act", "alias")
@@ -328,6 +351,16 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status '{self.status}' is not one of {', '.join(STATUSES)}")
+        found = (
+            self.device_peak_bytes,
+            self.host_peak_rise_bytes if self.platform in ("", "cpu") else None,
+            self.xla_peak_bytes,
+        )
+        for source, value in zip(MEMORY_SOURCES, found, strict=True):
+            if value is not None:
+                object.__setattr__(self, "memory_bytes", value)
+                object.__setattr__(self, "memory_source", source)
+                break
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Record))

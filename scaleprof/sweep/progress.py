@@ -103,9 +103,8 @@ def _outcome(record: Record) -> str:
     """How a point ended, in one line."""
     if record.status != "ok":
         return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
-    memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
     return (
-        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(memory)}, "
+        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(record.memory_bytes)}, "
         f"update {format_seconds(record.update_seconds)}"
     )
 
