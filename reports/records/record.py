@@ -208,7 +208,7 @@ class Record:
         short="rise of resident memory while it ran",
     )
     host_memory_quality: str = noted(
-        "Quality of host memory", "`repeatable` if the memory allocator was configured to be, else `noisy`."
+        "Quality of host memory", "`repeatable` if the allocator's mmap threshold was fixed, else `noisy`."
     )
     memory_limit_bytes: int | None = described(
         None, "bytes", "Memory limit", "The limit that was in force (`--memory-limit`).", "configuration", "parent"

@@ -86,7 +86,7 @@ class Progress:
         times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
-        updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
+        updates = f", update {self._updates + 1}" if self._phase in ("memory", "warm up", "measure") else ""
         line = Text.assemble(
             (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
         )
