@@ -39,10 +39,12 @@ def test_defaults() -> None:
         (agents, *variant)
         for agents in (16, 128, 1024)
         for variant in (
+            ("sable", "factored", None),
             ("sable", "chunkwise", 1),
             ("sable", "recurrent", None),
             ("sable", "parallel", None),
             ("mat", "dense", None),
+            ("ippo", "", None),
         )
     ]
     same = ("scenario", "seq_len", "envs", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed")
@@ -216,11 +218,11 @@ def test_refusals(explicit: dict[str, Any], said: str) -> None:
 
 def test_a_large_grid_needs_a_yes() -> None:
     with pytest.raises(
-        UserError, match=r"^the grid has 10004 points: give fewer values, or --yes to allow more than 10000$"
+        UserError, match=r"^the grid has 10002 points: give fewer values, or --yes to allow more than 10000$"
     ):
-        plan({"agents": "1:2501:1"})
+        plan({"agents": "1:1667:1"})
     assert len(plan({"agents": "1:2500:1"}).points) == 10_000
-    assert len(plan({"agents": "1:2501:1"}, [], None, yes=True).points) == 10_004
+    assert len(plan({"agents": "1:1667:1"}, [], None, yes=True).points) == 10_002
 
 
 @pytest.mark.parametrize("device", [None, "cpu", "gpu", "gpu:0", "gpu:12"])

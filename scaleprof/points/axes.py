@@ -141,7 +141,7 @@ class SweepRequest:
         shown="by scenario",
         parse=choose_reset,
     )
-    model: str = axis("sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names)
+    model: str = axis("sable,mat,ippo", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names)
     mode: str = axis(
         "",
         "Restrict models to these modes",
