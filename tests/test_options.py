@@ -221,7 +221,7 @@ def test_a_large_grid_needs_a_yes() -> None:
         UserError, match=r"^the grid has 10002 points: give fewer values, or --yes to allow more than 10000$"
     ):
         plan({"agents": "1:1667:1"})
-    assert len(plan({"agents": "1:2500:1"}).points) == 10_000
+    assert len(plan({"agents": "1:1666:1"}).points) == 9_996
     assert len(plan({"agents": "1:1667:1"}, [], None, yes=True).points) == 10_002
 
 
