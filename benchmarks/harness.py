@@ -35,8 +35,8 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all tables share."""
     parser.add_argument("--seq-len", default="16", help="timesteps, as a list")
     parser.add_argument("--envs", type=int, default=16, help="environments in the batch")
-    parser.add_argument("--accumulate", type=int, default=0, help="gradient groups; 0 chooses by size, as in training")
-    parser.add_argument("--segment", type=int, default=0, help="segment length; 0 chooses by size, as in training")
+    parser.add_argument("--accumulate", type=int, default=0, help="gradient groups; 0 chooses by size (auto)")
+    parser.add_argument("--segment", type=int, default=0, help="segment length; 0 chooses by size (auto)")
     parser.add_argument("--remat", action="store_true", help="recompute activations in the backward pass")
     parser.add_argument("--acting", default="sequential", help="sequential or fixed_point")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls of learn; act has four times as many")

@@ -12,6 +12,10 @@ from sable.option_checks import is_whole, require, require_count, require_number
 
 DTYPES = ("float32", "bfloat16")
 ACTING = ("sequential", "fixed_point")
+AUTO = 0
+"""The value of `segment` and `accumulate` that leaves the choice to the sizes."""
+WHOLE = 2**31
+"""A segment length that exceeds every sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +41,9 @@ class ModelConfig(RetentionOptions, WindowOptions):
     """How actions are sampled: agent by agent, or by sweeps over all agents until none changes. Same samples."""
     remat: bool = False
     """Recompute each block's activations in the backward pass instead of keeping them (`jax.checkpoint`)."""
-    segment: int = 0
+    segment: int = WHOLE
     """Timesteps per segment: learning keeps the activations of one segment at a time and recomputes the others in the
-    backward pass. 0 chooses the length: short segments for long sequences of many agents."""
+    backward pass. `AUTO` chooses the length: short segments for long sequences of many agents."""
     dtype: str = "float32"
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
 
@@ -48,9 +52,8 @@ class ModelConfig(RetentionOptions, WindowOptions):
             require_count(field, getattr(self, field))
         self.check_retention()
         self.check_window()
-        require(
-            is_whole(self.segment) and self.segment >= 0, "segment", self.segment, "0, or a whole number of timesteps"
-        )
+        timesteps = is_whole(self.segment) and self.segment >= 0
+        require(timesteps, "segment", self.segment, "a whole number of timesteps, or 0 (auto)")
         require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
         require(self.acting in ACTING, "acting", self.acting, f"one of {', '.join(ACTING)}")
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
@@ -94,9 +97,9 @@ class PPOConfig:
     """Maximum global norm of the gradient."""
     normalise_advantages: bool = True
     """Normalise the advantages of every minibatch to mean 0 and standard deviation 1."""
-    accumulate: int = 0
+    accumulate: int = 1
     """Gradient groups K: a minibatch's gradient is summed over K groups of environments, one group in memory at a time,
-    with the same result. 0 chooses K so that a group has about `sable.training.ppo.GROUP_TOKENS` tokens."""
+    with the same result. `AUTO` chooses K so that a group has about `sable.training.ppo.GROUP_TOKENS` tokens."""
     permute_agents: bool = False
     """Learn in a new random agent order every epoch. The acting policy's log-probabilities are then evaluated again in
     that order, because the stored ones belong to the acting order."""
@@ -116,7 +119,7 @@ class PPOConfig:
             and (not self.accumulate or self.envs // self.minibatches % self.accumulate == 0),
             "accumulate",
             self.accumulate,
-            f"0, or a divisor of the environments of a minibatch ({self.envs // self.minibatches})",
+            f"a divisor of the environments of a minibatch ({self.envs // self.minibatches}), or 0 (auto)",
         )
         for field in ("gamma", "gae_lambda"):
             require_share(field, getattr(self, field))

@@ -55,7 +55,7 @@ def command(kind: type[SweepRequest]) -> typer.Typer:
 def test_a_new_axis_multiplies_the_grid() -> None:
     plan = plan_sweep(make_request(SMALL | {"window": "2,8"}, kind=Wider))
     assert [point.model_config().window for point in plan.points] == [2, 8]
-    assert [point.settings for point in plan.points] == [(("model.window", "2"),), (("model.window", "8"),)]
+    assert [dict(point.settings)["model.window"] for point in plan.points] == ["2", "8"]
     assert plan_sweep(make_request(SMALL, kind=Wider)).points[0].model_config().window == 4
 
 
@@ -136,15 +136,19 @@ def test_a_run_from_before_the_table_means_the_same(tmp_path: Path) -> None:
     from scaleprof.sweep.resuming import plan_again, plan_resume
 
     assert list(BEFORE) != []
-    assert set(BEFORE) == set(defaults())
+    assert set(BEFORE) == set(defaults()) - {"tuned"}
     manifest = {"schema": 1, "preset": None, "options": BEFORE, "points": 1}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     plan = plan_resume(tmp_path, make_request({}))
     assert plan == plan_again(tmp_path, "--again")
     (point,) = plan.points
-    assert (point.agents, point.model, point.embed_dim, point.settings) == (2, "mat", 8, (("ppo.clip", "0.1"),))
+    assert (point.agents, point.model, point.embed_dim, point.settings) == (
+        *(2, "mat", 8),
+        (("model.segment", "0"), ("ppo.accumulate", "0"), ("ppo.clip", "0.1")),
+    )
+    assert (point.record().accumulate, point.record().segment) == ("auto", "auto")
     assert plan.options.memory_limit_bytes == 2**28
-    assert plan.manifest["options"] == BEFORE
+    assert plan.manifest["options"] == BEFORE | {"accumulate": "auto", "segment": "auto", "tuned": False}
 
 
 def test_every_option_is_in_a_group_and_short() -> None:

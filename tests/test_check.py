@@ -164,6 +164,19 @@ def test_a_point_that_vanished_and_one_that_is_new(check: Check) -> None:
     assert (code, (32, "status", "new") in verdicts(content)) == (0, True)
 
 
+def test_a_point_that_was_learned_from_in_another_way_is_no_regression(check: Check) -> None:
+    """Such as after a change of the defaults: BASE is by an earlier version."""
+    tuned = [dataclasses.replace(one, accumulate="auto", segment="auto") for one in repeats(2)]
+    common = [dataclasses.replace(one, agents=32) for one in repeats(2)]
+    code, content = check([*tuned, *common], [*repeats(2), *common])
+    assert code == 0
+    assert (16, "status", "not comparable") in verdicts(content)
+    said = [one["reason"] for one in content["findings"] if one["verdict"] == "not comparable"]
+    assert said == ["accumulate auto → 1, segment auto → all: learned from in another way"]
+    code, content = check([*tuned, *common], common)
+    assert (code, (16, "status", "regressed") in verdicts(content)) == (1, True)
+
+
 @pytest.mark.parametrize("status", ["oom", "timeout", "skipped"])
 def test_a_point_that_is_measured_now(check: Check, status: str) -> None:
     code, content = check(failed(status), repeats())
@@ -289,6 +302,24 @@ def test_a_run_that_was_resumed_on_another_machine(folder: Path) -> None:
 def test_a_results_file_alone_has_a_note(check: Check) -> None:
     notes = check(repeats(), repeats())[1]["notes"]
     assert sum("is a bare results file" in note for note in notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "platform", "metrics"),
+    [
+        ("host_peak_rise_bytes", "cpu", {"memory"}),
+        ("device_peak_bytes", "gpu", {"memory"}),
+        ("host_peak_rise_bytes", "gpu", set()),
+    ],
+)
+def test_memory_is_one_metric(check: Check, column: str, platform: str, metrics: set[str]) -> None:
+    """Its parts are judged as well only where they are named."""
+    base, new = ([*repeats(5, platform=platform, **{column: size})] for size in (1000, 1300))
+    code, content = check(base, new)
+    assert code == (1 if metrics else 0)
+    assert {found["metric"] for found in content["findings"] if found["verdict"] == "regressed"} == metrics
+    part = "device_peak" if column.startswith("device") else "host_rise"
+    assert (16, part, "regressed") in verdicts(check(base, new, "--threshold", f"{part}=5%")[1])
 
 
 def test_memory_of_two_qualities_is_never_mixed(check: Check) -> None:

@@ -272,12 +272,23 @@ BAD_INPUT = [
     ("sweep --mode paralel", "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
     ("sweep --scenario noem", "--scenario: there is no scenario 'noem': did you mean 'neom'?"),
     ("sweep --scenario neom:sine", "--scenario: neom has no task 'sine': did you mean 'simple-sine'?"),
+    (
+        "sweep --accumulate 3",
+        "--accumulate: accumulate is 3: it must be a divisor of the environments of a minibatch (2)",
+    ),
+    ("sweep --accumulate 0", "--accumulate: 0 is too small: give whole numbers of at least 1"),
+    ("sweep --accumulate all", "--accumulate: there is no 'all'"),
+    ("sweep --accumulate 1,,2", "--accumulate: '1,,2' has an empty entry"),
+    ("sweep --segment 32", "--segment: segment is 32: it must be at most the sequence's 16 timesteps, all or auto"),
+    ("sweep --segment 8 --seq-len 4,16", "--segment: segment is 8: it must be at most the sequence's 4 timesteps"),
+    ("sweep --segment autu", "--segment: there is no 'autu': did you mean 'auto'? known: a whole number, all, auto"),
+    ("sweep --segment -1", "--segment: -1 is too small"),
     ("sweep --agents 0", "--agents: 0 is too small: give whole numbers of at least 1"),
     ("sweep --agents abc", "--agents: 'abc' is not a whole number: give a list or a range such as 16"),
     ("sweep --agents 1:2", "--agents: range '1:2' needs a step: write first:last:step (1:10:3)"),
-    ("sweep --agents 1:99999:1", "the grid has 399996 points: give fewer values, or --yes to allow more than 10000"),
+    ("sweep --agents 1:99999:1", "the grid has 599994 points: give fewer values, or --yes to allow more than 10000"),
     ("sweep --agents 1:1000000000000:1", "--agents: range '1:1000000000000:1' has more than 100000 values"),
-    ("sweep --agents 1:99999:1 --seed 0:99999:1 --repeats 1000000000", "the grid has 39999600000000000000 points"),
+    ("sweep --agents 1:99999:1 --seed 0:99999:1 --repeats 1000000000", "the grid has 59999400000000000000 points"),
     ("sweep --envs 3", "--envs: envs is 3: it must be divisible by the number of minibatches (2)"),
     ("sweep --embed-dim 10", "--embed-dim: embed_dim is 10: it must be divisible by the number of heads (4)"),
     ("sweep --set ppo.clap=1", "--set: ppo has no field 'clap': did you mean 'clip'?"),
@@ -354,7 +365,7 @@ def test_a_terminal_of_no_columns_is_one_of_unknown_width(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "0")
     assert main(["sweep", "--dry-run"]) == 0
-    assert "12 points" in capfd.readouterr().out
+    assert "18 points" in capfd.readouterr().out
 
 
 def test_a_folder_that_no_table_can_name(capfd: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -18,7 +18,7 @@ from sable.types import Space
         ({"window": 0}, "window is 0: it must be a whole number of at least 1"),
         ({"heads": True}, "heads is True: it must be a whole number of at least 1"),
         ({"decay_scaling": 1.5}, "decay_scaling is 1.5: it must be between 0 and 1"),
-        ({"segment": -1}, "segment is -1: it must be 0, or a whole number of timesteps"),
+        ({"segment": -1}, "segment is -1: it must be a whole number of timesteps, or 0 \\(auto\\)"),
         ({"dtype": "float8"}, "dtype is 'float8': it must be one of float32, bfloat16"),
     ],
 )
@@ -34,7 +34,7 @@ def test_bad_model_options(options: dict[str, object], message: str) -> None:
         ({"seq_len": 0}, "seq_len is 0"),
         (
             {"envs": 8, "accumulate": 3},
-            r"accumulate is 3: it must be 0, or a divisor of the environments of a minibatch",
+            r"accumulate is 3: it must be a divisor of the environments of a minibatch",
         ),
         ({"gamma": 1.1}, "gamma is 1.1: it must be between 0 and 1"),
         ({"clip": 0.0}, "clip is 0.0: it must be a number above 0"),

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from worlds import tiny_policy
 
+from sable.config import AUTO
 from sable.mixers.blockwise_attention import BLOCK
 from sable.models import CONTRACT
 from sable.policies.cost_hints import CostHints, cost_hints
@@ -24,7 +25,7 @@ def test_causal_blocks_stop_halfway_on_average(agents: int, trips: float) -> Non
 
 @pytest.mark.parametrize(("model", "mode", "loops"), [("sable", "factored", True), ("ippo", "", False)])
 def test_what_registered_policies_tell(model: str, mode: str, loops: bool) -> None:
-    policy = tiny_policy(model, mode, Space(1024, 3, 4))
+    policy = tiny_policy(model, mode, Space(1024, 3, 4), segment=AUTO)
     assert isinstance(policy, SegmentedPolicy)
     assert isinstance(policy, LoopingPolicy) == loops
     assert cost_hints(policy, 1, 16, 1024) == CostHints(segment_timesteps=2, while_trips=1.0)

@@ -131,7 +131,42 @@ def test_columns_of_others_are_ignored() -> None:
 
 def test_an_older_schema_may_lack_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reports.records.mapping.SCHEMA_VERSION", SCHEMA_VERSION + 1)
-    assert _read("schema_version,agents\n1,16\n") == [Record(schema_version=1, agents=16)]
+    assert _read("schema_version,agents\n1,16\n") == [
+        Record(schema_version=1, agents=16, accumulate="auto", segment="auto")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "memory"),
+    [
+        ("7,5,3,gpu", (7, "device allocator")),
+        (",5,3,cpu", (5, "resident memory rise")),
+        (",5,3,gpu", (3, "XLA's plan")),
+        (",,3,cpu", (3, "XLA's plan")),
+        (",,,cpu", (None, "")),
+    ],
+)
+def test_earlier_schemas_have_peak_memory_too(cells: str, memory: tuple[int | None, str]) -> None:
+    names = "device_peak_bytes,host_peak_rise_bytes,xla_peak_bytes,platform"
+    (record,) = _read(f"schema_version,agents,seq_len,envs,{names}\n3,16,4,2,{cells}\n")
+    assert (record.memory_bytes, record.memory_source) == memory
+
+
+@pytest.mark.parametrize(
+    ("settings", "read"),
+    [
+        ("", ("auto", "auto", "")),
+        ("model.window=4", ("auto", "auto", "model.window=4")),
+        ("model.segment=16;model.window=4;ppo.accumulate=1", ("1", "16", "model.window=4")),
+        ("model.segment=0", ("auto", "auto", "")),
+    ],
+)
+def test_earlier_schemas_say_in_their_settings_how_learning_was_split(
+    settings: str, read: tuple[str, str, str]
+) -> None:
+    (record,) = _read(f"schema_version,agents,seq_len,envs,settings\n3,16,4,2,{settings}\n")
+    assert (record.accumulate, record.segment, record.settings) == read
+    assert record_from_mapping(record_to_mapping(record)) == record
 
 
 def _drop_agents(header: list[str], row: list[str]) -> None:

@@ -16,7 +16,7 @@ from reports.text.style import COLOURS, FAILURES, MARKERS
 from reports.text.ticks import tick_label, ticks
 
 MIB = 2**20
-RISE = next(measure for measure in MEMORY if measure.name == "host_peak_rise_bytes")
+RISE = COLUMNS["memory_bytes"]
 RESIDENT = next(measure for measure in MEMORY if measure.name == "host_rss_peak_bytes")
 RATE = SPEED[0]
 

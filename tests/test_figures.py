@@ -133,7 +133,7 @@ def test_a_value_that_no_axis_can_show_is_left_out(nonsense: float, tmp_path: Pa
 def test_memory_alone_can_be_drawn() -> None:
     records = tuple(dataclasses.replace(r, update_seconds=None, agent_steps_per_second=None) for r in ONE.records)
     (axes,) = draw([Run("memory", Path("memory"), records)]).axes
-    assert axes.get_ylabel() == "Peak memory, rise of resident memory"
+    assert axes.get_ylabel() == "Peak memory"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def learning_temporaries(agents: int, timesteps: int, segment: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("segment", [1024, 0], ids=["whole", "open"])
+@pytest.mark.parametrize("segment", [1024, 0], ids=["whole", "auto"])
 def test_memory_of_learning_is_linear_in_agents_and_timesteps(segment: int) -> None:
     small, large = learning_temporaries(64, 4, segment), learning_temporaries(4096, 4, segment)
     assert math.log(large / small) / math.log(4096 / 64) <= 1.05

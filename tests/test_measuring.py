@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -186,6 +187,7 @@ def memory_of(monkeypatch: pytest.MonkeyPatch, *, resets: bool = True) -> None:
             memory["peak"] = 450
         return resets
 
+    monkeypatch.setattr(host, "fix_mmap_threshold", lambda: False)
     monkeypatch.setattr(host, "release_free_memory", lambda: None)
     monkeypatch.setattr(host, "rss_bytes", lambda: 400)
     monkeypatch.setattr(host, "peak_rss_bytes", lambda: memory["peak"])
@@ -247,6 +249,7 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
     ]
     assert facts == {
         "host_base_bytes": 400,
+        "allocator_fixed": False,
         "device_input_peak_bytes": None,
         "device_peak_bytes": None,
         "host_rss_peak_bytes": 450 if resets else None,
@@ -327,6 +330,29 @@ def test_updates_go_on_for_the_seconds_asked(monkeypatch: pytest.MonkeyPatch) ->
     assert (facts["measured_updates"], facts["measured_seconds"]) == (6, 3.0)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "updates", "warmup_updates"),
+    [(1.0, [("memory", 2), ("warm up", 1), ("measure", 3)], 3), (3.0, [("memory", 2), ("measure", 3)], 2)],
+)
+def test_memory_comes_first_where_the_allocator_can_be_fixed(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, updates: list[tuple[str, int]], warmup_updates: int
+) -> None:
+    """Long updates need no further warm-up. Times are taken after the allocator is back to keeping memory."""
+    one = [(seconds, 1.0)] * 12
+    programs = clocked(monkeypatch, rollout=list(one), learn=list(one), act=list(one), environment=list(one))
+    memory_of(monkeypatch)
+    seen: list[str] = []
+    monkeypatch.setattr(host, "fix_mmap_threshold", lambda: not seen.append("fixed"))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(host, "raise_mmap_threshold", lambda: seen.append(f"raised after {len(programs.calls)} calls"))
+    order, facts = told_by(programs, Task(point=point(), min_updates=3, warmup_updates=1))
+    assert seen == ["fixed", "raised after 5 calls"]  # init, and two updates
+    counted = Counter(told[0] for told in order if len(told) > 1)
+    assert list(counted.items()) == updates
+    assert (facts["host_peak_rise_bytes"], facts["allocator_fixed"]) == (50, True)
+    assert (facts["first_update_seconds"], facts["warmup_updates"]) == (2 * seconds, warmup_updates)
+    assert facts["measured_updates"] == 3
+
+
 def test_memory_alone_takes_two_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     one = [(1.0, 1.0)] * 2
     programs = clocked(monkeypatch, rollout=list(one), learn=list(one))
@@ -335,6 +361,7 @@ def test_memory_alone_takes_two_updates(monkeypatch: pytest.MonkeyPatch) -> None
     assert [told[:2] for told in order] == [("warm up",), ("warm up", 0), ("warm up", 1)]
     assert facts == {
         "host_base_bytes": 400,
+        "allocator_fixed": False,
         "device_input_peak_bytes": None,
         "device_peak_bytes": None,
         "host_rss_peak_bytes": 450,

@@ -13,6 +13,8 @@ import scaleprof.probes.host
 from reports.checks.decide import needed_repeats
 from reports.checks.metrics import METRICS
 from reports.checks.policy import CheckPolicy
+from reports.records.run import record_key
+from sable.config import AUTO, WHOLE
 from scaleprof.errors import UserError
 from scaleprof.points.axes import defaults, option_name
 from scaleprof.points.choices import choose_device, memory_limit
@@ -42,17 +44,43 @@ def test_defaults() -> None:
         (agents, *variant)
         for agents in (16, 128, 1024)
         for variant in (
+            ("sable", "factored", None),
             ("sable", "chunkwise", 1),
             ("sable", "recurrent", None),
             ("sable", "parallel", None),
             ("mat", "dense", None),
+            ("ippo", "", None),
         )
     ]
     same = ("scenario", "seq_len", "envs", "embed_dim", "heads", "blocks", "epochs", "minibatches", "dtype", "seed")
     assert {tuple(getattr(point, name) for name in same) for point in planned.points} == {
         ("neom", 16, 4, 64, 4, 1, 1, 2, "float32", 0)
     }
-    assert {(point.repeat, point.settings) for point in planned.points} == {(0, ())}
+    whole = (("model.segment", str(WHOLE)), ("ppo.accumulate", "1"))
+    assert {(point.repeat, point.settings) for point in planned.points} == {(0, whole)}
+    assert {(r.accumulate, r.segment, r.settings) for r in (point.record() for point in planned.points)} == {
+        ("1", "all", "")
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ({"tuned": True}, [("auto", "auto")]),
+        ({"accumulate": "1,2,auto"}, [("1", "all"), ("2", "all"), ("auto", "all")]),
+        ({"segment": "all,2,auto"}, [("1", "all"), ("1", "2"), ("1", "auto")]),
+        ({"tuned": True, "segment": "1:4:x2"}, [("auto", "1"), ("auto", "2"), ("auto", "4")]),
+        ({"accumulate": "1,2", "segment": "all,4"}, [("1", "all"), ("1", "4"), ("2", "all"), ("2", "4")]),
+    ],
+)
+def test_gradient_groups_and_segments_multiply_the_grid(given: dict[str, Any], chosen: list[tuple[str, str]]) -> None:
+    planned = plan({"agents": "2", "model": "mat", "seq_len": "4", **given})
+    records = [point.record() for point in planned.points]
+    assert [(record.accumulate, record.segment) for record in records] == chosen
+    assert len({record_key(record) for record in records}) == len(chosen)
+    values = {"auto": AUTO, "all": WHOLE}
+    configs = [(point.ppo_config().accumulate, point.model_config().segment) for point in planned.points]
+    assert configs == [tuple(values[word] if word in values else int(word) for word in pair) for pair in chosen]
 
 
 @pytest.mark.usefixtures("machine")
@@ -218,11 +246,11 @@ def test_refusals(explicit: dict[str, Any], said: str) -> None:
 
 def test_a_large_grid_needs_a_yes() -> None:
     with pytest.raises(
-        UserError, match=r"^the grid has 10004 points: give fewer values, or --yes to allow more than 10000$"
+        UserError, match=r"^the grid has 10002 points: give fewer values, or --yes to allow more than 10000$"
     ):
-        plan({"agents": "1:2501:1"})
-    assert len(plan({"agents": "1:2500:1"}).points) == 10_000
-    assert len(plan({"agents": "1:2501:1"}, [], None, yes=True).points) == 10_004
+        plan({"agents": "1:1667:1"})
+    assert len(plan({"agents": "1:1666:1"}).points) == 9_996
+    assert len(plan({"agents": "1:1667:1"}, [], None, yes=True).points) == 10_002
 
 
 @pytest.mark.parametrize("device", [None, "cpu", "gpu", "gpu:0", "gpu:12"])

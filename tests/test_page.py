@@ -96,7 +96,7 @@ def test_scripts_format_no_number() -> None:
     script = Elements(PAGE).scripts[2]
     assert not re.findall(r"to(?:Fixed|Precision|Exponential|LocaleString)|padStart|Intl\b", script)
     data = data_of(PAGE)
-    for name in ("agents", "host_peak_rise_bytes", "agent_steps_per_second", "update_seconds"):
+    for name in ("agents", "memory_bytes", "agent_steps_per_second", "update_seconds"):
         place = data["columns"].index(name)
         shown = [row[place] for row in data["texts"]]
         assert shown == [format_value(name, getattr(record, name)) for record in SMALL.records]
@@ -128,7 +128,7 @@ def test_charts_name_records_by_their_place() -> None:
     field = data["memory"][0]["field"]
     places = [place for curve in one["curves"] for point in curve["measured"][field] for place in point["places"]]
     assert sorted(places) == list(range(len(SMALL.records)))
-    assert [measure["field"] for measure in data["memory"]] == ["host_peak_rise_bytes", "host_rss_peak_bytes"]
+    assert [measure["field"] for measure in data["memory"]] == ["memory_bytes", "host_rss_peak_bytes"]
 
 
 def test_data_is_no_markup(tmp_path: Path) -> None:

@@ -164,11 +164,11 @@ def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
     assert count(fresh, "#table tbody tr") == sum(record.status == "oom" for record in run.records)
     choose(fresh, "status", "")
     columns = texts(fresh, "#table thead th")
-    place = columns.index("host_peak_rise_bytes") + 1
+    place = columns.index("memory_bytes") + 1
     for order in (sorted, lambda values: sorted(values, reverse=True)):
         fresh.execute_script(f"document.querySelector('#table thead th:nth-child({place}) button').click()")
         shown = texts(fresh, f"#table tbody td:nth-child({place})")
-        values = [r.host_peak_rise_bytes for r in run.records if r.host_peak_rise_bytes is not None]
+        values = [r.memory_bytes for r in run.records if r.memory_bytes is not None]
         mebibytes = [float(text.split()[0]) * {"MiB": 1, "GiB": 1024}[text.split()[1]] for text in shown[: len(values)]]
         assert mebibytes == pytest.approx([value / 2**20 for value in order(values)], rel=5e-3)
         assert set(shown[len(values) :]) == {""}

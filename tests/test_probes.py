@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -20,6 +22,7 @@ from compiler import optimised_jit
 from scaleprof.probes import device, host, timing, watch, xla
 
 MIB = 2**20
+VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 
 
 def python(code: str) -> str:
@@ -65,6 +68,24 @@ def test_a_kernel_that_keeps_no_peak(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert host.peak_rss_bytes() is None
     (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  123 kB\n")
     assert host.peak_rss_bytes() == 123 * 1024
+
+
+@pytest.mark.skipif(not platform.libc_ver()[0], reason="only glibc has a threshold to fix")
+@pytest.mark.parametrize(("variables", "said"), [({}, "True True False"), ({VARIABLE: "131072"}, "False")])
+def test_the_mmap_threshold(variables: dict[str, str], said: str) -> None:
+    """Fixed, an array of 1 MB is mapped, so that freeing it returns it at once; raised, it is kept on the heap."""
+    code = (
+        "import ctypes\nfrom scaleprof.probes import host\n"
+        "libc = ctypes.CDLL(None)\nlibc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "mapped = lambda: libc.malloc(1 << 20) % 4096 == 16\n"
+        "done = host.fix_mmap_threshold()\nfound = [done]\n"
+        "if done:\n    found.append(mapped())\n    host.raise_mmap_threshold()\n"
+        "    libc.malloc(5000)\n    found.append(all(mapped() for _ in range(3)))\n"
+        "print(*found)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | variables
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{said}\n"
 
 
 def test_memory_of_the_machine() -> None:

@@ -12,6 +12,8 @@ from points import point
 
 from scaleprof.worker.programs import Programs
 
+TUNED = (("model.segment", "0"), ("ppo.accumulate", "0"))
+
 
 def test_distance_of_parameters() -> None:
     import jax.numpy as jnp
@@ -29,11 +31,12 @@ def test_programs_are_made_from_shapes_alone() -> None:
 @pytest.mark.parametrize(
     ("fields", "groups", "timesteps"),
     [
-        ({"agents": 16}, 1, 16),
-        ({"agents": 1024}, 2, 2),
-        ({"agents": 1024, "settings": (("ppo.accumulate", "1"), ("model.segment", "16"))}, 1, 16),
-        ({"agents": 1024, "model": "sable", "mode": "factored"}, 2, 2),
-        ({"agents": 1024, "model": "ippo", "mode": ""}, 2, 2),
+        ({"agents": 1024}, 1, 16),
+        ({"agents": 16, "settings": TUNED}, 1, 16),
+        ({"agents": 1024, "settings": TUNED}, 2, 2),
+        ({"agents": 1024, "settings": (("ppo.accumulate", "2"), ("model.segment", "8"))}, 2, 8),
+        ({"agents": 1024, "model": "sable", "mode": "factored", "settings": TUNED}, 2, 2),
+        ({"agents": 1024, "model": "ippo", "mode": "", "settings": TUNED}, 2, 2),
     ],
 )
 def test_the_pieces_that_are_learned_from(fields: dict[str, Any], groups: int, timesteps: int) -> None:

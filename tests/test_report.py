@@ -16,7 +16,7 @@ from rich.console import Console
 from reports import Record, Run, write_records
 from reports.arrange.selection import joined
 from reports.growth.laws import fullest_laws, in_words, laws
-from reports.growth.results import Fit
+from reports.growth.results import Fit, Refusal
 from reports.render.markdown import escape
 from reports.render.terminal import print_sections
 from reports.render.text_plot import charts
@@ -225,7 +225,7 @@ BAD = {
     "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
     "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
     "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
-    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to 3; update scaleprof",
+    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to 4; update scaleprof",
     "text.csv": "text.csv, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
     "run.csv --where modle=sable": "--where: unknown column 'modle': did you mean mode or model?",
     "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable or",
@@ -295,8 +295,8 @@ def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
     assert {law.field for law in laws(device, "agents") if law.quantity == "memory"} == {"device_peak_bytes"}
     some = [dataclasses.replace(r, xla_peak_bytes=None) if r.agents == 16 else r for r in records]
     (law, *_) = laws(some, "agents")
-    assert law.field == "host_peak_rise_bytes"
-    assert "memory (rise of resident memory while it ran) grows" in in_words(law)
+    assert law.field == "memory_bytes"
+    assert "memory (measured) grows" in in_words(law)
     bound = [dataclasses.replace(record, xla_bound="lower") for record in records]
     assert "memory (XLA's plan, lower bound) grows" in in_words(laws(bound, "agents")[0])
 
@@ -326,6 +326,14 @@ def test_pieces_that_differ_by_size_are_said() -> None:
     for words in (time, in_words(laws(cut[:2], "agents")[0])):
         assert "gradient groups" not in words
         assert "segment length" not in words
+
+
+@pytest.mark.parametrize("tuned", [{"accumulate": "auto"}, {"segment": "auto"}])
+def test_pieces_chosen_by_size_are_not_fitted(tuned: dict[str, Any]) -> None:
+    found = laws([point("mat", "dense", size, **tuned) for size in (16, 32, 64, 128)], "agents")
+    assert [law.quantity for law in found] == ["memory", "time"]
+    for law in found:
+        assert law.fit == Refusal("gradient groups or segments are chosen by size (auto)")
 
 
 def test_a_refused_fit_says_what_is_missing() -> None:
@@ -373,7 +381,8 @@ def test_points_of_several_runs_are_several(capsys: pytest.CaptureFixture[str], 
 
 
 def planned_bytes(plan: dict[int, int]) -> list[Record]:
-    return [point("sable", "recurrent", size, xla_peak_bytes=value) for size, value in plan.items()]
+    nothing_measured: dict[str, Any] = {"host_peak_rise_bytes": None}
+    return [point("sable", "recurrent", size, xla_peak_bytes=value, **nothing_measured) for size, value in plan.items()]
 
 
 def test_a_plan_with_a_kink_is_said_from_the_kink_on() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from sable.policies.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, WHOLE, Segmentation, in_groups, in_segments
+from sable.config import WHOLE
+from sable.policies.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, Segmentation, in_groups, in_segments
 
 
 @pytest.mark.parametrize(

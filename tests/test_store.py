@@ -225,7 +225,7 @@ def test_paths_that_hold_no_run(tmp_path: Path) -> None:
         (b"\0\0\0\0", "line 2 is not a JSON object"),
         (b"{}", "line 2: no 'schema_version'"),
         (b'{"schema_version": 999}', "line 2: 'schema_version' is 999, but this scaleprof reads up to"),
-        (b'{"schema_version": 3}', "line 2: 'run_id' is missing"),
+        (b'{"schema_version": 4}', "line 2: 'run_id' is missing"),
     ],
 )
 def test_damaged_lines_are_named(run: RunDirectory, line: bytes, said: str) -> None:

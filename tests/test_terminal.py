@@ -43,7 +43,7 @@ def _sweep() -> list[Record]:
     for agents, mebibytes, rate in ((16, 312, 12_300.0), (128, 790, 9820.0), (1024, 5210, 4410.0)):
         rows = (("sable", "chunkwise", 1.0, 1.0), ("sable", "recurrent", 0.8, 0.2), ("sable", "parallel", 3.0, 0.9))
         for model, mode, memory, speed in (*rows, ("mat", "dense", 2.0, 1.4)):
-            cost = {"host_rss_peak_bytes": int(mebibytes * memory) * MIB, "agent_steps_per_second": rate * speed}
+            cost = {"host_peak_rise_bytes": int(mebibytes * memory) * MIB, "agent_steps_per_second": rate * speed}
             chunk = 16 if mode == "chunkwise" else None
             records.append(_record(model, mode, agents, chunk=chunk, **cost))
     return [_too_large(record) if record.mode == "parallel" else _too_slow(record) for record in records]
@@ -68,7 +68,7 @@ def _too_slow(record: Record) -> Record:
 
 
 def _failed(record: Record, status: str, code: str, reason: str, **fields: Any) -> Record:
-    nothing = {"host_rss_peak_bytes": None, "device_peak_bytes": None, "agent_steps_per_second": None}
+    nothing = {"host_peak_rise_bytes": None, "device_peak_bytes": None, "agent_steps_per_second": None}
     return dataclasses.replace(record, status=status, reason_code=code, reason=reason, **(nothing | fields))
 
 
@@ -99,7 +99,7 @@ def _varied() -> list[Record]:
 def _many_agents() -> list[Record]:
     return [
         _record(
-            "sable", mode, 2**power, host_rss_peak_bytes=(power + add) * 100 * MIB, agent_steps_per_second=1e3 * add
+            "sable", mode, 2**power, host_peak_rise_bytes=(power + add) * 100 * MIB, agent_steps_per_second=1e3 * add
         )
         for power in range(13)
         for mode, add in (("chunkwise", 2), ("recurrent", 1))
@@ -199,13 +199,19 @@ def test_tables_are_ascii_if_the_stream_is() -> None:
 
 
 def test_device_memory_is_preferred_and_mixed_sources_are_marked() -> None:
-    host = _record("a", "x", 4, host_rss_peak_bytes=MIB)
-    device = _record("b", "x", 4, host_rss_peak_bytes=9 * MIB, device_peak_bytes=2 * MIB)
+    host = _record("a", "x", 4, host_peak_rise_bytes=MIB)
+    device = _record("b", "x", 4, host_peak_rise_bytes=9 * MIB, device_peak_bytes=2 * MIB)
     assert "Peak memory by number of agents\ndevice allocator; * = lowest\n" in _printed(render_summary, [device], 80)
     text = _printed(render_summary, [host, device], 120)
-    assert "device allocator; h = host resident memory" in text
-    assert "*h 1.00 MiB" in text
+    assert "device allocator; r = resident memory rise" in text
+    assert "*r 1.00 MiB" in text
     assert "*2.00 MiB" in text
+
+
+def test_what_the_idle_process_holds_is_said_once() -> None:
+    records = [_record(model, "x", 4, host_base_bytes=base * MIB) for model, base in (("a", 300), ("b", 310))]
+    text = _printed(render_summary, records, 100)
+    assert text.endswith("\nPeak memory leaves out what the compiled, idle process holds: 305 MiB (median).\n")
 
 
 def test_an_unknown_figure_differs_from_a_missing_point() -> None:
@@ -223,7 +229,7 @@ def test_repeats_are_shown_as_their_median() -> None:
 
 def test_best_is_marked_among_rows_of_the_same_work() -> None:
     records = [
-        _record(model, "x", 4, envs=envs, host_rss_peak_bytes=size * MIB)
+        _record(model, "x", 4, envs=envs, host_peak_rise_bytes=size * MIB)
         for model, envs, size in (("a", 1, 1), ("b", 1, 2), ("a", 8, 9), ("b", 8, 8), ("c", 2, 1))
     ]
     pivot = make_pivot(records)

@@ -132,7 +132,8 @@ def memory_limits(records: Iterable[Record], measure: Column) -> list[tuple[int,
     lines = []
     for limit, under in sorted(found.items()):
         base = 0.0
-        if measure.name == "host_peak_rise_bytes" or (measure.name == "xla_peak_bytes" and not _on_device(under)):
+        beside_process = measure.name in ("memory_bytes", "xla_peak_bytes") and not _on_device(under)
+        if measure.name == "host_peak_rise_bytes" or beside_process:
             bases = [record.host_base_bytes for record in under if record.host_base_bytes is not None]
             if not bases:
                 continue

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.records.columns import COLUMNS, MEMORY
-from reports.records.record import POINT_FIELDS, STATUSES, Record
+from reports.records.columns import COLUMNS
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record
 from reports.text.section import TableColumn, label, shown
 
 ROW_AXES = (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device")
@@ -24,7 +24,7 @@ AxisValue = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A measurement of a point: the median over its repeats, and its source (`device`, `host` or empty)."""
+    """A measurement of a point: the median over its repeats, and its source (of `MEMORY_SOURCES`, or empty)."""
 
     value: float
     source: str = ""
@@ -136,9 +136,10 @@ def _varies(records: Sequence[Record], axis: str) -> bool:
 
 
 def memory_of(point: Repeats) -> Reading | None:
-    """Peak memory of a point in bytes: the device allocator's if known, else the host's peak resident memory."""
-    for field, source in (("device_peak_bytes", "device"), ("host_rss_peak_bytes", "host")):
-        known = [getattr(record, field) for record in point.measured if getattr(record, field) is not None]
+    """Peak memory of a point in bytes, from the best source that any of its repeats has."""
+    for source in MEMORY_SOURCES:
+        among = [record for record in point.measured if record.memory_source == source]
+        known = [record.memory_bytes for record in among if record.memory_bytes is not None]
         if known:
             return Reading(statistics.median(known), source)
     return None
@@ -214,14 +215,6 @@ def among(pivot: Pivot) -> str:
     """Which rows are compared, in words; empty if all are."""
     axes = same_work(pivot)
     return f" for equal {', '.join(axes)}" if axes else ""
-
-
-def memory_field(pivot: Pivot) -> str:
-    """The first of `MEMORY` that is known for any point."""
-    measured = [record for row in pivot.rows for point in row.points.values() for record in point.measured]
-    names = (column.name for column in MEMORY)
-    known = (name for name in names if any(getattr(record, name) is not None for record in measured))
-    return next(known, "host_rss_peak_bytes")
 
 
 def reader(field: str) -> Callable[[Repeats], Reading | None]:

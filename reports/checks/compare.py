@@ -93,7 +93,8 @@ def _compare(
     unlike: dict[str, None] = {}
     for key, before in base_points.items():
         if key not in new_points:
-            findings.append(vanished_point(before, [record for record in new if point_identity(record) == key]))
+            untried = [record for record in new if point_identity(record) == key]
+            findings.append(vanished_point(before, untried, new_points))
             continue
         after = new_points[key]
         status = status_change(before, after)

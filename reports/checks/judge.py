@@ -109,7 +109,7 @@ def _figures(
     for source in sources:
         before, after = ([record for record in records if source.is_known(record)] for records in (base, new))
         if before and after:
-            if metric.by_memory_quality:
+            if metric.by_memory_quality and on_cpu:
                 return (source, *_of_one_quality(before, after))
             return source, before, after, ""
         if (before or after) and only_one is None:

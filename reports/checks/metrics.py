@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.records.columns import COLUMNS, formatter
 from reports.records.describe import Unit
@@ -146,6 +146,17 @@ METRICS: tuple[Metric, ...] = (
         for name, title in (("act", "the act step"), ("rollout", "the rollout"), ("learn", "the learn step"))
     ),
     Metric(
+        "memory",
+        "peak memory: of the device allocator, or the rise of resident memory on a CPU",
+        (
+            _one("peak of the device allocator", "device_peak_bytes"),
+            replace(_one("rise of resident memory", "host_peak_rise_bytes"), cpu_only=True),
+        ),
+        threshold=0.10,
+        unit="bytes",
+        by_memory_quality=True,
+    ),
+    Metric(
         "device_peak",
         "peak of the device allocator",
         (_one("peak of the device allocator", "device_peak_bytes"),),
@@ -196,3 +207,5 @@ METRICS: tuple[Metric, ...] = (
 
 
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
+IN_MEMORY = ("device_peak", "host_rise")
+"""The parts of `memory`: judged only where a threshold or `--metrics` names them."""

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.checks.findings import IMPROVED, REGRESSED, STATUS, UNCHANGED, Finding
+from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, UNCHANGED, Finding
 from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import latest_of_each_run
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
+_SPLIT = {"accumulate", "segment"}
 _NOT_TRIED = ("planned", "interrupted")
 
 Key = tuple[object, ...]
@@ -73,11 +74,25 @@ def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record
     return f"{base_name} and {new_name} have no point in common; compare runs of the same grid"
 
 
-def vanished_point(base: PointRepeats, untried: Sequence[Record]) -> Finding:
-    """The finding for a point that only BASE tried; `untried` are NEW's planned or interrupted records of it."""
+def vanished_point(base: PointRepeats, untried: Sequence[Record], new: Iterable[Key] = ()) -> Finding:
+    """The finding for a point that only BASE tried.
+
+    `untried` are NEW's planned or interrupted records of it, `new` the keys of all points that NEW tried: if it tried
+    this one with learning split in another way, such as after a change of the defaults, the two are not comparable.
+    """
+    key = point_identity(base.records[0])
+    split = next((other for other in new if _differing(key, other) <= _SPLIT), None)
+    if split is not None and not untried:
+        pairs = zip(_IDENTITY, key, split, strict=True)
+        changes = ", ".join(f"{name} {before} → {after}" for name, before, after in pairs if before != after)
+        return Finding(base.records[0], STATUS, NOT_COMPARABLE, f"{changes}: learned from in another way")
     now = f"now {untried[-1].status}, not measured" if untried else "no longer measured"
     verdict = REGRESSED if base.ok else UNCHANGED
     return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
+
+
+def _differing(key: Key, other: Key) -> set[str]:
+    return {name for name, mine, its in zip(_IDENTITY, key, other, strict=True) if mine != its}
 
 
 def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reports.checks.metrics import METRIC_NAMES, METRICS, Metric
+from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
 
 TABLE = ("tool", "scaleprof", "check")
 """The table of a pyproject.toml that holds thresholds."""
@@ -33,7 +33,7 @@ class CheckPolicy:
     """Compare even if hosts, versions or variables differ."""
     fail_inconclusive: bool = False
     """An inconclusive check fails: its exit code is 5."""
-    metrics: tuple[str, ...] = METRIC_NAMES
+    metrics: tuple[str, ...] = tuple(name for name in METRIC_NAMES if name not in IN_MEMORY)
     """The metrics to judge."""
 
     def threshold(self, metric: Metric) -> float:
@@ -41,8 +41,9 @@ class CheckPolicy:
         return self.thresholds.get(metric.name, metric.threshold)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> CheckPolicy:
-        """A copy with some thresholds replaced."""
-        return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds})
+        """A copy with some thresholds replaced; parts of `memory` that they name are judged too."""
+        named = tuple(name for name in IN_MEMORY if name in thresholds and name not in self.metrics)
+        return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds}, metrics=(*self.metrics, *named))
 
 
 def parse_threshold(text: str) -> tuple[str, float]:

@@ -15,7 +15,7 @@ from reports.arrange.pivot import AxisValue, Row, make_pivot, row_name
 from reports.growth.fit import CONSTANT_WITHIN, fit_curve
 from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS
-from reports.records.record import Record
+from reports.records.record import XLA_PLAN, Record, is_tuned
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_rate, format_seconds
 
@@ -23,7 +23,7 @@ QUANTITIES = ("memory", "time")
 ALONG = {"agents": ("agent", "agents"), "seq_len": ("timestep", "timesteps")}
 """The axes, each with the singular and plural of what it counts."""
 TIME_FIELD = "update_seconds"
-MEMORY_FIELDS = ("device_peak_bytes", "xla_peak_bytes", "host_peak_rise_bytes")
+MEMORY_FIELDS = ("device_peak_bytes", "xla_peak_bytes", "memory_bytes")
 """The fields that memory can be read from, in order of preference."""
 LARGE_MEMORY_BYTES = 80 * 10**9
 """The memory of a large accelerator, 80 GB: each memory law is extrapolated to the size that reaches it."""
@@ -35,6 +35,7 @@ _FAR = 1000.0
 _SURE = 0.1
 """The largest RMS error of a fit that is extrapolated."""
 _LEAST_PERCENT = 0.1
+_TUNED = "gradient groups or segments are chosen by size (auto)"
 _ABOUT_LINEAR = (0.9, 1.1)
 
 
@@ -133,7 +134,7 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    fit = fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
+    fit = Refusal(_TUNED) if is_tuned(records[0]) else fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
     pieces = {
         size: (record.learn_groups, record.segment_timesteps)
         for size, point in sorted(row.points.items())
@@ -146,7 +147,9 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
 def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
     found = {}
     for size, point in sorted(row.points.items()):
-        known = tuple(float(value) for record in point.measured if (value := getattr(record, field)) is not None)
+        # Where nothing was measured, XLA's plan stands in, which has a field of its own.
+        own = [r for r in point.measured if field != "memory_bytes" or r.memory_source != XLA_PLAN]
+        known = tuple(float(value) for record in own if (value := getattr(record, field)) is not None)
         if known:
             found[size] = known
     return found

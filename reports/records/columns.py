@@ -114,8 +114,8 @@ def _chosen(*names: str) -> tuple[Column, ...]:
     return tuple(COLUMNS[name] for name in names)
 
 
-MEMORY = _chosen("device_peak_bytes", "host_peak_rise_bytes", "host_rss_peak_bytes", "xla_peak_bytes")
-"""Measures of peak memory. The most telling comes first: resident memory includes Python and JAX."""
+MEMORY = _chosen("memory_bytes", "host_rss_peak_bytes", "xla_peak_bytes")
+"""Measures of peak memory; the first is the headline. Resident memory includes Python and JAX."""
 
 SPEED = _chosen(
     "agent_steps_per_second",

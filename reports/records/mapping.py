@@ -15,6 +15,9 @@ from reports.records.record import SCHEMA_VERSION, Record
 
 _TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "text"}
+_SPLIT_COLUMNS = 4
+"""The schema since which `accumulate` and `segment` are columns."""
+_SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
 _AT_LEAST_ONE = ("agents", "seq_len", "envs")
 """Sizes that must be positive: charts take their logarithms."""
 
@@ -52,10 +55,22 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
                 f"{source}: '{column.name}' is missing; schema {SCHEMA_VERSION} needs every field, "
                 "so use the file that the sweep wrote"
             )
+    if version < _SPLIT_COLUMNS and "accumulate" not in mapping:
+        values |= _split_of_earlier(str(values.get("settings", "")))
     try:
         return Record(**values)
     except ValueError as error:
         raise ValueError(f"{source}: {error}; correct the value or remove this record") from error
+
+
+def _split_of_earlier(settings: str) -> dict[str, str]:
+    """How learning was split, which earlier schemas wrote among the settings unless it was chosen by size."""
+    given = dict(part.partition("=")[::2] for part in settings.split(";") if part)
+    split = {column: given.pop(name, "0") for column, name in _SPLIT.items()}
+    return {
+        "settings": ";".join(f"{name}={value}" for name, value in given.items()),
+        **{column: "auto" if value == "0" else value for column, value in split.items()},
+    }
 
 
 def _schema_version(mapping: Mapping[str, object], source: str) -> int:

@@ -15,14 +15,24 @@ from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+
+DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
+    "device allocator",
+    "resident memory rise",
+    "XLA's plan",
+)
+"""Where `memory_bytes` comes from, in order of preference."""
 
 STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one repeat of one point cost and achieved. `docs/measuring.md` explains how values are measured."""
+    """What one repeat of one point cost and achieved. `docs/measuring.md` explains how values are measured.
+
+    `memory_bytes` and `memory_source` follow from the other columns, also in records of earlier schemas.
+    """
 
     # Run and point.
     schema_version: int = noted("Schema version", "Version of this list of columns.", default=SCHEMA_VERSION)
@@ -40,6 +50,14 @@ class Record:
     blocks: int = axis(0, "Blocks", "Number of encoder blocks, and of decoder blocks.")
     epochs: int = axis(0, "Epochs", "Passes over each rollout in one update.", same_work=True)
     minibatches: int = axis(0, "Minibatches", "Minibatches per epoch.", same_work=True)
+    accumulate: str = axis(
+        "1", "Accumulate", "Gradient groups per minibatch, as requested: a number, or `auto` (chosen by size)."
+    )
+    segment: str = axis(
+        "all",
+        "Segment",
+        "Timesteps per segment of learning, as requested: a number, `all`, or `auto` (chosen by size).",
+    )
     dtype: str = axis("", "Data type", "Floating-point type that the model computes in.")
     match: str = axis(
         "", "Matched by", "`params` if the width was chosen to match Sable's parameter count, else empty."
@@ -91,6 +109,19 @@ class Record:
     reference_parameters: int | None = reported("Reference parameters", "Parameters of the model that was matched.")
 
     # Memory.
+    memory_bytes: int | None = described(
+        None,
+        "bytes",
+        "Peak memory",
+        "What the point needs on top of the compiled, idle process; `memory_source` names the column it is from.",
+        "kernel",
+        "parent",
+        short="measured",
+    )
+    memory_source: str = noted(
+        "Source of peak memory",
+        "`device allocator`, `resident memory rise`, or `XLA's plan` if neither was measured.",
+    )
     xla_act_argument_bytes: int | None = planned_bytes("act", "argument")
     xla_act_output_bytes: int | None = planned_bytes("act", "output")
     xla_act_alias_bytes: int | None = planned_bytes("act", "alias")
@@ -181,7 +212,7 @@ class Record:
         short="rise of resident memory while it ran",
     )
     host_memory_quality: str = noted(
-        "Quality of host memory", "`repeatable` if the memory allocator was configured to be, else `noisy`."
+        "Quality of host memory", "`repeatable` if the allocator's mmap threshold was fixed, else `noisy`."
     )
     memory_limit_bytes: int | None = described(
         None, "bytes", "Memory limit", "The limit that was in force (`--memory-limit`).", "configuration", "parent"
@@ -324,6 +355,16 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status '{self.status}' is not one of {', '.join(STATUSES)}")
+        found = (
+            self.device_peak_bytes,
+            self.host_peak_rise_bytes if self.platform in ("", "cpu") else None,
+            self.xla_peak_bytes,
+        )
+        for source, value in zip(MEMORY_SOURCES, found, strict=True):
+            if value is not None:
+                object.__setattr__(self, "memory_bytes", value)
+                object.__setattr__(self, "memory_source", source)
+                break
 
 
 FIELD_NAMES: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Record))
@@ -333,6 +374,11 @@ POINT_FIELDS: tuple[str, ...] = tuple(
     field.name for field in dataclasses.fields(Record) if field.metadata[KEY]["identity"]
 )
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
+
+
+def is_tuned(record: Record) -> bool:
+    """Whether learning was split by size (`auto`): then figures of several sizes are no law of the model."""
+    return "auto" in (record.accumulate, record.segment)
 
 
 def point_key(record: Record) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ import math
 import string
 from collections.abc import Callable, Sequence
 
-from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_field, reader, row_name
+from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_of, reader, row_name
 from reports.records.record import Record
 from reports.text.units import format_bytes, format_rate
 from reports.text.wrapping import wrap
@@ -37,10 +37,9 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
         pivot = make_pivot(tried, across=across, also=also)
         if len(pivot.sizes) < 2:
             continue
-        field = memory_field(pivot)
         speed = "agent_steps_per_second"
         for name, read, show in (
-            ("Peak memory", reader(field), format_bytes),
+            ("Peak memory", memory_of, format_bytes),
             ("Agent-steps per second", reader(speed), format_rate),
         ):
             chart = _chart(pivot, f"{name} by {SIZE_NAMES[across]} (log-log)", read, show, width)

@@ -12,17 +12,16 @@ from reports.arrange.pivot import (
     Repeats,
     Row,
     _known,
-    among,
     axis_name,
     make_pivot,
-    memory_field,
+    memory_of,
     reader,
     row_name,
     same_work,
 )
 from reports.arrange.selection import reference_row, sort
 from reports.growth.laws import fullest_laws, in_words, laws
-from reports.records.columns import COLUMNS, DETAILS, format_value
+from reports.records.columns import DETAILS, format_value
 from reports.records.record import Record
 from reports.report.summary import (
     counts_section,
@@ -30,7 +29,7 @@ from reports.report.summary import (
     environment_share_section,
     failures_section,
     matches_section,
-    measure_section,
+    memory_section,
     need_of,
     rate_section,
 )
@@ -118,19 +117,8 @@ def reaches(pivot: Pivot) -> list[Reach]:
 
 
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
-    field = memory_field(pivot)
-    read = reader(field)
-    details = _Details(pivot, reference, field, read, format_bytes)
-    return measure_section(
-        pivot,
-        f"Peak memory by {SIZE_NAMES[pivot.across]}",
-        f"{COLUMNS[field].short}; * = lowest{among(pivot)}{details.explanation}",
-        read,
-        lambda reading: format_bytes(reading.value),
-        lower_is_better=True,
-        say_need=True,
-        details=details,
-    )
+    details = _Details(pivot, reference, "memory_bytes", memory_of, format_bytes)
+    return memory_section(pivot, more=details.explanation, details=details)
 
 
 def _rate_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
@@ -169,7 +157,9 @@ class _Details:
         base = self._base(row)
         other = base.points.get(size) if base is not None else None
         mine, theirs = self._read(point), self._read(other) if other is not None else None
-        return format_factor(mine.value / theirs.value) if mine and theirs and theirs.value else ""
+        if not mine or not theirs or not theirs.value or mine.source != theirs.source:
+            return ""
+        return format_factor(mine.value / theirs.value)
 
     def _base(self, row: Row) -> Row | None:
         """The reference's row with the same work; of several the most similar, or None if that is ambiguous."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -20,7 +21,7 @@ from reports.arrange.pivot import (
     rate_of,
     row_labels,
 )
-from reports.records.record import POINT_FIELDS, STATUSES, Record, point_key
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
 from reports.text.units import UNKNOWN, format_bytes, format_rate
 
@@ -84,22 +85,29 @@ def grid_document(records: Sequence[Record]) -> Document:
     return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=(count,))))
 
 
-def memory_section(pivot: Pivot) -> Section:
-    """Peak memory: the device allocator's peak, else the peak resident memory of the process."""
-    sources = {reading.source for row in pivot.rows for point in row.points.values() if (reading := memory_of(point))}
-    mixed = len(sources) > 1
-    if mixed:
-        named, best = ["device allocator", "h = host resident memory"], "lowest per source"
-    else:
-        names = {"device": "device allocator", "host": "host resident memory"}
-        named, best = [names[source] for source in sources], "lowest"
+def memory_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
+    """Peak memory: what a point needs beyond the compiled, idle process.
+
+    Cells from another source than the first are marked with its initial; `details` is explained by `more`.
+    """
+    found = {reading.source for row in pivot.rows for point in row.points.values() if (reading := memory_of(point))}
+    first, *others = [source for source in MEMORY_SOURCES if source in found] or [""]
+    named = [first, *(f"{source[0]} = {source}" for source in others)]
+    best = "lowest per source" if others else "lowest"
 
     def show(reading: Reading) -> str:
-        return f"{'h ' if mixed and reading.source == 'host' else ''}{format_bytes(reading.value)}"
+        return f"{f'{reading.source[0]} ' if reading.source in others else ''}{format_bytes(reading.value)}"
 
-    caption = "; ".join([*named, f"* = {best}{among(pivot)}"])
-    heading = f"Peak memory by {SIZE_NAMES[pivot.across]}"
-    return measure_section(pivot, heading, caption, memory_of, show, lower_is_better=True, say_need=True)
+    return measure_section(
+        pivot,
+        f"Peak memory by {SIZE_NAMES[pivot.across]}",
+        "; ".join([*filter(None, named), f"* = {best}{among(pivot)}{more}"]),
+        memory_of,
+        show,
+        lower_is_better=True,
+        say_need=True,
+        details=details,
+    )
 
 
 def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
@@ -246,7 +254,12 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
     total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
-    return Section(lines=(f"Scenario: {scenario} | Device: {device} | {total}: {counts}",))
+    lines = [f"Scenario: {scenario} | Device: {device} | {total}: {counts}"]
+    idle = [record.host_base_bytes for record in records if record.host_base_bytes is not None]
+    if idle:
+        held = format_bytes(statistics.median(idle))
+        lines.append(f"Peak memory leaves out what the compiled, idle process holds: {held} (median).")
+    return Section(lines=tuple(lines))
 
 
 def point_count(points: int, repeats: int) -> str:

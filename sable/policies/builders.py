@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from flax import nnx
 
-from sable.config import ModelConfig
+from sable.config import AUTO, WHOLE, ModelConfig
 from sable.layers.blocks import MLP, SwiGLU
 from sable.layers.norms import LayerNorm, RMSNorm
 from sable.mixers import retention
@@ -22,7 +22,7 @@ from sable.mixers.linear_attention import LinearAttention
 from sable.mixers.temporal_attention import TemporalAttention
 from sable.networks.encoder_decoder import EncoderDecoder, Parts
 from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
-from sable.policies.segments import WHOLE, Segmentation
+from sable.policies.segments import Segmentation
 from sable.types import Space
 
 
@@ -123,8 +123,8 @@ def _policy(
             rngs=rngs,
         )
 
-    # The parallel form is measured for its single matrix over the whole sequence, so it is not segmented by default.
-    length = config.segment or (WHOLE if config.mode == "parallel" else 0)
+    # The parallel form is measured for its single matrix over the whole sequence, so auto leaves it whole.
+    length = WHOLE if config.segment == AUTO and config.mode == "parallel" else config.segment
     segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
     return EncoderDecoderPolicy(
         build, fixed_point=config.acting == "fixed_point", segmentation=segmentation, while_trips=while_trips

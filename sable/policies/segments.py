@@ -16,14 +16,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from sable.config import AUTO
 from sable.types import Carry
 
 SEGMENT_TOKENS = 2048
-"""Tokens (environments × timesteps × agents) of a segment without a given length, chosen by measurement."""
+"""Tokens (environments × timesteps × agents) of a segment of length `AUTO`, chosen by measurement."""
 FEWEST_SEGMENTS = 4
-"""Without a given length, anything that would have fewer pieces is left whole; chosen by measurement."""
-WHOLE = 2**31
-"""A segment length that exceeds every sequence."""
+"""With `AUTO`, anything that would have fewer pieces is left whole; chosen by measurement."""
 
 Inputs = TypeVar("Inputs")
 Sequence = TypeVar("Sequence")
@@ -32,7 +31,7 @@ Outputs = TypeVar("Outputs")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How sequences are cut: `length` timesteps (0 chooses it), rounded up to a multiple of `multiple`."""
+    """How sequences are cut: `length` timesteps (`AUTO` chooses it), rounded up to a multiple of `multiple`."""
 
     length: int
     multiple: int = 1
@@ -40,7 +39,7 @@ class Segmentation:
     def timesteps(self, envs: int, timesteps: int, agents: int) -> int:
         """Timesteps of a segment; those of the sequence if it is left whole."""
         length = self.length
-        if not length:
+        if length == AUTO:
             tokens = envs * timesteps * agents
             whole = tokens < FEWEST_SEGMENTS * SEGMENT_TOKENS
             length = timesteps if whole else max(1, SEGMENT_TOKENS // (envs * agents))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from sable.config import PPOConfig
+from sable.config import AUTO, PPOConfig
 from sable.training.advantages import trajectory_advantages
 from sable.training.losses import clipped_policy_loss, clipped_value_loss, normalise
 from sable.training.rollout import collect
@@ -176,9 +176,9 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
 
 
 def accumulation_groups(config: PPOConfig, envs: int, timesteps: int, agents: int) -> int:
-    """Number of gradient groups of a minibatch of `envs` environments: as configured, or so that a group has at most
-    `GROUP_TOKENS` tokens."""
-    if config.accumulate:
+    """Number of gradient groups of a minibatch of `envs` environments: as configured, or for `AUTO` so that a group has
+    at most `GROUP_TOKENS` tokens."""
+    if config.accumulate != AUTO:
         return config.accumulate
     divisors = (k for k in range(1, envs + 1) if envs % k == 0)
     return next((k for k in divisors if envs // k * timesteps * agents <= GROUP_TOKENS), envs)

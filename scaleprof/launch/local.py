@@ -93,11 +93,12 @@ def measure_point(
         worked += outcome.facts.get("worked_seconds", 0.0)
         if outcome.status in ("oom", "error", "interrupted"):
             break
+    fixed = any(outcome.facts.get("allocator_fixed") for outcome in outcomes.values())
     outcome = merged(options.measure, outcomes)
     seconds = time.monotonic() - began
     outcome.facts["point_seconds"] = seconds
     if options.measure[0] != SPEED:
-        outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0])
+        outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0], fixed=fixed)
     if outcome.status == "ok":
         outcome.facts["overhead_seconds"] = seconds - worked
     return outcome
@@ -149,9 +150,12 @@ def variables_of(shared: Mapping[str, str], kind: str) -> dict[str, str]:
     return {**shared, **(ALLOCATOR if kind == MEMORY else {})}
 
 
-def quality(variables: Mapping[str, str], kind: str) -> str:
-    """Whether resident memory is repeatable: it is if the allocator's threshold is fixed."""
-    return "repeatable" if kind == MEMORY or any(name in variables for name in ALLOCATOR) else "noisy"
+def quality(variables: Mapping[str, str], kind: str, *, fixed: bool = False) -> str:
+    """Whether resident memory is repeatable: it is if the allocator's threshold is fixed.
+
+    `fixed` says that the child did that itself.
+    """
+    return "repeatable" if fixed or kind == MEMORY or any(name in variables for name in ALLOCATOR) else "noisy"
 
 
 def merged(kinds: tuple[str, ...], outcomes: dict[str, Outcome]) -> Outcome:

@@ -92,9 +92,10 @@ def measure_pair(
             child.follow()
     outcomes = []
     for child in children:
+        fixed = bool(child.outcome.facts.get("allocator_fixed"))
         outcome = merged((TOGETHER,), {TOGETHER: child.outcome})
         outcome.facts = {name: value for name, value in outcome.facts.items() if COLUMNS[name].per_side}
-        outcome.facts["host_memory_quality"] = quality(machine.variables, TOGETHER)
+        outcome.facts["host_memory_quality"] = quality(machine.variables, TOGETHER, fixed=fixed)
         outcome.facts["point_seconds"] = time.monotonic() - began
         outcomes.append(outcome)
     return outcomes

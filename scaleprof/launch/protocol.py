@@ -77,6 +77,7 @@ OTHER_FACTS = frozenset(
     {
         # Of a point.
         "worked_seconds",
+        "allocator_fixed",
         # Of a device, when a child has no point.
         "protocol",
         "scaleprof",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scaleprof.points.choices import (
@@ -28,6 +28,7 @@ from scaleprof.points.choices import (
 from scaleprof.points.completions import Completer, models, modes, scenarios
 from scaleprof.points.parsing import (
     Parser,
+    numbers_or_words,
     parse_flag,
     parse_hours,
     parse_names,
@@ -91,6 +92,8 @@ class Axis(Option):
     """The field of `Record` (and of `Point`, unless `sets` is given) that takes a point's value."""
     applies: Callable[[str, str], bool] | None = None
     """Whether a model in a mode has this axis; its value is None otherwise. By default every model has it."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Words for constants of `sable.config`, such as `auto` for `AUTO`; its column is then text."""
     slowest: int = 0
     """Axes with a higher number vary more slowly over the points of the grid."""
 
@@ -98,6 +101,16 @@ class Axis(Option):
     def field(self) -> str:
         """The field of a config or a point that it sets: `reward`, `agents`."""
         return self.sets.rpartition(".")[2] or self.fills
+
+    def setting(self, word: str) -> str:
+        """The text of the config field's value that `word` stands for; `word` itself if it is none of `words`."""
+        import sable.config
+
+        return str(getattr(sable.config, self.words[word])) if word in self.words else word
+
+    def word(self, setting: str) -> str:
+        """The reverse of `setting`."""
+        return next((word for word in self.words if self.setting(word) == setting), setting)
 
 
 def option(default: Any, help: str, **row: Any) -> Any:  # noqa: A002
@@ -139,7 +152,11 @@ class SweepRequest:
         parse=choose_reset,
     )
     model: str = axis(
-        "sable,mat", "Models, or pairs such as sable:chunkwise", multiplies=True, parse=parse_names, complete=models
+        "sable,mat,ippo",
+        "Models, or pairs such as sable:chunkwise",
+        multiplies=True,
+        parse=parse_names,
+        complete=models,
     )
     mode: str = axis(
         "",
@@ -186,22 +203,27 @@ class SweepRequest:
         panel=TRAINING,
         sets="model.acting",
     )
-    accumulate: int | None = axis(
-        None,
-        "Gradient accumulation groups per minibatch; saves memory",
-        metavar="K",
-        shown="by size",
+    accumulate: str = axis(
+        "1",
+        "Gradient groups per minibatch; auto: by size",
         panel=TRAINING,
+        multiplies=True,
+        parse=numbers_or_words("auto"),
         sets="ppo.accumulate",
+        fills="accumulate",
+        words={"auto": "AUTO"},
     )
-    segment: int | None = axis(
-        None,
-        "Timesteps per checkpointed segment; saves memory",
-        metavar="S",
-        shown="by size",
+    segment: str = axis(
+        "all",
+        "Timesteps per checkpointed segment; auto: by size",
         panel=TRAINING,
+        multiplies=True,
+        parse=numbers_or_words("all", "auto"),
         sets="model.segment",
+        fills="segment",
+        words={"all": "WHOLE", "auto": "AUTO"},
     )
+    tuned: bool = option(False, "Same as --accumulate auto --segment auto", panel=TRAINING)
     remat: bool | None = axis(
         None,
         "Recompute activations in the backward pass; saves memory",

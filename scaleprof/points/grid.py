@@ -70,8 +70,12 @@ class Grid:
             "reset": scenario.reset,
         }
         fields: dict[str, Any] = {axis.fills: value for axis, value in chosen if not axis.sets}
-        settings = {axis.sets: _setting_text(value) for axis, value in chosen if axis.sets and value is not None}
-        columns = [(axis.fills, axis.sets) for axis, _ in chosen if axis.sets in settings and axis.fills != "settings"]
+        settings = {axis.sets: _setting_text(axis, value) for axis, value in chosen if axis.sets and value is not None}
+        columns = [
+            (axis.fills, axis.sets)
+            for axis, _ in chosen
+            if axis.sets in settings and axis.fills != "settings" and not axis.words
+        ]
         return Point(
             scenario=self.scenario,
             model=model,
@@ -95,5 +99,5 @@ def _combinations(axes: Sequence[tuple[Axis, Sequence[Value]]]) -> Iterator[Chos
         yield tuple(zip(names, chosen, strict=True))
 
 
-def _setting_text(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _setting_text(axis: Axis, value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else axis.setting(str(value))

@@ -96,6 +96,8 @@ def _completed(request: SweepRequest) -> SweepRequest:
         changes["agents"] = _fixed_agents(request.scenario) or request.agents
     if request.published:
         changes |= {name: None for name in ("epochs", "minibatches") if request.follows(name, "published")}
+    if request.tuned:
+        changes |= {name: "auto" for name in ("accumulate", "segment") if request.follows(name, "tuned")}
     if request.against:
         changes["against"] = str(Path(request.against).absolute())
     return dataclasses.replace(request, **changes)

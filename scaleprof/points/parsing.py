@@ -40,6 +40,20 @@ def whole_numbers(minimum: int = 1, maximum: int | None = None) -> Parser:
     return lambda value, option: parse_axis(str(value), option, minimum=minimum, maximum=maximum)
 
 
+def numbers_or_words(*words: str) -> Parser:
+    """A parser of lists that mix whole numbers of at least 1 with `words`: `1,4,auto`; it returns texts."""
+
+    def parse(value: Any, option: str) -> tuple[str, ...]:
+        found: list[str] = []
+        for part in parse_names(str(value), option):
+            if part.isalpha():
+                check_choice(part, option, ("a whole number", *words))
+            found += [part] if part in words else map(str, parse_axis(part, option))
+        return tuple(dict.fromkeys(found))
+
+    return parse
+
+
 def whole_number(minimum: int) -> Parser:
     """A parser of one whole number; None stays None."""
 

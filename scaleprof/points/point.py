@@ -9,12 +9,16 @@ from typing import Any
 
 import scenarios
 from reports.records.record import Record
-from sable.config import ModelConfig, PPOConfig
+from sable.config import AUTO, WHOLE, ModelConfig, PPOConfig
 from sable.models import check as check_model
 from sable.models import find, reference_of
+from sable.option_checks import require
 from scaleprof.errors import user_errors
-from scaleprof.points.axes import config_options
+from scaleprof.points.axes import axes, config_options
 from scaleprof.points.parsing import convert_setting
+
+_WORDED = tuple(axis for axis in axes() if axis.words)
+"""Axes of config fields that always have a column of their own, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,10 @@ class Point:
         """A record of this point with further fields."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("settings", "columns")}
         settings = dict(self.settings)
+        for axis in _WORDED:
+            group, _, field = axis.sets.partition(".")
+            value = settings.pop(axis.sets, str(getattr(self._configs()[group], field)))
+            own[axis.fills] = axis.word(value)
         for column, name in self.columns:
             config = self._configs()[name.partition(".")[0]]
             own[column] = convert_setting(name, settings.pop(name), config)
@@ -130,5 +138,11 @@ def check(point: Point, options: Mapping[str, str] | None = None) -> None:
         if point.match:
             check_model(reference_of(model))  # the reference is built at the given width, so it must fit
         point.ppo_config()
+        require(
+            model.segment in (AUTO, WHOLE) or model.segment <= point.seq_len,
+            "segment",
+            model.segment,
+            f"at most the sequence's {point.seq_len} timesteps, all or auto",
+        )
         scenario, chosen = scenarios.resolve(point.scenario, point.scenario_options())
         scenario.check_agents(getattr(chosen, "task", ""), point.agents)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import resource
 import sys
 from contextlib import suppress
@@ -19,6 +20,8 @@ _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_THRESHOLD_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 _THREADS = Path("/proc/self/task")
 _CORES = Path("/proc/stat")
 _NANOSECONDS = 1e-9
@@ -63,6 +66,29 @@ def release_free_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+def fix_mmap_threshold() -> bool:
+    """Have glibc return every large array to the kernel, so that resident memory repeats; steps take longer meanwhile.
+
+    By default the threshold moves with what is freed. False where that is left as it is: without glibc, or if the
+    user has set the threshold.
+    """
+    return _THRESHOLD_VARIABLE not in os.environ and _mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+
+
+def raise_mmap_threshold() -> None:
+    """After `fix_mmap_threshold`: have glibc keep large arrays for reuse, as it does by default after a while."""
+    _mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes
+    _mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
+def _mallopt(parameter: int, value: int) -> bool:
+    """Set a parameter of glibc's allocator; False if there is no glibc, or it refuses."""
+    if sys.platform != "linux" or not platform.libc_ver()[0]:
+        return False
+    set_parameter = getattr(ctypes.CDLL(None), "mallopt", None)
+    return set_parameter is not None and set_parameter(parameter, value) == 1
 
 
 def limit_data(limit_bytes: int) -> None:

@@ -88,7 +88,7 @@ class Progress:
         times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
-        updates = f", update {self._updates + 1}" if self._phase in ("warm up", "measure") else ""
+        updates = f", update {self._updates + 1}" if self._phase in ("memory", "warm up", "measure") else ""
         line = Text.assemble(
             (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
         )
@@ -105,9 +105,8 @@ def _outcome(record: Record) -> str:
     """How a point ended, in one line."""
     if record.status != "ok":
         return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
-    memory = record.device_peak_bytes if record.device_peak_bytes is not None else record.host_rss_peak_bytes
     return (
-        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(memory)}, "
+        f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(record.memory_bytes)}, "
         f"update {format_seconds(record.update_seconds)}"
     )
 

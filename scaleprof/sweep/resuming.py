@@ -132,7 +132,10 @@ def _same_plan(
 def _kept_options(
     folder: Path, manifest: dict[str, Any], option: str, kind: type[SweepRequest] = SweepRequest
 ) -> dict[str, Any]:
-    """The options in a manifest, all of which this version must know; newer ones have their defaults."""
+    """The options in a manifest, all of which this version must know; newer ones have their defaults.
+
+    Earlier versions wrote `null` where they chose gradient groups or segments by size, and a number otherwise.
+    """
     options = manifest.get("options")
     if not isinstance(options, dict) or "points" not in manifest:
         raise _damaged(folder, option)
@@ -142,7 +145,8 @@ def _kept_options(
         raise UserError(
             f"{option}: {folder} uses {', '.join(unknown)}, which this version does not know: update scaleprof"
         )
-    return known | options
+    by_size = {name: "auto" if options.get(name) is None else str(options[name]) for name in ("accumulate", "segment")}
+    return known | options | by_size
 
 
 def _damaged(folder: Path, option: str) -> UserError:

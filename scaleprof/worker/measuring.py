@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from scaleprof.launch.protocol import GO, LONG_SECONDS, Task, send
-from scaleprof.points.plan import MEMORY
+from scaleprof.points.plan import MEMORY, TOGETHER
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing
 from scaleprof.probes.contention import CpuContention
@@ -42,23 +42,25 @@ def run_programs(
 ) -> float:
     """Warm up and measure compiled programs; returns the seconds that they ran.
 
-    Memory peaks are reset first, so that they exclude compilation.
+    Memory peaks are reset first, so that they exclude compilation. Where one process measures memory and speed, memory
+    comes first, with the allocator set so that it repeats, if that can be done.
     """
     from scaleprof.worker.stopwatch import MeasuredTraining
 
     assert task.point is not None
+    fixed = task.measure == TOGETHER and host.fix_mmap_threshold()
     host.release_free_memory()
     reset = host.reset_peak()
     base = host.rss_bytes()
-    send(events, "facts", host_base_bytes=base)
+    send(events, "facts", host_base_bytes=base, allocator_fixed=fixed)
 
-    send(events, "phase", name="warm up")
+    send(events, "phase", name="memory" if fixed else "warm up")
     training = MeasuredTraining(programs, programs.init(task.point.seed, task.point.repeat), events)
     send(events, "facts", device_input_peak_bytes=device_probe.allocator_peak_bytes(device))
     start_params = programs.to_host(training.trainer.state.params)  # the first rollout donates the state
-    if task.measure == MEMORY:
-        for _ in range(MEMORY_UPDATES):
-            training.update("warm up")
+    before: list[Sample] = []
+    if fixed or task.measure == MEMORY:
+        before = [training.update("memory" if fixed else "warm up") for _ in range(MEMORY_UPDATES)]
         training.flush()
     else:
         send(events, "facts", **measure_updates(training, task, events))
@@ -72,6 +74,11 @@ def run_programs(
     )
     if task.measure == MEMORY:
         return training.seconds
+    if fixed:
+        host.raise_mmap_threshold()
+        send(events, "phase", name="warm up")
+        send(events, "facts", **measure_updates(training, task, events, before))
+        send(events, "facts", device_peak_bytes=device_probe.allocator_peak_bytes(device))
     trainer = training.trainer
     send(events, "phase", name="act and environment alone")
     if programs.pool_size:
@@ -90,10 +97,19 @@ def run_programs(
     return training.seconds + sum(act) + sum(environment)
 
 
-def measure_updates(training: MeasuredTraining, task: Task, events: TextIO) -> dict[str, Any]:
-    """Warm up, then measure whole updates; returns fields of the record."""
+def measure_updates(
+    training: MeasuredTraining, task: Task, events: TextIO, before: Sequence[Sample] = ()
+) -> dict[str, Any]:
+    """Warm up, then measure whole updates; returns fields of the record.
+
+    `before` are updates that ran already: they count as warm-up if they are too long to run more.
+    """
     assert task.point is not None
-    warmup, discarded = warm_up(lambda: training.update("warm up"), task.warmup_updates)
+    if before and before[-1]["update_seconds"] >= LONG_SECONDS:
+        warmup, discarded = "short_warmup", list(before)
+    else:
+        warmup, discarded = warm_up(lambda: training.update("warm up"), task.warmup_updates)
+        discarded = [*before, *discarded]
     training.flush()
     send(events, "phase", name="measure")
     contention = CpuContention()
