@@ -276,6 +276,27 @@ def test_any_values_above_zero_give_an_answer() -> None:
             assert isinstance(fit, (Slopes, Refusal))
 
 
+def test_whatever_is_named_is_near_and_does_not_depend_on_the_unit() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        sizes = np.unique(random.integers(1, 5000, random.integers(4, 8))).tolist()
+        if len(sizes) < 4:
+            continue
+        values = {size: np.exp(random.normal(0, 3) + random.normal(0, 0.3, 2)).tolist() for size in sizes}
+        if random.random() < 0.7:
+            power = random.uniform(-1, 3)
+            values = {size: [y * size**power * math.exp(0.02 * random.normal()) for y in (1.0, 1.01)] for size in sizes}
+        fit, other = fit_curve(values), fit_curve({size: [y * 1e9 for y in ys] for size, ys in values.items()})
+        assert isinstance(fit, (Fit, Slopes))
+        assert type(fit) is type(other)
+        if isinstance(fit, Fit) and isinstance(other, Fit):
+            assert fit.word == other.word
+            assert max(fit.error, fit.left_out_error) <= 0.1
+            for size in sizes:
+                assert fit.at(size) == pytest.approx(np.mean(values[size]), rel=0.3)
+                assert other.at(size) == pytest.approx(1e9 * fit.at(size), rel=1e-6)
+
+
 @pytest.mark.parametrize("unit", [5e-324, 1e-300, 1e300])
 @pytest.mark.parametrize("repeats", [1, 5])
 def test_tiny_and_huge_values_give_an_answer_without_a_warning(unit: float, repeats: int) -> None:
