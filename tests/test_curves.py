@@ -104,20 +104,27 @@ def test_a_fit_goes_on_where_nothing_was_measured() -> None:
     assert trend is not None
     assert (trend.sizes[0], trend.sizes[-1], trend.measured_to) == (4, 64, 32)
     assert trend.values[-1] == pytest.approx(0.1 + 64**2, rel=1e-3)
-    assert (trend.low, trend.words) == ((), "as agents^2.00")
+    assert (trend.low, trend.words) == ((), "quadratic")
 
 
-def test_the_line_of_a_plan_with_a_kink_begins_beyond_it() -> None:
+def test_a_plan_with_a_kink_has_no_line() -> None:
     plan = COLUMNS["xla_peak_bytes"]
     sizes = (2, 4, 8, 16, 32, 64, 128, 256)
     records = [record("mat", size, xla_peak_bytes=max(1_000_000 + size, 75_000 * size)) for size in sizes]
     (one,) = slices([run(*records)], "agents")
-    trend = trend_of(one.curves[0], plan, "agents", 256)
+    assert trend_of(one.curves[0], plan, "agents", 256) is None
+    (beyond,) = slices([run(*records[3:])], "agents")
+    trend = trend_of(beyond.curves[0], plan, "agents", 256)
     assert trend is not None
-    assert (trend.sizes[0], trend.sizes[-1]) == (16, 256)
-    assert trend.words == "as agents^1.00, linear, fitted from 16"
-    (few,) = slices([run(*records[:5])], "agents")
-    assert trend_of(few.curves[0], plan, "agents", 32) is None
+    assert trend.words == "linear"
+
+
+def test_settings_that_differ_by_size_have_no_line() -> None:
+    records = [record("mat", n, host_peak_rise_bytes=n * MIB, learn_groups=1 + n // 32) for n in (4, 8, 16, 32)]
+    (one,) = slices([run(*records)], "agents")
+    assert trend_of(one.curves[0], RISE, "agents", 32) is None
+    (same,) = slices([run(*records[:3], record("mat", 32, host_peak_rise_bytes=32 * MIB, learn_groups=1))], "agents")
+    assert trend_of(same.curves[0], RISE, "agents", 32) is not None
 
 
 def test_the_line_of_a_plan_of_two_parts_names_both() -> None:
@@ -126,7 +133,7 @@ def test_the_line_of_a_plan_of_two_parts_names_both() -> None:
     (one,) = slices([run(*records)], "agents")
     trend = trend_of(one.curves[0], plan, "agents", 512)
     assert trend is not None
-    assert trend.words == "as agents and agents^2, quadratic"
+    assert trend.words == "quadratic"
     assert trend.values[-1] == pytest.approx(10**7 + 40_000 * 512 + 300 * 512**2, rel=1e-3)
 
 

@@ -70,14 +70,24 @@ def test_the_legend_is_complete_and_covers_nothing(figure: Figure) -> None:
     assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1
 
 
-def test_failures_are_above_all_measurements(figure: Figure) -> None:
+def test_failures_stand_in_a_strip_above_the_axes(figure: Figure) -> None:
     figure.draw_without_rendering()
+    shapes = {shape for shape, _, _ in FAILURES.values()}
     for axes in figure.axes[:2]:
-        shapes = {shape for shape, _, _ in FAILURES.values()}
-        tops = [line.get_window_extent().y0 for line in axes.lines if line.get_marker() in shapes]
-        curves = [line for line in axes.lines if line.get_marker() not in (*shapes, "None") and len(heights(line)) > 1]
-        assert tops
-        assert min(tops) > max(line.get_window_extent().y1 for line in curves)
+        failures = [line.get_window_extent() for line in axes.lines if line.get_marker() in shapes]
+        assert failures
+        assert min(box.y0 for box in failures) > axes.bbox.y1
+        assert max(box.y1 for box in failures) < axes.title.get_window_extent().y0 or axes.title.get_text() == ""
+        assert "no result" in [text.get_text() for text in axes.texts]
+    assert "no result" not in [text.get_text() for text in draw([ONE]).axes[0].texts]
+
+
+def test_growth_stands_above_the_panels(figure: Figure) -> None:
+    title = figure.get_suptitle()
+    assert "sable chunkwise" in title
+    assert "x the agents" in title
+    many = sweep([(f"model{number}", "", 1.0) for number in range(14)])
+    assert draw([many]).get_suptitle().endswith("and 2 more curves")
 
 
 @pytest.mark.parametrize("run", [ONE, sweep()], ids=["one point", "eight curves"])

@@ -240,3 +240,15 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     ):
         write_page([SMALL], tmp_path / "none" / "page.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_answer_and_growth_come_first() -> None:
+    page = make_page([sweep(MODELS[:2])])
+    best = "At 1024 agents, sable chunkwise needs the least memory ("
+    places = [page.index(text) for text in (best, "How cost grows with the number of agents", "<h2>Cost at scale")]
+    assert places == sorted(places)
+    assert re.search(r"sable recurrent +4x the agents", page)
+    tables = page[places[1] : places[2]]
+    assert "<h2>Peak memory by number of agents</h2>" in tables
+    assert "<strong>*" in tables
+    assert re.search(r"<small>[\d.]+x</small>", tables)

@@ -14,12 +14,15 @@ import pytest
 from rich.console import Console
 
 from reports import Record, Run, write_records
+from reports.arrange.pivot import reader
 from reports.arrange.selection import joined
-from reports.growth.laws import fullest_laws, in_words, laws
-from reports.growth.results import Fit, Refusal
+from reports.growth.laws import fullest_laws, laws
+from reports.growth.lines import growth, in_words
+from reports.growth.results import Fit, Slopes
 from reports.render.markdown import escape
 from reports.render.terminal import print_sections
 from reports.render.text_plot import charts
+from reports.report.answer import answer_section
 from reports.report.sections import Wanted, report_sections
 from scaleprof.cli.app import main
 
@@ -136,10 +139,10 @@ def test_several_runs_are_distinguished(capsys: pytest.CaptureFixture[str], fold
     text = reported(capsys, *names)
     assert text.startswith("Runs old.csv, new.csv\n")
     assert ["model", "mode", "run", "16", "32"] in [line.split() for line in text.splitlines()]
-    assert "sable chunkwise, run=old: memory (XLA's plan) has local slopes of" in text
+    assert "sable chunkwise, run=old   2x the agents: 1.2x memory" in text
     (folder / "other").mkdir()
     same = f"other/{written(folder / 'other' / 'old.csv', grow((16, 32)))}"
-    assert "run=other/old.csv: memory" in " ".join(reported(capsys, names[0], same).split())
+    assert "run=other/old.csv 2x the agents" in " ".join(reported(capsys, names[0], same).split())
     one = json.loads(reported(capsys, *names, "--json", "--where", "repeat=0"))
     assert {row["run"] for row in one["rows"]} == {fit["run"] for fit in one["fits"]} == {"old", "new"}
     assert {row["run_id"] for row in one["rows"]} == {"made-up"}
@@ -210,7 +213,7 @@ def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder
     assert content["runs"] == [{"name": "run", "path": "run.csv"}]
     assert content["rows"][-1]["policy_loss"] is None
     fit = next(fit for fit in content["fits"] if (fit["model"], fit["quantity"]) == ("mat", "memory"))
-    assert (fit["kind"], fit["field"], fit["along"], fit["seq_len"]) == ("fit", "xla_peak_bytes", "agents", 16)
+    assert (fit["kind"], fit["field"], fit["along"], fit["seq_len"]) == ("fit", "memory_bytes", "agents", 16)
     assert fit["exponent"] == pytest.approx(2, abs=0.01)
     assert fit["unmeasured"] == [{"size": 1024, "status": "oom"}]
     assert "agents" not in fit
@@ -288,17 +291,18 @@ def test_factors_compare_only_equal_work() -> None:
     assert "x = ratio to sable chunkwise" in sections([*records, point("mat", "dense", 16, envs=2)])
 
 
-def test_memory_is_read_from_the_field_known_at_most_sizes() -> None:
+def test_memory_is_of_one_source() -> None:
+    """What was measured comes before the plan; a field that is known at more sizes comes before both."""
     records = grow((16, 32, 64, 128))
-    assert {law.field for law in laws(records, "agents") if law.quantity == "memory"} == {"xla_peak_bytes"}
+    assert {law.field for law in laws(records, "agents") if law.quantity == "memory"} == {"memory_bytes"}
     device = [dataclasses.replace(record, device_peak_bytes=GIB) for record in records]
-    assert {law.field for law in laws(device, "agents") if law.quantity == "memory"} == {"device_peak_bytes"}
-    some = [dataclasses.replace(r, xla_peak_bytes=None) if r.agents == 16 else r for r in records]
+    assert {law.field for law in laws(device, "agents") if law.quantity == "memory"} == {"memory_bytes"}
+    some = [dataclasses.replace(r, host_peak_rise_bytes=None) if r.agents == 16 else r for r in records]
     (law, *_) = laws(some, "agents")
-    assert law.field == "memory_bytes"
-    assert "memory (measured) grows" in in_words(law)
-    bound = [dataclasses.replace(record, xla_bound="lower") for record in records]
-    assert "memory (XLA's plan, lower bound) grows" in in_words(laws(bound, "agents")[0])
+    assert law.field == "xla_peak_bytes"
+    assert in_words(law).startswith("memory (XLA's plan) = ")
+    bound = [dataclasses.replace(record, xla_bound="lower") for record in some]
+    assert "memory (XLA's plan, lower bound) = " in in_words(laws(bound, "agents")[0])
 
 
 def test_what_follows_from_a_fit() -> None:
@@ -307,51 +311,134 @@ def test_what_follows_from_a_fit() -> None:
     # 0.05 MiB per agent and timestep of 4 environments, 16 timesteps.
     assert law.per_size is not None
     assert law.per_size[0] == pytest.approx(0.05 * 16 / 4 * MIB, rel=0.01)
-    # (80 GB − 40 MiB) / 0.8 MiB
-    assert law.reaches == pytest.approx((80e9 / MIB - 40) / 0.8, rel=0.02)
-    words = in_words(law)
-    assert "grows as agents^1.00, linear; 205 KiB per agent and environment" in words
-    assert re.search(r"reaches 80 GB at about 95\d+ agents \(extrapolated from 16-256\)", words)
+    # (80 GB − 45 MiB) / 0.8 MiB
+    assert law.reaches == pytest.approx((80e9 / MIB - 45) / 0.8, rel=0.02)
+    assert in_words(law) == (
+        "memory (resident memory rise) = 45.0 MiB + 819 KiB·N; RMS error under 0.1%; "
+        "205 KiB per additional agent and environment; passes 80 GB near 95000 agents"
+    )
 
 
-def test_pieces_that_differ_by_size_are_said() -> None:
+def lines_of(records: list[Record], **options: Any) -> tuple[str, ...]:
+    (found,) = growth(records, **options)
+    return found.lines
+
+
+def test_every_curve_has_one_line() -> None:
+    assert lines_of(grow((16, 32, 64, 128, 1024))) == (
+        "sable chunkwise   8x the agents (128 to 1024): 5.9x memory, 6.0x time   linear",
+        "sable recurrent   8x the agents (128 to 1024): 5.5x memory, 5.7x time   linear",
+        "mat dense         2x the agents (64 to 128): 2.8x memory, 2.9x time     quadratic",
+    )
+
+
+def test_few_sizes_have_a_word_for_now() -> None:
+    lines = lines_of([r for r in grow((256, 512, 1024)) if r.mode != "dense"])
+    assert [line.split("   ")[-1] for line in lines] == ["about linear so far"] * 2
+    assert lines_of([r for r in grow((16, 1024)) if r.mode == "dense"]) == ()
+
+
+def test_memory_and_time_have_words_of_their_own() -> None:
+    sizes = (16, 32, 64, 128, 256)
+    (one,) = lines_of([dataclasses.replace(point("mat", "dense", size), update_seconds=size / 100) for size in sizes])
+    assert one.endswith("memory quadratic, time linear")
+    unsure = [dataclasses.replace(point("mat", "dense", n), update_seconds=n / 100) for n in (512, 1024, 2048)]
+    (one,) = lines_of(unsure)
+    assert one.endswith("memory about quadratic, time about linear so far")
+
+
+def test_settings_that_differ_by_size_leave_no_law() -> None:
     """Memory that was saved at some sizes and not at others follows no single law, and that is why."""
     pieces = {16: (1, 16), 32: (1, 16), 64: (2, 16), 128: (2, 4)}
     cut = [
         point("mat", "dense", size, learn_groups=groups, segment_timesteps=length)
         for size, (groups, length) in pieces.items()
     ]
-    memory, time = (in_words(law) for law in laws(cut, "agents"))
-    assert "gradient groups: 1, 1, 2, 2; segment length: 16, 16, 16, 4" in memory
-    for words in (time, in_words(laws(cut[:2], "agents")[0])):
-        assert "gradient groups" not in words
-        assert "segment length" not in words
+    for law in laws(cut, "agents"):
+        assert isinstance(law.fit, Slopes)
+        assert law.fit.word == ""
+    said = "no law: gradient groups differ: 1, 1, 2, 2; segment lengths differ: 16, 16, 16, 4"
+    assert lines_of(cut)[0].endswith(f"2.8x memory, 2.9x time   {said}")
+    assert "no law" not in lines_of(cut[:2])[0]
+    whole = [point("sable", "recurrent", 64, length, segment_timesteps=length) for length in (8, 16, 32, 64)]
+    assert lines_of(whole)[0].endswith("linear")
 
 
 @pytest.mark.parametrize("tuned", [{"accumulate": "auto"}, {"segment": "auto"}])
 def test_pieces_chosen_by_size_are_not_fitted(tuned: dict[str, Any]) -> None:
-    found = laws([point("mat", "dense", size, **tuned) for size in (16, 32, 64, 128)], "agents")
+    records = [point("mat", "dense", size, **tuned) for size in (16, 32, 64, 128)]
+    found = laws(records, "agents")
     assert [law.quantity for law in found] == ["memory", "time"]
     for law in found:
-        assert law.fit == Refusal("gradient groups or segments are chosen by size (auto)")
+        assert isinstance(law.fit, Slopes)
+        assert law.fit.word == ""
+    assert lines_of(records)[0].endswith("no law: gradient groups or segments are chosen by size (auto)")
 
 
-def test_a_refused_fit_says_what_is_missing() -> None:
+def test_one_size_has_no_law() -> None:
     words = [in_words(law) for law in laws(grow((16, 1024)), "agents") if law.record.model == "mat"]
     assert words[0] == (
-        "memory (XLA's plan) is not fitted: only one size measured, at least 2 needed; no result: 1024 (oom)"
+        "memory (resident memory rise) has no law: only one size measured, at least 2 needed; "
+        "no result: 1024 (oom)"
     )
 
 
 def test_memory_that_is_not_known_has_no_source(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     failed = [point("mat", "dense", size, status="error", xla_peak_bytes=None) for size in (16, 32)]
     nothing: dict[str, Any] = {"host_peak_rise_bytes": None, "update_seconds": None}
-    (memory, time) = laws([dataclasses.replace(record, **nothing) for record in failed], "agents")
-    tail = "is not fitted: no size measured, at least 2 needed; no result: 16 (error), 32 (error)"
+    records = [dataclasses.replace(record, **nothing) for record in failed]
+    (memory, time) = laws(records, "agents")
+    tail = "has no law: no size measured, at least 2 needed; no result: 16 (error), 32 (error)"
     assert in_words(memory) == f"memory {tail}"
     assert in_words(time) == f"update time {tail}"
+    assert lines_of(records) == ()
     content = json.loads(reported(capsys, written(folder / "run.csv", failed), "--json"))
     assert [fit["field"] for fit in content["fits"]] == [None, None]
+
+
+def answered(records: list[Record]) -> list[str]:
+    section = answer_section(records, reader("host_peak_rise_bytes"))
+    return list(section.lines) if section else []
+
+
+def test_the_answer_comes_first() -> None:
+    sizes = (16, 32, 64, 128, 512, 1024)
+    based = [dataclasses.replace(record, host_base_bytes=300 * MIB) for record in grow(sizes)]
+    best, stopped, further = answered(based)
+    assert best == (
+        "At 1024 agents, sable recurrent needs the least memory (527 MiB; next is sable chunkwise with 864 MiB) and "
+        "is fastest (1.26M agent-steps/s; next is sable chunkwise with 763k)."
+    )
+    assert stopped == "mat dense did not fit at 512 agents (needs 33.1 GiB)."
+    # 7892 MiB = 45 MiB + 0.016·N², 45 MiB + 0.8·N and 35 MiB + 0.48·N
+    assert further == (
+        "By their laws, mat dense passes 8.00 GiB near 700 agents; sable chunkwise near 9800; "
+        "sable recurrent near 16000."
+    )
+    text = sections(based)
+    assert text.index(best[:40]) < text.index("How cost grows") < text.index("Peak memory by")
+
+
+def test_the_answer_says_no_more_than_is_known() -> None:
+    assert answered([]) == []
+    assert answered([too_large(point("mat", "dense", 4096))])[0] == "Nothing was measured."
+    (one,) = answered([point("mat", "dense", 16)])
+    assert one == "At 16 agents, mat dense needs 49.1 MiB and does 232k agent-steps/s."
+    only, stopped = answered([*grow((128, 1024))[:5], point("mat", "dense", 1024, status="timeout")])
+    assert only.startswith("At 1024 agents, sable recurrent needs")
+    assert stopped == "mat dense timed out at 1024 agents."
+    many = [dataclasses.replace(point("mat", "dense", 16, status="error"), model=f"m{n}") for n in range(5)]
+    assert answered([point("mat", "dense", 16), *many])[1] == (
+        "m0 dense failed at 16 agents; m1 dense failed at 16 agents; m2 dense failed at 16 agents; "
+        "2 more stopped early."
+    )
+
+
+def test_the_answer_compares_only_equal_work() -> None:
+    records = [point("sable", "chunkwise", 16, envs=2), point("mat", "dense", 16, envs=8)]
+    (one,) = answered(records)
+    assert one.startswith("At 16 agents, mat dense")
+    assert "sable" not in one
 
 
 def test_the_fullest_curve_of_each_mode() -> None:
@@ -367,8 +454,8 @@ def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
     card = [dataclasses.replace(record, device="A100", platform="gpu") for record in here]
     assert [law.record.device for law in fullest_laws(laws([*here, *card], "agents"))] == ["A100", "cpu (8 cores)"] * 2
     text = sections([*here, *card])
-    assert "mat dense, device=A100: memory" in text
-    assert "mat dense, device=cpu (8 cores): memory" in text
+    assert "mat dense, device=A100            2x the agents" in text
+    assert "mat dense, device=cpu (8 cores)   2x the agents" in text
     assert "| 6 points: 6 ok" in text
     other = [dataclasses.replace(record, scenario="lbf") for record in here]
     assert [law.record.scenario for law in fullest_laws(laws([*here, *other], "agents"))] == ["lbf", "neom"] * 2
@@ -385,49 +472,43 @@ def planned_bytes(plan: dict[int, int]) -> list[Record]:
     return [point("sable", "recurrent", size, xla_peak_bytes=value, **nothing_measured) for size, value in plan.items()]
 
 
-def test_a_plan_with_a_kink_is_said_from_the_kink_on() -> None:
+def test_a_plan_with_a_kink_has_factors_and_no_law() -> None:
     # Recorded of sable:factored with 2 environments, neom, 4 timesteps.
     plan = {2: 1996468, 4: 1998248, 8: 2001808, 16: 2560544, 32: 3820992, 64: 6306304, 128: 11305792, 256: 21276736}
-    words = in_words(laws(planned_bytes(plan), "agents")[0])
-    assert words == (
-        "memory (XLA's plan) grows as agents^1.00, linear, fitted from 16 agents (1.90 MiB to 1.91 MiB at 2 to 8); "
-        "19.0 KiB per agent and environment; RMS error 0.1%"
+    (law, *_) = laws(planned_bytes(plan), "agents")
+    assert in_words(law) == "memory (XLA's plan) has no law: no law fits within 1 %"
+    beyond = laws(planned_bytes(dict(list(plan.items())[3:])), "agents")[0]
+    assert in_words(beyond) == (
+        "memory (XLA's plan) = 1.25 MiB + 76.2 KiB·N; RMS error 0.12%; 19.1 KiB per additional agent and environment"
     )
-    few = in_words(laws(planned_bytes(dict(list(plan.items())[:5])), "agents")[0])
-    assert few == (
-        "memory (XLA's plan) does not change from 2 to 8, then has local slopes of 0.36 from 8 to 16, "
-        "0.58 from 16 to 32 (no single a + b·N^p fits: best RMS error 2.7%)"
-    )
-    one = in_words(laws(planned_bytes({1: 2 * MIB, **{size: size * MIB for size in (4, 8, 16, 32)}}), "agents")[0])
-    assert "fitted from 4 agents (2.00 MiB at 1)" in one
 
 
 def test_a_plan_of_two_parts_names_both(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     records = planned_bytes({size: 10**7 + 40_000 * size + 300 * size**2 for size in (16, 32, 64, 128, 256)})
     (law, *_) = laws(records, "agents")
     words = in_words(law)
-    assert (
-        "grows as agents and agents^2, quadratic; 47.3 KiB per additional agent and environment at 256; RMS error"
-        in words
-    )
     # 80e9 = 1e7 + 4e4·N + 300·N²
-    assert "RMS error under 0.1%; reaches 80 GB at about 16300 agents (extrapolated from 16-256)" in words
+    assert words == (
+        "memory (XLA's plan) = 9.54 MiB + 39.1 KiB·N + 300 B·N^2; RMS error under 0.1%; "
+        "47.3 KiB per additional agent and environment at 256; passes 80 GB near 16000 agents"
+    )
     (fit, *_) = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))["fits"]
-    assert (fit["exponent"], fit["form"]) == (2, "quadratic")
+    assert (fit["exponent"], fit["family"], fit["form"]) == (2, "quadratic", "quadratic")
     assert fit["linear_scale"] == pytest.approx(40_000, rel=0.01)
+    assert fit["left_out_error"] < 1e-3
 
 
-def test_a_fit_that_is_far_off_is_not_extrapolated() -> None:
+def test_a_fit_that_is_far_off_is_neither_named_nor_extrapolated() -> None:
     unknown: dict[str, Any] = {"xla_peak_bytes": None}
-    for share, said in ((0.05, True), (0.3, False)):
+    for share, said in ((0.03, True), (0.3, False)):
         records = [
             point("mat", "dense", size, host_peak_rise_bytes=int(MIB * size * (1 + share * (-1) ** place)), **unknown)
             for place, size in enumerate((16, 32, 64, 128, 256, 512))
         ]
         (law, *_) = laws(records, "agents")
-        assert isinstance(law.fit, Fit)
-        assert ("reaches 80 GB" in in_words(law)) is said
-        assert "RMS error" in in_words(law)
+        assert isinstance(law.fit, Fit) is said
+        assert ("passes 80 GB" in in_words(law)) is said
+        assert ("RMS error" in in_words(law)) is said
 
 
 HOSTILE = "[red]a[/red] <b>|`x`*_@me_#12 https://x.org/\x1b[31m"

@@ -1,9 +1,10 @@
-"""Fits the growth of a cost with a size: metric = a + b·N^p, over the repeats of several sizes.
+"""Fits the growth of a cost with a size by the law of a fixed family that predicts sizes left out best.
 
-The slope between two points of a log–log chart misleads, because time and memory have a constant part (buffers,
-dispatch, the program itself). The offset a takes that part, so that p is the exponent of the rest. Three parameters
-need at least four sizes; with fewer there are only local slopes between neighbouring sizes. The same holds if several
-laws meet in a kink (`reports.growth.kinks`) and too few sizes lie beyond it.
+As big-O fitting of google/benchmark (src/complexity.cc: `MinimalLeastSq` with `oAuto`) tries a list of curves, so does
+this: a constant, N, N·log N and N², each with an additive constant for what does not grow (buffers, dispatch, the
+program itself), and a free exponent. Two things differ. Errors are relative, so that small sizes count as much as large
+ones. And the winner is not the curve with the smallest error on the sizes that it was fitted to, which a free exponent
+always wins, but the one that predicts each size best from the others (leave-one-out).
 
 numpy and scipy are imported inside functions, so importing this module is cheap.
 """
@@ -12,62 +13,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from reports.growth.kinks import EXACT, is_bent, is_one_law, is_one_polynomial, local_exponents
-from reports.growth.least_squares import HIGHEST, LOWEST, polynomial, resampled, solve, sums
-from reports.growth.results import Fit, Refusal, Slopes
+from reports.growth.least_squares import (
+    HIGHEST,
+    LOWEST,
+    each_left_out,
+    exponent_interval,
+    linear,
+    polynomial,
+    resampled,
+    solve,
+    sums,
+)
+from reports.growth.results import SIZES_FOR_A_FIT, Family, Fit, Refusal, Slopes
 
 if TYPE_CHECKING:
     from reports.growth.least_squares import Floats, Sums
 
-SIZES_FOR_A_FIT = 4
-SIZES_FOR_A_FORM = 5
-REPEATS_FOR_AN_INTERVAL = 5
-CONSTANT_WITHIN = 0.05
+SIZES_FOR_AN_EXPONENT = 5
+"""A law with three parameters needs two sizes more than it has parameters, or nothing would test it."""
+REPEATS_FOR_A_BAND = 5
+CONSTANT_WITHIN = 0.1
 """A metric is constant if its medians lie within this fraction of each other."""
-NEVER_CONSTANT = 2.0
-"""A metric is not constant if its largest median is further above its smallest than this fraction."""
+EXACTLY_CONSTANT_WITHIN = 0.05
+"""The same for values without noise."""
+WORST_ERRORS = (0.1, 0.1)
+"""The largest RMS errors of a law: at all sizes, and at those left out. Beyond them no law is named or drawn."""
+WORST_EXACT_ERRORS = (0.01, 0.03)
+"""The same for values without noise: what is further away is another law."""
+LEAST_GROWTH = 3.0
+"""The least ratio of medians by which a law of values with noise is told from others: below, all of them fit."""
 MOST_APART = 1e12
 """The largest ratio of sizes, or of values, in one curve; beyond it powers would overflow."""
-ALPHA = 0.05
-"""Significance level of the F tests for growth."""
-WORST_ERROR = 0.5
-"""The largest accepted RMS of the relative residuals."""
-FORM_WITHIN = 0.25
-"""A form is named only if the fitted exponent is this close to its own."""
 
-EXACT_WITHIN = 0.01
-"""The largest accepted RMS error of a fit to noiseless values; above it they do not follow a single law."""
-EXACT_FORM_WITHIN = 0.15
-"""`FORM_WITHIN` for the three largest sizes of noiseless values."""
-
-_FORMS = {"linear": 1.0, "quadratic": 2.0}
+_FEWER_PARAMETERS = 1.25
+"""A constant is preferred up to this multiple of the best error of a growing law."""
+_CLEARLY = 1 / 3
+"""A law with three parameters is taken only if its error is below this fraction of the best with two."""
+_NEGLIGIBLE = 0.005
+"""A law with two parameters whose leave-one-out error is below this needs no third."""
+_SAME = 1e-6
+"""Repeats within this fraction of each other agree: the metric has no noise."""
 _ROUNDING = 1e-3
 """Tolerance for the exponent of noiseless values."""
+_EXPONENTS: dict[Family, float] = {"linear": 1.0, "N log N": 1.0, "quadratic": 2.0}
 
 
 def fit_curve(values: Mapping[int, Sequence[float]], *, exact: bool = False) -> Fit | Slopes | Refusal:
     """Fit the growth of a metric with a size.
 
-    With four sizes or more, relative least squares minimises Σ((y − a − b·N^p)/y)² over all repeats. With five repeats
-    or more at every size, p has a 95 % percentile bootstrap interval: repeats are resampled within their size, with
-    their logarithms spread by √(r/(r−1)) about the mean, because r repeats vary less about their own mean than about
-    the true one. The interval covers the noise of repeats, not the choice of the law.
-    With five sizes or more, the form is whichever of a + b·N and a + b·N² has the smaller AIC (Akaike, IEEE
-    Transactions on Automatic Control 19, 1974). It is named only if the fitted exponent is close to it; for noiseless
-    values the exponent of the three largest sizes must be close as well.
+    With four sizes or more, relative least squares Σ((y − f(N))/y)² over all repeats fits every law f of the family.
+    The law with the smallest leave-one-out error is taken: the RMS relative error of each size as predicted by the
+    other sizes. The smallest size is not predicted, because it alone may hold the constant. From five sizes on, laws
+    with three parameters take part: a + b·N^p with a free exponent, and a quadratic law with a linear part,
+    a + b·N + c·N² whose square outweighs the line at the largest size. They are taken only if their error is below a
+    third of the others' best. Both the error of the fit and the leave-one-out error must be at most 10 %; for
+    noiseless values 1 % and 3 %. Else there is no law. There is none either if the metric has noise, is not constant
+    and grows less than threefold.
 
-    A fit covers a single law. If not all sizes follow one, the fewest possible of the smallest are left out. If fewer
-    than four sizes remain (five for samples), the result is the slopes between neighbours. Noiseless values follow a
-    single law if the RMS error is at most 1 % and the exponent of every three neighbouring sizes is within 0.1 of the
-    fitted one. If that exponent is between 1 and 2, a + b·N + c·N² is preferred when it fits better and every three
-    neighbours give the same c within a quarter. Samples follow a single law unless a plateau followed by a + b·N or
-    a + b·N² less steep than the fit explains them equally well.
-
-    A metric is constant if its medians lie within 5 %. A sampled metric is also constant if its medians lie within a
-    factor of three and neither the fit nor a power law without an offset beats a constant in an F test at 5 %.
-    The result is deterministic.
+    With two or three sizes, or if no law fits, the result is the slopes between neighbours. It is deterministic.
 
     Args:
         values: the values of the repeats by size, in any unit; sizes are positive. Sizes without values are ignored.
@@ -86,158 +91,159 @@ def fit_curve(values: Mapping[int, Sequence[float]], *, exact: bool = False) -> 
     if len(measured) < 2:
         return Refusal(f"{'only one' if measured else 'no'} size measured, at least 2 needed")
     if len(measured) < SIZES_FOR_A_FIT:
-        return _slopes(measured, f"a fit needs {SIZES_FOR_A_FIT} sizes")
-    return _fit(measured, exact=exact or _agree(measured))
+        return slopes_of(measured, f"a fit needs {SIZES_FOR_A_FIT} sizes", has_word=True)
+    is_exact = exact or _agree(measured)
+    curve = _Curve(measured)
+    if curve.growth < 1 + (EXACTLY_CONSTANT_WITHIN if is_exact else CONSTANT_WITHIN):
+        return curve.constant()
+    worst, worst_left_out = WORST_EXACT_ERRORS if is_exact else WORST_ERRORS
+    fit = curve.best()
+    if max(fit.error / worst, fit.left_out_error / worst_left_out) > 1:
+        return slopes_of(measured, f"no law fits within {100 * worst:.0f} %")
+    if fit.exponent and curve.growth < LEAST_GROWTH and not is_exact:
+        return slopes_of(measured, "grows too little to tell laws apart")
+    return fit
 
 
-def _agree(measured: Mapping[int, Sequence[float]]) -> bool:
-    """Whether every size has repeats that agree up to rounding."""
-    return all(len(repeats) > 1 and max(repeats) / min(repeats) - 1 < EXACT for repeats in measured.values())
-
-
-def _fit(measured: Mapping[int, Sequence[float]], *, exact: bool) -> Fit | Slopes | Refusal:
-    sizes = tuple(measured)
-    all_sizes = _Solved(measured, exact=exact)
-    if not (all_sizes.is_near or exact):
-        return Refusal(f"no a + b·N^p with p from {LOWEST:g} to {HIGHEST:g} fits the values")
-    if all_sizes.is_near and all_sizes.is_one_law:
-        return all_sizes.fit()
-    for first in range(1, len(sizes) - (SIZES_FOR_A_FIT if exact else SIZES_FOR_A_FORM) + 1):
-        left = _Solved({size: measured[size] for size in sizes[first:]}, exact=exact)
-        if left.is_near and left.is_one_law and (exact or not left.is_constant):
-            return left.fit()
-    if not exact:
-        return _slopes(measured, "a plateau followed by growth fits equally well")
-    best = f": best RMS error {100 * all_sizes.error:.2g}%" if all_sizes.is_near else ""
-    return _slopes(measured, f"no single a + b·N^p fits{best}")
-
-
-def _slopes(measured: Mapping[int, Sequence[float]], reason: str) -> Slopes:
+def slopes_of(values: Mapping[int, Sequence[float]], reason: str, *, has_word: bool = False) -> Slopes:
+    """The slopes between the medians of neighbouring sizes, of at least two."""
     import statistics
 
-    sizes = tuple(measured)
-    medians = [statistics.median(measured[size]) for size in sizes]
+    sizes = tuple(sorted(values))
+    medians = [statistics.median(values[size]) for size in sizes]
     slopes = (
         math.log(medians[place + 1] / medians[place]) / math.log(sizes[place + 1] / sizes[place])
         for place in range(len(sizes) - 1)
     )
-    return Slopes(sizes, tuple(slopes), reason)
+    return Slopes(sizes, tuple(slopes), reason, has_word)
 
 
-class _Solved:
-    """The best a + b·N^p, or constant, for all repeats of some sizes.
+def _agree(measured: Mapping[int, Sequence[float]]) -> bool:
+    """Whether every size has repeats that agree up to rounding."""
+    return all(len(repeats) > 1 and max(repeats) / min(repeats) - 1 < _SAME for repeats in measured.values())
+
+
+class _Law(NamedTuple):
+    """A law of the family, fitted to all sizes but one in each row, and to all in the last."""
+
+    family: Family
+    parts: Floats
+    """Offset, factor of N, scale and exponent, (rows, 4)."""
+    error: float
+    """RMS of the relative residuals at all sizes."""
+    left_out_error: float
+
+
+class _Curve:
+    """The repeats of at least four sizes.
 
     Sizes and values are divided by their geometric means, so that powers stay near 1 and do not overflow.
     """
 
-    def __init__(self, measured: Mapping[int, Sequence[float]], *, exact: bool) -> None:
+    def __init__(self, measured: Mapping[int, Sequence[float]]) -> None:
         import numpy as np
 
-        self._sizes, self._exact = tuple(measured), exact
+        self._sizes = tuple(measured)
         self._middle = math.exp(sum(map(math.log, self._sizes)) / len(self._sizes))
         self._x = np.array(self._sizes, float) / self._middle
         self._unit = math.exp(sum(float(np.mean(np.log(repeats))) for repeats in measured.values()) / len(self._sizes))
         self._samples = [np.array(repeats) / self._unit for repeats in measured.values()]
-        self._known = sums(self._samples)
-        self._count = sum(map(len, self._samples))
-        self._parts = solve(self._x, *self._known)
-        self.is_constant = _is_constant(self._samples, self._x, self._known, float(self._parts[3][0]), exact=exact)
-        if self.is_constant:
-            self._parts = solve(self._x, *self._known, powers=(0.0, 0.0))
-        self._exponent, self._rest = float(self._parts[2][0]), float(self._parts[3][0])
-        self._polynomial = self._nearer_polynomial() if exact else None
-        if self._polynomial is not None:
-            self._rest = self._polynomial[1]
-        self.error: float = math.sqrt(self._rest / self._count)
-        """RMS of the relative residuals."""
+        self._rows = each_left_out(sums(self._samples))
+
+    def constant(self) -> Fit:
+        """The best constant."""
+        return self._fit(self._law("constant"))
+
+    def best(self) -> Fit:
+        """The law that predicts the sizes left out best."""
+        law = min(map(self._law, _EXPONENTS), key=lambda law: law.left_out_error)
+        if len(self._sizes) >= SIZES_FOR_AN_EXPONENT and law.left_out_error > _NEGLIGIBLE:
+            flexible = min((self._law("power"), self._two_parts()), key=lambda law: law.left_out_error)
+            if flexible.left_out_error < _CLEARLY * law.left_out_error:
+                law = flexible
+        constant = self._law("constant")
+        is_constant = constant.left_out_error <= _FEWER_PARAMETERS * law.left_out_error
+        return self._fit(constant if is_constant else law)
 
     @property
-    def is_near(self) -> bool:
-        """Whether the exponent is allowed and the fit is close to the values."""
-        return LOWEST - _ROUNDING <= self._exponent <= HIGHEST + _ROUNDING and self.error <= WORST_ERROR
+    def growth(self) -> float:
+        """The ratio of the largest median to the smallest."""
+        import numpy as np
 
-    @property
-    def is_one_law(self) -> bool:
-        """Whether there is no evidence of several laws that meet in a kink."""
-        if self.is_constant:
-            return True
-        if self._polynomial is not None:
-            return self.error <= EXACT_WITHIN
-        if self._exact:
-            exponents = local_exponents(self._x, self._samples)
-            return self.error <= EXACT_WITHIN and is_one_law(exponents, self._exponent)
-        return not any(
-            is_bent(self._x, self._known, power, self._rest, unlike=self._exponent > power + FORM_WITHIN)
-            for power in _FORMS.values()
-            if self._exponent > power
+        medians = [float(np.median(repeats)) for repeats in self._samples]
+        return max(medians) / min(medians)
+
+    def _solve(self, family: Family, known: Sums) -> Floats:
+        """Offset, factor of N, scale and exponent of a law for each row of sums, (rows, 4)."""
+        import numpy as np
+
+        zero = np.zeros(len(known[0]))
+        if family == "constant":
+            return np.stack([zero, zero, np.sum(known[1], axis=1) / np.sum(known[2], axis=1), zero], axis=1)
+        if family == "power":
+            offset, scale, exponent = solve(self._x, known)
+            return np.stack([offset, zero, scale, exponent], axis=1)
+        exponent = zero + _EXPONENTS[family]
+        offset, scale, _ = linear(self._basis(family, exponent[:1])[None], known, np.ones((1, 1), bool))
+        return np.stack([offset[:, 0], zero, scale[:, 0], exponent], axis=1)
+
+    def _basis(self, family: Family, exponent: Floats) -> Floats:
+        """What the scale is multiplied with at each size, (rows, sizes)."""
+        import numpy as np
+
+        power: Floats = self._x ** exponent[:, None]
+        return power * np.log2(np.array(self._sizes, float)) if family == "N log N" else power
+
+    def _law(self, family: Family) -> _Law:
+        return self._judged(family, self._solve(family, self._rows))
+
+    def _two_parts(self) -> _Law:
+        """offset + b·N + c·N², with more in the square than in the line at the largest size."""
+        import numpy as np
+
+        offset, line, square = polynomial(self._x, self._rows)
+        law = self._judged("quadratic", np.stack([offset, line, square, 0 * offset + 2.0], axis=1))
+        is_quadratic = float(min(line)) > 0 and square[-1] * self._x[-1] >= line[-1]
+        return law if is_quadratic else law._replace(left_out_error=math.inf)
+
+    def _judged(self, family: Family, parts: Floats) -> _Law:
+        import numpy as np
+
+        counts, first, second = sums(self._samples)
+        offset, line, scale, exponent = parts.T
+        predicted = offset[:, None] + line[:, None] * self._x + scale[:, None] * self._basis(family, exponent)
+        squares = np.maximum(predicted**2 * second - 2 * predicted * first + counts, 0.0)
+        total = float(np.sum(counts))
+        error = math.sqrt(float(np.sum(squares[-1])) / total)
+        left_out = math.sqrt(float(np.sum(np.diag(squares[:-1])[1:]) / np.sum(counts[:, 1:])))
+        allowed = min(scale) > 0 and LOWEST - _ROUNDING <= exponent[-1] <= HIGHEST + _ROUNDING
+        return _Law(family, parts, error, left_out if allowed else math.inf)
+
+    def _fit(self, law: _Law) -> Fit:
+        """A law in the original units, with interval and bootstrap draws."""
+        ((offset, line, scale, exponent),) = self._back(law.parts[-1:])
+        low, high = None, None
+        if law.family == "power":
+            low, high = exponent_interval(self._x, sums(self._samples), exponent)
+        draws = []
+        if not line and min(map(len, self._samples)) >= REPEATS_FOR_A_BAND:
+            draws = self._back(self._solve(law.family, resampled(self._samples)))
+        return Fit(
+            law.family,
+            offset,
+            scale,
+            exponent,
+            self._sizes,
+            law.error,
+            law.left_out_error,
+            low,
+            high,
+            line,
+            tuple((offset, scale, exponent) for offset, _, scale, exponent in draws),
         )
 
-    def fit(self) -> Fit:
-        """The fit in the original units, with form and interval."""
-        import numpy as np
-
-        if self._polynomial is not None:
-            return self._polynomial_fit(self._polynomial[0])
-        draws: list[tuple[float, float, float]] = []
-        if min(map(len, self._samples)) >= REPEATS_FOR_AN_INTERVAL:
-            draws = self._back(solve(self._x, *resampled(self._samples), offsets=not self.is_constant))
-        low, high = np.percentile([draw[2] for draw in draws], (2.5, 97.5)).tolist() if draws else (None, None)
-        ((offset, scale, exponent),) = self._back(self._parts)
-        form = self._form()
-        return Fit(offset, scale, exponent, low, high, form, self._sizes, self.error, draws=tuple(draws))
-
-    def _nearer_polynomial(self) -> tuple[Floats, float] | None:
-        """Coefficients and sum of squares of a + b·N + c·N², if the sizes follow it and it fits better than a power."""
-        if not 1 + EXACT_FORM_WITHIN < self._exponent < 2:
-            return None
-        found = polynomial(self._x, self._samples)
-        if found is None or found[1] > self._rest or not is_one_polynomial(self._x, self._samples, found[0][2]):
-            return None
-        return found
-
-    def _polynomial_fit(self, factors: Floats) -> Fit:
-        import numpy as np
-
-        offset, linear, square = (factors * self._unit / self._middle ** np.arange(3)).tolist()
-        form = "quadratic" if len(self._sizes) >= SIZES_FOR_A_FORM else ""
-        return Fit(offset, square, 2.0, None, None, form, self._sizes, self.error, linear)
-
-    def _back(self, parts: Sequence[Floats]) -> list[tuple[float, float, float]]:
-        offsets, scales, exponents = parts[:3]
-        offsets, scales = offsets * self._unit, scales * self._unit / self._middle**exponents
-        return list(zip(offsets.tolist(), scales.tolist(), exponents.tolist(), strict=True))
-
-    def _form(self) -> str:
-        """`linear` or `quadratic`; empty if there are too few sizes or the exponent is close to neither."""
-        if self.is_constant or len(self._sizes) < SIZES_FOR_A_FORM:
-            return ""
-
-        def aic(form: str) -> float:
-            rest = float(solve(self._x, *self._known, powers=(_FORMS[form], _FORMS[form]))[3][0])
-            return self._count * math.log(rest / self._count + EXACT**2) + 2 * 3
-
-        form = min(_FORMS, key=aic)
-        if abs(self._exponent - _FORMS[form]) > FORM_WITHIN:
-            return ""
-        last = local_exponents(self._x, self._samples)[-1:] if self._exact else []
-        return form if all(abs(exponent - _FORMS[form]) <= EXACT_FORM_WITHIN for exponent in last) else ""
-
-
-def _is_constant(samples: Sequence[Floats], x: Floats, known: Sums, fitted: float, *, exact: bool) -> bool:
-    import numpy as np
-    from scipy.special import fdtrc
-
-    medians = [float(np.median(repeats)) for repeats in samples]
-    if max(medians) / min(medians) - 1 < CONSTANT_WITHIN:
-        return True
-    if exact or max(medians) / min(medians) - 1 > NEVER_CONSTANT:
-        return False  # clearly not constant, even if there are too few sizes to be sure of a curve
-    count = int(np.sum(known[0]))
-    constant = float(solve(x, *known, powers=(0.0, 0.0))[3][0])
-    power_law = float(solve(x, *known, offsets=False)[3][0])
-    for rest, more in ((power_law, 1), (fitted, 2)):
-        left = count - 1 - more
-        ratio = (constant - rest) / more / ((rest + count * EXACT**2) / left)
-        if fdtrc(more, left, max(ratio, 0.0)) < ALPHA:
-            return False
-    return True
+    def _back(self, parts: Floats) -> list[tuple[float, float, float, float]]:
+        offset, line, scale, exponent = parts.T
+        offset, line = offset * self._unit, line * self._unit / self._middle
+        scale = scale * self._unit / self._middle**exponent
+        return list(zip(*(part.tolist() for part in (offset, line, scale, exponent)), strict=True))

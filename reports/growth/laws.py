@@ -1,8 +1,8 @@
-"""Scaling laws of a run: which curves are fitted, and what the fits say in words.
+"""The laws of a run: how memory and update time of every curve grow with a size.
 
 A curve is one model in one mode along `agents` or `seq_len`, all else equal. Only points with status `ok` count. A
-curve's memory comes from one field, the one known at most sizes; ties go to the first of `MEMORY_FIELDS`. Its time is
-the update time.
+curve's memory comes from one field: the first of `MEMORY_FIELDS` known at most of its sizes. Its time is the update
+time. A curve whose gradient groups or segment lengths differ by size has no law: its settings changed on the way.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.arrange.pivot import AxisValue, Row, make_pivot, row_name
-from reports.growth.fit import CONSTANT_WITHIN, fit_curve
+from reports.arrange.curves import memory_limits
+from reports.arrange.pivot import AxisValue, Repeats, Row, make_pivot, row_name
+from reports.growth.fit import fit_curve, slopes_of
 from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS
 from reports.records.record import XLA_PLAN, Record, is_tuned
 from reports.text.section import shown
-from reports.text.units import format_bytes, format_rate, format_seconds
 
 QUANTITIES = ("memory", "time")
 ALONG = {"agents": ("agent", "agents"), "seq_len": ("timestep", "timesteps")}
 """The axes, each with the singular and plural of what it counts."""
 TIME_FIELD = "update_seconds"
-MEMORY_FIELDS = ("device_peak_bytes", "xla_peak_bytes", "memory_bytes")
-"""The fields that memory can be read from, in order of preference."""
+MEMORY_FIELDS = ("memory_bytes", "xla_peak_bytes")
+"""The fields that memory can be read from, in order of preference: what was measured, then the plan."""
 LARGE_MEMORY_BYTES = 80 * 10**9
 """The memory of a large accelerator, 80 GB: each memory law is extrapolated to the size that reaches it."""
 
@@ -32,11 +32,7 @@ _APART = ("run_id", "scenario", "device", "model", "mode")
 """Fields in which each value keeps a law of its own in `fullest_laws`."""
 _FAR = 1000.0
 """How far to extrapolate at most, as a multiple of the largest size."""
-_SURE = 0.1
-"""The largest RMS error of a fit that is extrapolated."""
-_LEAST_PERCENT = 0.1
 _TUNED = "gradient groups or segments are chosen by size (auto)"
-_ABOUT_LINEAR = (0.9, 1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +49,15 @@ class Law:
     along: str
     values: Mapping[int, tuple[float, ...]]
     """The successful repeats by size, in bytes or seconds."""
-    pieces: Mapping[int, tuple[int | None, int | None]]
-    """Gradient groups and segment length (timesteps) by size; None is unknown."""
     unmeasured: Mapping[int, str]
     """Sizes without a value, with the status of the point (`unknown` if it succeeded)."""
     lower_bound: bool
     """True if the memory is XLA's plan and XLA does not see all of it."""
     fit: Fit | Slopes | Refusal
+    pieces: str
+    """Gradient groups and segment lengths by size, in words, if they differ; else empty."""
+    limit: tuple[int, float] | None
+    """The memory limit in bytes, and the value of `field` at which it is reached; None if not known."""
 
     @property
     def per_size(self) -> tuple[float, int] | None:
@@ -74,13 +72,21 @@ class Law:
 
     @property
     def reaches(self) -> int | None:
-        """The size at which the memory reaches `LARGE_MEMORY_BYTES`.
+        """The size at which the memory reaches `LARGE_MEMORY_BYTES`; None as for `reaches_limit`."""
+        return self._reaches(LARGE_MEMORY_BYTES)
 
-        None if that lies within the fitted sizes or too far beyond, or if the RMS error of the fit is above 10 %.
+    @property
+    def reaches_limit(self) -> int | None:
+        """The size at which the memory reaches its limit.
+
+        None without a fit, without a limit, or if the size lies within the fitted ones or too far beyond.
         """
-        if self.quantity != "memory" or not isinstance(self.fit, Fit) or self.fit.error > _SURE:
+        return None if self.limit is None else self._reaches(self.limit[1])
+
+    def _reaches(self, value: float) -> int | None:
+        if self.quantity != "memory" or not isinstance(self.fit, Fit):
             return None
-        size, largest = self.fit.size_where(LARGE_MEMORY_BYTES), self.fit.sizes[-1]
+        size, largest = self.fit.size_where(value), self.fit.sizes[-1]
         return round(size) if size is not None and largest < size <= _FAR * largest else None
 
 
@@ -113,12 +119,39 @@ def fullest_laws(found: Sequence[Law]) -> list[Law]:
     return list(best.values())
 
 
-def in_words(law: Law) -> str:
-    """One line: the quantity, how it grows, and the consequences."""
-    what = "update time" if law.quantity == "time" else "memory"
-    if law.quantity == "memory" and law.field:
-        what += f" ({COLUMNS[law.field].short}{', lower bound' if law.lower_bound else ''})"
-    return "; ".join([f"{what} {_growth(law)}", *_consequences(law), *_pieces(law), *_missing(law)])
+def differing_pieces(points: Mapping[int, Repeats]) -> str:
+    """Gradient groups and segment lengths by size, in words, if they differ; else empty.
+
+    A segment that is the whole sequence at every size does not differ, however long the sequence is.
+    """
+    measured = {size: point.measured[0] for size, point in sorted(points.items()) if point.measured}
+    groups = [record.learn_groups for record in measured.values()]
+    segments = [record.segment_timesteps for record in measured.values()]
+    whole = [record.segment_timesteps == record.seq_len for record in measured.values()]
+    words = []
+    if len(set(groups)) > 1:
+        words.append(f"gradient groups differ: {', '.join(map(shown, groups))}")
+    if len(set(segments)) > 1 and not all(whole):
+        words.append(f"segment lengths differ: {', '.join(map(shown, segments))}")
+    return "; ".join(words)
+
+
+def law_of(
+    values: Mapping[int, Sequence[float]], points: Mapping[int, Repeats], *, exact: bool
+) -> Fit | Slopes | Refusal:
+    """The fit of the `values` of a curve's `points`; only slopes if its settings differ by size."""
+    fit = fit_curve(values, exact=exact)
+    reason = what_differs({size: point for size, point in points.items() if size in values})
+    if not reason or isinstance(fit, Refusal):
+        return fit
+    return slopes_of({size: values[size] for size in fit.sizes}, reason)
+
+
+def what_differs(points: Mapping[int, Repeats]) -> str:
+    """Why the curve of `points` has no law with any number of sizes: its settings differ, or may differ, by size."""
+    differing = differing_pieces(points)
+    tuned = any(is_tuned(record) for point in points.values() for record in point.measured)
+    return differing or (_TUNED if tuned else "")
 
 
 def _law(row: Row, name: str, quantity: str, along: str) -> Law:
@@ -134,14 +167,11 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
-    fit = Refusal(_TUNED) if is_tuned(records[0]) else fit_curve(values, exact=bool(field) and COLUMNS[field].exact)
-    pieces = {
-        size: (record.learn_groups, record.segment_timesteps)
-        for size, point in sorted(row.points.items())
-        if size in values
-        for record in point.measured[:1]
-    }
-    return Law(name, records[0], quantity, field, along, values, pieces, unmeasured, bound, fit)
+    fit = law_of(values, row.points, exact=bool(field) and COLUMNS[field].exact)
+    limits = memory_limits(records, COLUMNS[field]) if quantity == "memory" and field else []
+    limit = limits[0] if limits else None
+    pieces = what_differs({size: point for size, point in row.points.items() if size in values})
+    return Law(name, records[0], quantity, field, along, values, unmeasured, bound, fit, pieces, limit)
 
 
 def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
@@ -155,103 +185,16 @@ def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:
     return found
 
 
-def _growth(law: Law) -> str:
-    fit = law.fit
-    if isinstance(fit, Refusal):
-        return f"is not fitted: {fit.reason}"
-    if isinstance(fit, Slopes):
-        return f"{_slopes(law, fit)} ({fit.reason})"
-    ends = [f"{end:.2f}" for end in (fit.low, fit.high) if end is not None]
-    # Identical repeats, such as XLA's plan, give no confidence interval.
-    interval = f" ({' to '.join(ends)})" if len(set(ends)) == 2 else ""
-    if fit.exponent == 0:
-        return f"does not change with {law.along}{interval}{_left_out(law, fit)}"
-    form = f", {fit.form}" if fit.form else ""
-    verb = "grows" if fit.exponent > 0 else "falls"
-    power = f"{law.along} and {law.along}^2" if fit.linear_scale else f"{law.along}^{fit.exponent:.2f}"
-    return f"{verb} as {power}{interval}{form}{_left_out(law, fit)}"
+def step(laws_of_one: Sequence[Law]) -> tuple[int, int] | None:
+    """The two largest sizes at which all of `laws_of_one` that have two sizes are known; None if there are none."""
+    known = [set(law.values) for law in laws_of_one if len(law.values) > 1]
+    sizes = sorted(set.intersection(*known)) if known else []
+    return (sizes[-2], sizes[-1]) if len(sizes) > 1 else None
 
 
-def _slopes(law: Law, fit: Slopes) -> str:
-    """The slopes between neighbouring sizes; an initial plateau is summarised as one."""
-    medians = [statistics.median(law.values[size]) for size in fit.sizes]
-    flat = 0
-    while flat < len(fit.slopes) and abs(medians[flat + 1] / medians[0] - 1) < CONSTANT_WITHIN:
-        flat += 1
-    start = flat if flat > 1 else 0
-    slopes = [
-        f"{slope:.2f} from {first} to {second}"
-        for slope, first, second in list(zip(fit.slopes, fit.sizes, fit.sizes[1:], strict=False))[start:]
-    ]
-    if not start:
-        return f"has local slopes of {', '.join(slopes)}"
-    plateau = f"does not change from {fit.sizes[0]} to {fit.sizes[start]}"
-    return f"{plateau}, then has local slopes of {', '.join(slopes)}" if slopes else plateau
-
-
-def _left_out(law: Law, fit: Fit) -> str:
-    """The smallest fitted size and the medians below it; empty if all sizes were fitted."""
-    below = [size for size in law.values if size < fit.sizes[0]]
-    if not below:
-        return ""
-    medians = [statistics.median(law.values[size]) for size in below]
-    ends = dict.fromkeys(_shown(law, value) for value in (min(medians), max(medians)))
-    sizes = dict.fromkeys(str(size) for size in (below[0], below[-1]))
-    return f", fitted from {fit.sizes[0]} {ALONG[law.along][1]} ({' to '.join(ends)} at {' to '.join(sizes)})"
-
-
-def _shown(law: Law, value: float) -> str:
-    return format_bytes(value) if law.quantity == "memory" else format_seconds(value)
-
-
-def _consequences(law: Law) -> list[str]:
-    parts = []
-    one, many = ALONG[law.along]
-    if law.per_size is not None and isinstance(law.fit, Fit):
-        cost, size = law.per_size
-        text = _shown(law, cost)
-        if _ABOUT_LINEAR[0] <= law.fit.exponent <= _ABOUT_LINEAR[1]:
-            parts.append(f"{text} per {one} and environment")
-        else:
-            parts.append(f"{text} per additional {one} and environment at {size}")
-    if isinstance(law.fit, Fit):
-        parts.append(_error(law.fit))
-    if law.reaches is not None and isinstance(law.fit, Fit):
-        sizes = law.fit.sizes
-        parts.append(f"reaches 80 GB at about {_about(law.reaches)} {many} (extrapolated from {sizes[0]}-{sizes[-1]})")
-    return parts
-
-
-def _about(size: int) -> str:
-    """A size to three digits: an extrapolation is not more precise."""
-    return format_rate(size) if size >= 10**6 else f"{float(f'{size:.3g}'):.0f}"
-
-
-def _pieces(law: Law) -> list[str]:
-    """Gradient groups and segment lengths, if they differ by size: then no single law may hold."""
-    if law.quantity != "memory":
-        return []
-    words = []
-    groups = [groups for groups, _ in law.pieces.values()]
-    if len(set(groups)) > 1:
-        words.append(f"gradient groups: {', '.join(map(shown, groups))}")
-    segments = {size: segment for size, (_, segment) in law.pieces.items()}
-    if len({None if segment == _timesteps(law, size) else segment for size, segment in segments.items()}) > 1:
-        words.append(f"segment length: {', '.join(map(shown, segments.values()))}")
-    return words
-
-
-def _timesteps(law: Law, size: int) -> int:
-    """The timesteps of a rollout at `size`."""
-    return size if law.along == "seq_len" else law.record.seq_len
-
-
-def _missing(law: Law) -> list[str]:
-    if not law.unmeasured:
-        return []
-    return ["no result: " + ", ".join(f"{size} ({shown(status)})" for size, status in law.unmeasured.items())]
-
-
-def _error(fit: Fit) -> str:
-    percent = 100 * fit.error
-    return "RMS error under 0.1%" if percent < _LEAST_PERCENT else f"RMS error {percent:.2g}%"
+def factor(law: Law, sizes: tuple[int, int]) -> float | None:
+    """The ratio of the medians at two sizes; None if either is not known."""
+    if not all(size in law.values for size in sizes):
+        return None
+    small, large = (statistics.median(law.values[size]) for size in sizes)
+    return large / small if small else None

@@ -25,8 +25,10 @@ _STEP = 0.05
 _FLAT = 0.02
 """Below this exponent N^p is indistinguishable from the offset, which is then 0."""
 _DRAWS = 999
-_BENDS = 200
-"""Number of candidate positions of a bend."""
+_INTERVAL_STEP = 0.001
+_CONFIDENCE = 0.95
+_ROUNDING = 1e-9
+"""The sum of squares of one value that is rounding."""
 
 
 def sums(samples: Sequence[Floats]) -> Sums:
@@ -38,8 +40,23 @@ def sums(samples: Sequence[Floats]) -> Sums:
     return counts, first, second
 
 
+def each_left_out(known: Sums) -> Sums:
+    """`known` without the i-th size in row i, and with all sizes in the last row: (sizes + 1, sizes)."""
+    import numpy as np
+
+    sizes = known[0].shape[1]
+    keep = np.ones((sizes + 1, sizes))
+    keep[np.arange(sizes), np.arange(sizes)] = 0.0
+    counts, first, second = (keep * part for part in known)
+    return counts, first, second
+
+
 def resampled(samples: Sequence[Floats]) -> Sums:
-    """`sums` of every bootstrap sample, each (draws, sizes)."""
+    """`sums` of every bootstrap sample, each (draws, sizes).
+
+    Repeats are resampled within their size, with their logarithms spread by √(r/(r−1)) about the mean, because r
+    repeats vary less about their own mean than about the true one.
+    """
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -55,24 +72,17 @@ def resampled(samples: Sequence[Floats]) -> Sums:
     return np.stack(counts, axis=1), np.stack(first, axis=1), np.stack(second, axis=1)
 
 
-def solve(
-    x: Floats,
-    counts: Floats,
-    first: Floats,
-    second: Floats,
-    *,
-    powers: tuple[float, float] = (LOWEST - _BEYOND, HIGHEST + _BEYOND),
-    offsets: bool = True,
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Offset, scale, exponent and sum of squares of the best fit to each row of sums, each (rows,).
+def solve(x: Floats, known: Sums) -> tuple[Floats, Floats, Floats]:
+    """Offset, scale and exponent of the best offset + scale·N^p for each row of sums, each (rows,).
 
     For a given exponent, offset and scale solve a linear problem. Exponents are searched on a grid that is refined
     three times around the best one.
     """
     import numpy as np
 
-    profile = partial(_profile, x, counts, first, second, offsets=offsets)
-    best = np.full(len(counts), sum(powers) / 2)
+    powers = (LOWEST - _BEYOND, HIGHEST + _BEYOND)
+    profile = partial(_profile, x, known)
+    best = np.full(len(known[0]), sum(powers) / 2)
     span, step = (powers[1] - powers[0]) / 2, _STEP
     while True:
         grid = np.clip(best[:, None] + np.linspace(-span, span, 2 * round(span / step) + 1), *powers)
@@ -80,65 +90,67 @@ def solve(
         parts = profile(grid[:1] if span > _STEP else grid)
         place = np.argmin(parts[2], axis=1)[:, None]
         best = np.take_along_axis(np.broadcast_to(grid, parts[2].shape), place, axis=1)[:, 0]
-        if span == 0 or step < _STEP * 0.002:
-            offset, scale, rest = (np.take_along_axis(part, place, axis=1)[:, 0] for part in parts)
-            return offset, scale, best, rest
+        if step < _STEP * 0.002:
+            offset, scale, _ = (np.take_along_axis(part, place, axis=1)[:, 0] for part in parts)
+            return offset, scale, best
         span, step = step, step / 10
 
 
-def _profile(
-    x: Floats, counts: Floats, first: Floats, second: Floats, grid: Floats, *, offsets: bool
-) -> tuple[Floats, Floats, Floats]:
+def exponent_interval(x: Floats, known: Sums, best: float) -> tuple[float, float]:
+    """The exponents that an F test at 5 % does not tell from the `best` one (Bates and Watts, 1988, chapter 6).
+
+    They are those around `best` whose sum of squares is at most S·(1 + F(1, n − 3)/(n − 3)), with the least sum S of n
+    values.
+    """
+    import numpy as np
+    from scipy.special import fdtri
+
+    count = float(np.sum(known[0]))
+    grid = np.concatenate([np.arange(LOWEST, HIGHEST, _INTERVAL_STEP), [best]])
+    grid.sort()
+    rest = _profile(x, known, grid[None])[2][0]
+    place = int(np.searchsorted(grid, best))
+    limit = (rest[place] + count * _ROUNDING) * (1 + float(fdtri(1, count - 3, _CONFIDENCE)) / (count - 3))
+    beyond = np.flatnonzero(rest > limit)
+    below, above = beyond[beyond < place], beyond[beyond > place]
+    low = grid[below[-1] + 1] if len(below) else grid[0]
+    high = grid[above[0] - 1] if len(above) else grid[-1]
+    return float(low), float(high)
+
+
+def _profile(x: Floats, known: Sums, grid: Floats) -> tuple[Floats, Floats, Floats]:
     """The best offset ≥ 0 and scale > 0 and their sum of squares for each exponent in `grid`: (rows, exponents)."""
     import numpy as np
 
-    return _linear(x ** grid[..., None], counts, first, second, offsets & (np.abs(grid) >= _FLAT))
+    return linear(x ** grid[..., None], known, np.abs(grid) >= _FLAT)
 
 
-def bent(x: Floats, counts: Floats, first: Floats, second: Floats, power: float) -> float:
-    """Sum of squares of the best plateau followed by growth: offset + scale·max(0, N^power − K^power).
-
-    It has three parameters, like offset + scale·N^p. Candidates for K lie between the first and the last size.
-
-    Args:
-        x: sizes, ascending.
-        counts, first, second: one row of `sums`.
-        power: the exponent beyond K, above 0.
-    """
+def polynomial(x: Floats, known: Sums) -> tuple[Floats, Floats, Floats]:
+    """Offset ≥ 0, slope and square of the best offset + slope·N + square·N² for each row of sums, each (rows,)."""
     import numpy as np
 
-    bends = np.geomspace(x[0], x[-1], _BENDS, endpoint=False)[None, :, None]
-    basis = np.maximum(x**power - bends**power, 0.0)
-    return float(np.min(_linear(basis, counts, first, second, np.full(basis.shape[:-1], True))[2]))
+    _, first, second = known
+    powers = x ** np.arange(3)[:, None]
+    normal = np.einsum("rs,is,js->rij", second, powers, powers)
+    target = np.einsum("rs,is->ri", first, powers)
+    offset, slope, square = np.linalg.solve(normal, target[..., None])[..., 0].T
+    through_zero = offset < 0
+    without = np.linalg.solve(normal[:, 1:, 1:], target[:, 1:, None])[..., 0].T
+    slope, square = (np.where(through_zero, *pair) for pair in zip(without, (slope, square), strict=True))
+    return np.where(through_zero, 0.0, offset), slope, square
 
 
-def polynomial(x: Floats, samples: Sequence[Floats]) -> tuple[Floats, float] | None:
-    """Offset, slope and square of the best offset + slope·N + square·N², (3,), and its sum of squares.
-
-    None if slope or square is not positive, or if the offset is negative.
-    """
-    import numpy as np
-
-    sizes = np.repeat(x, [len(y) for y in samples])
-    rows: Floats = np.stack([np.ones_like(sizes), sizes, sizes**2], axis=1) / np.concatenate(samples)[:, None]
-    factors = np.asarray(np.linalg.lstsq(rows, np.ones(len(sizes)), rcond=None)[0], np.float64)
-    if factors[0] < 0 or min(factors[1:]) <= 0:
-        return None
-    return factors, float(np.sum((rows @ factors - 1) ** 2))
-
-
-def _linear(
-    basis: Floats, counts: Floats, first: Floats, second: Floats, steep: NDArray[np.bool_]
-) -> tuple[Floats, Floats, Floats]:
+def linear(basis: Floats, known: Sums, steep: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """The best offset ≥ 0 and scale > 0 of offset + scale·basis, and their sum of squares, each (rows, choices).
 
     Args:
         basis: (rows or 1, choices, sizes).
-        counts, first, second: `sums`.
+        known: `sums`.
         steep: whether an offset is allowed, (rows or 1, choices).
     """
     import numpy as np
 
+    counts, first, second = known
     total, ones = np.sum(counts, axis=1)[:, None], np.sum(first, axis=1)[:, None]
     square = np.sum(second, axis=1)[:, None]
     mixed, squares = (np.sum(second[:, None] * part, axis=-1) for part in (basis, basis**2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.arrange.curves import Curve
-from reports.growth.fit import fit_curve
+from reports.growth.laws import law_of
 from reports.growth.results import Fit
 from reports.records.columns import COLUMNS, Column
 
@@ -38,7 +38,7 @@ def trend_of(curve: Curve, measure: Column, axis: str, to: float) -> Trend | Non
     """
     rate = measure.unit == "rate"
     values = curve.values(_UPDATE if rate else measure)
-    fit = fit_curve(values, exact=not rate and measure.exact)
+    fit = law_of(values, curve.points, exact=not rate and measure.exact)
     if not isinstance(fit, Fit):
         return None
     first, last = fit.sizes[0], fit.sizes[-1]
@@ -53,7 +53,7 @@ def trend_of(curve: Curve, measure: Column, axis: str, to: float) -> Trend | Non
         unit = rates[first][0] * values[first][0] / (first if grows else 1)
         steps = [unit * (size if grows else 1) for size in sizes]
         line, low, high = (_quotients(steps, seconds) for seconds in (line, high, low))
-    words = _words(fit, axis, rate) + ("" if first == min(values) else f", fitted from {first}")
+    words = f"update time: {fit.word}" if rate else fit.word
     return Trend(tuple(sizes), tuple(line), tuple(low), tuple(high), last, words)
 
 
@@ -64,12 +64,3 @@ def _spaced(first: float, last: float) -> list[float]:
 
 def _quotients(steps: list[float], seconds: list[float]) -> list[float]:
     return [count / time for count, time in zip(steps, seconds, strict=False)]
-
-
-def _words(fit: Fit, axis: str, rate: bool) -> str:
-    """`as agents^1.02 (1.00 to 1.04), linear`."""
-    if fit.exponent == 0:
-        return "update time is constant" if rate else "constant"
-    interval = "" if fit.low is None or fit.high is None else f" ({fit.low:.2f} to {fit.high:.2f})"
-    power = f"{axis} and {axis}^2" if fit.linear_scale else f"{axis}^{fit.exponent:.2f}"
-    return f"{'update time grows ' if rate else ''}as {power}{interval}{f', {fit.form}' if fit.form else ''}"

@@ -20,10 +20,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
-from matplotlib.transforms import ScaledTranslation
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from reports.arrange.curves import AXIS_TITLES, Curve, Slice, fullest_slice, known_measures, memory_limits, slices
 from reports.arrange.pivot import Repeats
+from reports.arrange.selection import joined
+from reports.growth.lines import growth
 from reports.growth.trends import Trend, trend_of
 from reports.records.columns import MEMORY, SPEED, Column
 from reports.records.files import write_whole
@@ -38,12 +40,20 @@ _WIDTH_INCHES = 11.0
 _ROW_INCHES = 4.2
 _LINE_INCHES = 0.2
 _LONGEST_LABEL = 56
-_EDGE = 0.055
-"""Height of one row of failure markers, as a fraction of the panel."""
+_MARK_POINTS = 11.0
+"""Height of one row of failure markers, in points."""
+_STRIP_EDGE = 3.0
+"""Height between the axes and the first row of failure markers, in points."""
+_MOST_ROWS = 8
+"""Rows of failure markers beyond which they overlap, so that the strip stays low."""
+_LONGEST_LINE = 130
+_MOST_LINES = 12
+"""Curves whose growth is written above the panels."""
 _LEAST_SPAN = 4.0
 """The smallest ratio of the ends of a vertical axis: less would exaggerate small differences."""
 _MARGIN = 1.15
 _GREY = "#555555"
+_GRID = "#E4E4E4"
 _FIT_LINE: dict[str, Any] = {"linestyle": (0, (3, 3)), "linewidth": 0.9, "zorder": 2}
 _LIMIT_LINE: dict[str, Any] = {"color": "#555555", "linestyle": "-", "linewidth": 2.4, "alpha": 0.55, "zorder": 1}
 _STYLE: dict[str, Any] = {
@@ -105,10 +115,13 @@ def draw(runs: Sequence[Run]) -> Figure:
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(4, len(handles), int(_WIDTH_INCHES / (0.075 * longest + 0.75))))
     lines = math.ceil(len(handles) / columns)
-    height = _ROW_INCHES * len(rows) + _LINE_INCHES * (lines + 2)
+    said = _said(runs)
+    height = _ROW_INCHES * len(rows) + _LINE_INCHES * (lines + 2 + len(said))
+    height += sum(max(panel.strip for panel in row) for row in panels) / 72
     figure = Figure(figsize=(_WIDTH_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(_shortened(_described(runs), 120), fontsize=10)
+    title = "\n".join([_shortened(_described(runs), 120), "", *said])
+    figure.suptitle(title, fontsize=8, family=["DejaVu Sans Mono", "DejaVu Sans"], ha="left", x=0.02)
     grid = figure.subplots(len(rows), len(measures), squeeze=False)
     for axes, panel in zip(grid.flat, (panel for row in panels for panel in row), strict=True):
         _draw_panel(axes, panel)
@@ -127,6 +140,14 @@ def _described(runs: Sequence[Run]) -> str:
     return " · ".join(parts)
 
 
+def _said(runs: Sequence[Run]) -> list[str]:
+    """Growth in one line per curve, along the axis with most of them."""
+    found = growth(*joined(runs))
+    lines = max((one.lines for one in found), key=len, default=())
+    more = [f"and {len(lines) - _MOST_LINES} more curves"] if len(lines) > _MOST_LINES else []
+    return [*(line[:_LONGEST_LINE] for line in lines[:_MOST_LINES]), *more]
+
+
 @dataclass(frozen=True, slots=True)
 class _Panel:
     """One measure along one slice, with everything drawn there."""
@@ -137,16 +158,19 @@ class _Panel:
     trends: tuple[Trend | None, ...]
 
     def range(self) -> tuple[float, float]:
-        """The ends of the vertical axis: all measurements and limits, with room for failures above."""
+        """The ends of the vertical axis: all measurements and limits."""
         shown = [line for _, line in self.limits]
         for curve in self.slice.curves:
             shown += [value for repeats in curve.values(self.measure).values() for value in repeats]
         low, high = (min(shown), max(shown)) if shown else (1.0, _LEAST_SPAN)
         middle, half = math.sqrt(low * high), math.sqrt(max(high / low, _LEAST_SPAN)) * _MARGIN
-        low, high = middle / half, middle * half
+        return middle / half, middle * half
+
+    @property
+    def strip(self) -> float:
+        """The height of the strip of failures above the axes, in points; 0 without failures."""
         stacked = max((len(found) for found in self.failures().values()), default=0)
-        part = min(0.5, (stacked + 0.5) * _EDGE) if stacked else 0.0
-        return low, low * (high / low) ** (1 / (1 - part))
+        return _STRIP_EDGE + _MARK_POINTS * min(stacked, _MOST_ROWS) if stacked else 0.0
 
     def failures(self) -> dict[int, list[tuple[Curve, str]]]:
         """By size, the curves that failed there, and their status."""
@@ -167,10 +191,10 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     one, measure = panel.slice, panel.measure
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_title(f"at {one.title}", loc="left", color=_GREY)
+    axes.set_title(f"at {one.title}", loc="left", color=_GREY, pad=6 + panel.strip)
     axes.set_xlabel(AXIS_TITLES[one.axis])
     axes.set_ylabel(measure.title)
-    axes.grid(color="#E4E4E4", linewidth=0.7)
+    axes.grid(color=_GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     for _, line in panel.limits:
         axes.axhline(line, **_LIMIT_LINE)
@@ -181,14 +205,27 @@ def _draw_panel(axes: Axes, panel: _Panel) -> None:
     margin = max(_MARGIN, (one.sizes[-1] / one.sizes[0]) ** 0.04)
     left, right = one.sizes[0] / margin, one.sizes[-1] * margin
     axes.set_xlim(left, right)
-    for size, failed in panel.failures().items():
-        for place, (curve, status) in enumerate(failed):
-            edge = 1 - (place + 0.6) * min(_EDGE, 0.5 / len(failed))
-            for points, marks in ((-4.5, _whose(curve.style)), (4.5, _failure(status, colour_of(curve.style)))):
-                shift = ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
-                axes.plot([size], [edge], transform=axes.get_xaxis_transform() + shift, **marks)
+    if panel.strip:
+        _draw_failures(axes, panel)
     _set_ticks(axes.xaxis, _apart(one.sizes, (right / left) ** 0.07), "count")
     _set_ticks(axes.yaxis, ticks(low, high, measure.unit), measure.unit)
+
+
+def _draw_failures(axes: Axes, panel: _Panel) -> None:
+    """A strip above the axes with a column of markers for every size with failures: whose it is, and its status."""
+
+    def moved(right: float, up: float) -> Transform:
+        return axes.get_xaxis_transform() + ScaledTranslation(right / 72, up / 72, axes.figure.dpi_scale_trans)
+
+    axes.plot([0, 1], [1, 1], transform=axes.transAxes, color=_GRID, linewidth=0.8, clip_on=False, zorder=1)
+    middle = axes.transAxes + ScaledTranslation(-4 / 72, panel.strip / 144, axes.figure.dpi_scale_trans)
+    axes.text(0, 1, "no result", transform=middle, ha="right", va="center", fontsize=7, color=_GREY)
+    for size, failed in panel.failures().items():
+        step = min(_MARK_POINTS, _MARK_POINTS * _MOST_ROWS / len(failed))
+        for place, (curve, status) in enumerate(failed):
+            up = _STRIP_EDGE + (place + 0.5) * step
+            for right, marks in ((-4.5, _whose(curve.style)), (4.5, _failure(status, colour_of(curve.style)))):
+                axes.plot([size], [1.0], transform=moved(right, up), **marks)
 
 
 def _draw_curve(axes: Axes, curve: Curve, measure: Column, trend: Trend | None) -> None:
@@ -260,7 +297,7 @@ def _legend(panels: Iterable[_Panel]) -> list[Line2D | Patch]:
             marks.setdefault(limit, Line2D([], [], label=name, **_LIMIT_LINE))
         statuses.update(status for failed in panel.failures().values() for _, status in failed)
     failures = [
-        Line2D([], [], label=f"{FAILURES[status][2]} (top edge)", **_failure(status, _GREY))
+        Line2D([], [], label=f"{FAILURES[status][2]} (above the axes)", **_failure(status, _GREY))
         for status in FAILURES
         if status in statuses
     ]

@@ -76,11 +76,15 @@ def _law(law: Law) -> dict[str, Any]:
             "exponent": fit.exponent,
             "exponent_low": fit.low,
             "exponent_high": fit.high,
-            "form": fit.form or None,
+            "family": fit.family,
+            "form": fit.family if fit.family in ("linear", "quadratic") else None,
             "relative_error": fit.error,
+            "left_out_error": fit.left_out_error,
             "sizes": list(fit.sizes),
             "per_size_and_environment": None if per_size is None else per_size[0],
             "reaches_80_gb_at": law.reaches,
+            "memory_limit_bytes": None if law.limit is None else law.limit[0],
+            "reaches_limit_at": law.reaches_limit,
         }
     if isinstance(fit, Slopes):
         return common | {"kind": "slopes", "sizes": list(fit.sizes), "slopes": list(fit.slopes), "reason": fit.reason}

@@ -15,12 +15,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.arrange.pivot import make_pivot
+from reports.arrange.pivot import make_pivot, memory_of
+from reports.arrange.selection import joined
 from reports.records.csv_file import write_records
 from reports.records.files import write_whole
 from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.render.page_data import page_data
+from reports.report.answer import answer_section, growth_sections
+from reports.report.sections import Wanted, report_sections
 from reports.text.section import Cell, Section, TableColumn, one_line
 
 SCRIPTS = ("core", "charts", "table", "point", "start")
@@ -64,6 +67,9 @@ def make_page(runs: Sequence[Run]) -> str:
         title=_shown(", ".join(run.name for run in runs)),
         subtitle=_shown(_subtitle(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
+        answer=_shown(_answer(runs)),
+        growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
+        tables=_shown_tables(runs),
         failures=_failures(runs),
         hosts=[(_shown(name), table) for name, table in _hosts(runs)],
         data=Markup(script_json(_shown(page_data(runs)) | {"csv": _results_file(records)})),
@@ -80,6 +86,17 @@ def _shown(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_shown(key): _shown(inner) for key, inner in value.items()}
     return [_shown(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _shown_tables(runs: Sequence[Run]) -> list[Section]:
+    """The tables of the report: memory and throughput, with the best of each column and ratios to the first row."""
+    return [section for section in report_sections(*joined(runs), Wanted()) if section.columns]
+
+
+def _answer(runs: Sequence[Run]) -> Sequence[str]:
+    records, also = joined(runs)
+    section = answer_section(records, memory_of, also)
+    return section.lines if section is not None else ()
 
 
 def script_json(value: Any) -> str:

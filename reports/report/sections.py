@@ -1,4 +1,4 @@
-"""The sections of `scaleprof report`: memory and throughput in tables, growth in words, where each mode stopped."""
+"""The sections of `scaleprof report`: the answer, growth in words, memory and throughput in tables, what failed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from reports.arrange.pivot import (
     make_pivot,
     memory_of,
     reader,
-    row_name,
     same_work,
 )
 from reports.arrange.selection import reference_row, sort
-from reports.growth.laws import fullest_laws, in_words, laws
 from reports.records.columns import DETAILS, format_value
 from reports.records.record import Record
+from reports.report.answer import answer_section, growth_sections
+from reports.report.reach import reaches, reaches_section
 from reports.report.summary import (
     counts_section,
     diverged_section,
@@ -30,11 +30,10 @@ from reports.report.summary import (
     failures_section,
     matches_section,
     memory_section,
-    need_of,
     rate_section,
 )
 from reports.text.section import Cell, Section, TableColumn, label, shown
-from reports.text.units import UNKNOWN, format_bytes, format_factor, format_rate
+from reports.text.units import format_bytes, format_factor, format_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +50,6 @@ class Wanted:
     """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far a row got: its largest size that ran, and its smallest that did not."""
-
-    model: str
-    """Model and mode."""
-    name: str
-    """Model, mode, and the row's value on every axis that varies."""
-    across: str
-    largest: int | None
-    """The largest size with a result; None if there is none."""
-    record: Record | None
-    """How the smallest size without a result ended; None if every size has one."""
-
-
 def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
     """All sections of the report on `records` (from `joined`).
 
@@ -78,10 +62,13 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]
     pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
     reference = reference_row(measured, wanted.reference)
-    sections: list[Section | None] = [_memory_table(pivot, reference) for pivot in pivots]
+    sections: list[Section | None] = [
+        answer_section(measured, memory_of, also),
+        *growth_sections(measured, also, full=wanted.full),
+    ]
+    sections += [_memory_table(pivot, reference) for pivot in pivots]
     sections += [_rate_table(pivot, reference) for pivot in pivots]
-    sections += _growth(measured, also, full=wanted.full)
-    sections.append(_reaches_section(reaches(pivots[0])))
+    sections.append(reaches_section(reaches(pivots[0])))
     failures = failures_section(pivots[0])
     if wanted.full:
         sections.append(failures)
@@ -95,25 +82,6 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections.append(_details(ordered, also, wanted.columns))
     sections.append(counts_section(records, also))
     return [section for section in sections if section is not None]
-
-
-def reaches(pivot: Pivot) -> list[Reach]:
-    """How far every row of `pivot` got."""
-    found = []
-    for row in pivot.rows:
-        ran = [size for size, point in row.points.items() if point.measured]
-        failed = sorted(size for size, point in row.points.items() if point.failed and not point.measured)
-        first = row.points[failed[0]].outcome if failed else None
-        found.append(
-            Reach(
-                shown(f"{row.model} {row.mode}"),
-                row_name(pivot, row),
-                pivot.across,
-                max(ran, default=None),
-                first,
-            )
-        )
-    return found
 
 
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
@@ -190,47 +158,6 @@ class _Details:
         # A shared unit is written once: 305-320 MiB.
         number, _, unit = low.partition(" ")
         return f"{number}-{high}" if unit and high.endswith(f" {unit}") else f"{low}-{high}"
-
-
-def _growth(records: Sequence[Record], also: Sequence[str], *, full: bool) -> list[Section | None]:
-    sections: list[Section | None] = []
-    for along, name in SIZE_NAMES.items():
-        found = laws(records, along, also=also)
-        chosen = found if full else fullest_laws(found)
-        lines = [f"{law.name}: {in_words(law)}" for law in chosen]
-        if lines:
-            more = (
-                ""
-                if len(chosen) == len(found)
-                else f" ({len(chosen)} longest curves of {len(found)}; --full shows all)"
-            )
-            sections.append(Section(f"How cost grows with the {name}{more}:", tuple(lines)))
-    return sections
-
-
-def _reaches_section(found: Sequence[Reach]) -> Section:
-    """One line per row that stopped early, and one per model and mode whose rows all ran at every size."""
-    lines = {}
-    for stop in found:
-        rows = [other for other in found if other.model == stop.model]
-        if all(other.record is None for other in rows):
-            lines[stop.model] = _reach_words(max(rows, key=lambda other: other.largest or 0))
-        elif stop.record is not None:
-            lines[stop.name] = _reach_words(stop)
-    return Section("Where each mode stopped:", tuple(f"{name}: {words}" for name, words in lines.items()))
-
-
-def _reach_words(stop: Reach) -> str:
-    unit = "agents" if stop.across == "agents" else "timesteps"
-    if stop.record is None:
-        return f"ran at every size, up to {stop.largest} {unit}"
-    largest = "nothing ran" if stop.largest is None else f"largest that ran: {stop.largest}"
-    size = getattr(stop.record, stop.across)
-    need, limit = need_of(stop.record), stop.record.memory_limit_bytes
-    why = shown(stop.record.reason or stop.record.reason_code)
-    if need is not None:
-        why = f"needs {format_bytes(need)}" + ("" if limit is None else f", limit {format_bytes(limit)}")
-    return f"{stop.record.status} at {size} {unit} ({largest})" + ("" if why == UNKNOWN else f": {why}")
 
 
 def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[str]) -> Section:

@@ -22,6 +22,8 @@ from reports.arrange.pivot import (
     row_labels,
 )
 from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key
+from reports.report.answer import answer_section, growth_sections
+from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
 from reports.text.units import UNKNOWN, format_bytes, format_rate
 
@@ -40,7 +42,7 @@ Details = Callable[[Row, int, Repeats], tuple[str, ...]]
 
 
 def summary_document(records: Sequence[Record], title: str) -> Document:
-    """Peak memory and agent-steps per second, models and modes down and agents across, then what else matters.
+    """The answer in a few sentences, growth, peak memory and agent-steps per second, then what else matters.
 
     Repeats of a point are shown as the median of those that succeeded. Rows also show every other axis with more than
     one value in `records`.
@@ -49,6 +51,8 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
         return Document(title, ("No records.",))
     pivot = make_pivot(records)
     sections = [
+        answer_section(records, memory_of),
+        *growth_sections(records),
         memory_section(pivot),
         rate_section(pivot),
         matches_section(pivot, records),
@@ -160,11 +164,6 @@ def measure_section(
                 cells.append(Cell(f"{mark(point)}{show(reading)}", (index, size) in best, more))
         columns.append(TableColumn(str(size), tuple(cells)))
     return Section(heading, labels=row_labels(pivot), columns=tuple(columns), caption=caption)
-
-
-def need_of(record: Record) -> int | None:
-    """The bytes that a point needs, if it was predicted not to fit."""
-    return record.xla_peak_bytes if (record.status, record.reason_code) == ("oom", "predicted") else None
 
 
 def _without_reading(point: Repeats, *, say_need: bool) -> str:

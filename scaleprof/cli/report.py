@@ -41,7 +41,7 @@ def report(
         list[str] | None,
         option("--where", "Only these records: model=sable, agents=16,128", panel=WHAT, metavar="COLUMN=VALUE"),
     ] = None,
-    full: Annotated[bool, option("--full", "Add every fit, failure and repeat", panel=DETAILS)] = False,
+    full: Annotated[bool, option("--full", "Add every curve, formula, failure and repeat", panel=DETAILS)] = False,
     columns: Annotated[
         Text, option("--columns", "Add a table of all repeats with these columns", panel=DETAILS, metavar="LIST")
     ] = None,
@@ -64,8 +64,8 @@ def report(
 ) -> int:
     """Show how memory and throughput scale with agents and sequence length, and where each mode stopped.
 
-    The report starts with the answers: tables that mark the best value of each column, ratios to a baseline, and
-    fitted exponents in words. --full, --columns and --sort add details.
+    The report starts with the answers: which mode is best at the largest size, and how each grows. Tables follow that
+    mark the best value of each column. --full, --columns and --sort add details.
     """
     request = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
     chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})

@@ -1,0 +1,158 @@
+"""What a reader asks first: which mode is leanest and which fastest, what did not fit, how cost grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from reports.arrange.pivot import (
+    SIZE_NAMES,
+    Pivot,
+    Reading,
+    Repeats,
+    make_pivot,
+    rate_of,
+    row_name,
+    same_work,
+)
+from reports.growth.laws import ALONG, Law, fullest_laws, laws
+from reports.growth.lines import about, growth, in_words
+from reports.records.record import Record
+from reports.report.reach import Reach, reaches
+from reports.text.section import Section
+from reports.text.units import format_bytes, format_rate
+
+_MOST_NAMED = 3
+"""How many modes a sentence names before it counts the others."""
+_FAILED = {"oom": "did not fit", "timeout": "timed out", "skipped": "was skipped", "interrupted": "was interrupted"}
+"""Statuses in words; any other one failed."""
+
+Read = Callable[[Repeats], Reading | None]
+
+
+def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] = ()) -> Section | None:
+    """At most three sentences: the best modes at the largest size, what did not fit, how much further each would go.
+
+    Args:
+        records: of points that were tried.
+        memory: reads the memory of a point, as the tables below show it.
+        also: fields that separate rows in addition to those of a point.
+    """
+    tried = [record for record in records if record.status != "planned"]
+    if not tried:
+        return None
+    pivots = [make_pivot(tried, across=across, also=also) for across in SIZE_NAMES]
+    pivot = next((pivot for pivot in pivots if len(pivot.sizes) > 1), pivots[0])
+    pivot = _equal_work(pivot)
+    sentences = [_best(pivot, memory), _stopped(reaches(pivot)), _further(tried, also)]
+    lines = tuple(sentence for sentence in sentences if sentence)
+    return Section(lines=lines) if lines else None
+
+
+def growth_sections(records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False) -> list[Section]:
+    """One line per curve along every axis with several sizes; with `full`, also the formulas behind them."""
+    sections = []
+    for found in growth(records, also, full=full):
+        name = SIZE_NAMES[found.along]
+        factors = f"from {found.step[0]} to {found.step[1]}" if found.step else "of each curve's last step"
+        some = "" if found.is_whole else "; longest curve of each mode, --full shows all"
+        if found.lines:
+            sections.append(Section(f"How cost grows with the {name} (factors {factors}{some}):", found.lines))
+        if full:
+            details = tuple(f"{law.name}: {in_words(law)}" for law in found.laws)
+            sections.append(Section(f"Laws (N = {name}):", details))
+    return sections
+
+
+def _equal_work(pivot: Pivot) -> Pivot:
+    """Those rows of `pivot` that did equal work and have the most measured points; ties go to the last."""
+    axes = same_work(pivot)
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for place, row in enumerate(pivot.rows):
+        key = tuple(value for axis, value in zip(pivot.axes, row.values, strict=True) if axis in axes)
+        groups.setdefault(key, []).append(place)
+
+    def measured(places: Iterable[int]) -> int:
+        return sum(bool(point.measured) for place in places for point in pivot.rows[place].points.values())
+
+    fullest = max(reversed(groups.values()), key=measured)
+    return Pivot(pivot.sizes, pivot.axes, tuple(pivot.rows[place] for place in fullest), pivot.across)
+
+
+def _best(pivot: Pivot, memory: Read) -> str:
+    """`At 1024 agents, sable factored needs the least memory (687 MiB, then …) and sable chunkwise is fastest (…).`"""
+    ran = [size for size in pivot.sizes if any(row.points[size].measured for row in pivot.rows if size in row.points)]
+    if not ran:
+        return "Nothing was measured."
+    at = f"At {_count(pivot.across, ran[-1])}"
+    there = {row_name(pivot, row): row.points[ran[-1]] for row in pivot.rows if ran[-1] in row.points}
+    leanest = _ordered(there, memory, lower_is_better=True)
+    fastest = _ordered(there, rate_of, lower_is_better=False)
+    if max(len(leanest), len(fastest)) < 2:
+        return _only(at, leanest, fastest)
+    parts = []
+    if leanest:
+        parts.append(f"{leanest[0][0]} needs the least memory ({_ranked(leanest, format_bytes)})")
+    if fastest:
+        same = leanest and leanest[0][0] == fastest[0][0]
+        name = "" if same else f"{fastest[0][0]} "
+        parts.append(f"{name}is fastest ({_ranked(fastest, format_rate, ' agent-steps/s')})")
+    return f"{at}, {' and '.join(parts)}."
+
+
+def _only(at: str, leanest: Sequence[tuple[str, float]], fastest: Sequence[tuple[str, float]]) -> str:
+    """`At 16 agents, mat dense needs 49.1 MiB and does 232k agent-steps/s.`"""
+    figures = [f"needs {format_bytes(value)}" for _, value in leanest]
+    figures += [f"does {format_rate(value)} agent-steps/s" for _, value in fastest]
+    names = dict.fromkeys(name for name, _ in (*leanest, *fastest))
+    return f"{at}, {' and '.join(names)} {' and '.join(figures)}." if figures else ""
+
+
+def _ordered(there: dict[str, Repeats], read: Read, *, lower_is_better: bool) -> list[tuple[str, float]]:
+    """Names and values of the points with a reading, the best first; only readings of the first point's source."""
+    known = [(name, reading) for name, point in there.items() if (reading := read(point)) is not None]
+    kept = [(name, reading.value) for name, reading in known if reading.source == known[0][1].source]
+    return sorted(kept, key=lambda pair: pair[1] if lower_is_better else -pair[1])
+
+
+def _ranked(ordered: Sequence[tuple[str, float]], show: Callable[[float | None], str], unit: str = "") -> str:
+    """`687 MiB; next is sable chunkwise with 720 MiB`."""
+    (_, best), *others = ordered
+    return f"{show(best)}{unit}" + (f"; next is {others[0][0]} with {show(others[0][1])}" if others else "")
+
+
+def _stopped(found: Sequence[Reach]) -> str:
+    """`sable parallel did not fit at 1024 agents (needs 4.17 GiB); mat dense timed out at 512 agents.`"""
+    stops = [stop for stop in found if stop.record is not None]
+    stops.sort(key=lambda stop: stop.record is not None and stop.record.status != "oom")
+    parts = []
+    for stop in stops[:_MOST_NAMED]:
+        if stop.record is not None:
+            how = _FAILED.get(stop.record.status, "failed")
+            need = f" (needs {format_bytes(stop.need)})" if stop.need is not None else ""
+            parts.append(f"{stop.name} {how} at {_count(stop.across, getattr(stop.record, stop.across))}{need}")
+    if len(stops) > _MOST_NAMED:
+        parts.append(f"{len(stops) - _MOST_NAMED} more stopped early")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _further(records: Sequence[Record], also: Sequence[str]) -> str:
+    """`By its law, mat dense passes 8.00 GiB near 1100 agents; sable factored near 11000.`"""
+    for along in ALONG:
+        found = [law for law in fullest_laws(laws(records, along, also=also)) if law.reaches_limit is not None]
+        if found:
+            return _passes(sorted(found, key=lambda law: law.reaches_limit or 0))
+    return ""
+
+
+def _passes(found: Sequence[Law]) -> str:
+    parts: list[str] = []
+    for law in found[: _MOST_NAMED + 1]:
+        if law.limit is not None and law.reaches_limit is not None:
+            passes = f"passes {format_bytes(law.limit[0])} " if not parts else ""
+            unit = f" {ALONG[law.along][1]}" if not parts else ""
+            parts.append(f"{law.name} {passes}near {about(law.reaches_limit)}{unit}")
+    return f"By {'its law' if len(parts) == 1 else 'their laws'}, {'; '.join(parts)}."
+
+
+def _count(across: str, size: int) -> str:
+    return f"{size} {ALONG[across][size != 1]}"
