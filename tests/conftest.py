@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -52,6 +54,18 @@ jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 jax.config.update("jax_compilation_cache_max_size", 2**30)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+# Traced programs leave millions of objects: with Python's thresholds, collecting them takes a large part of the time.
+gc.set_threshold(200_000, 50, 1000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Programs are shared within a file. Kept longer, they take gigabytes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ def largest_array(function: Callable[..., Any], *arguments: Any) -> int:
     return max(sizes(jax.make_jaxpr(function)(*arguments).jaxpr))
 
 
+def operations_in(jaxpr: Any) -> int:
+    """How many operations a program has, sub-programs counted once each."""
+    inner = (sub for equation in jaxpr.eqns for sub in jax.extend.core.jaxprs_in_params(equation.params))
+    return len(jaxpr.eqns) + sum(map(operations_in, inner))
+
+
 def count_operations(name: str, function: Callable[..., Any], *arguments: Any) -> int:
     """How often an operation stands in a function's program, sub-programs counted once each."""
 

@@ -11,6 +11,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from graphs import operations_in
 from worlds import MODES, ONE_MODE_EACH, VARIANTS, Aim, Counter, neom, tiny_policy, tiny_ppo
 
 from sable.models import MODELS
@@ -217,8 +218,8 @@ def random_observation(space: Space) -> Observation:
 
 
 def operations(traced: jax.stages.Traced) -> int:
-    """How many operations the lowered program has."""
-    return sum(" = " in line for line in traced.lower().as_text().splitlines())
+    """How many operations the traced program has: all that lowering translates, one by one."""
+    return operations_in(traced.jaxpr.jaxpr)
 
 
 def graph_sizes(model: str, mode: str, scenario: Batched, seq_len: int) -> list[int]:

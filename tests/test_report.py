@@ -378,8 +378,7 @@ def test_pieces_chosen_by_size_are_not_fitted(tuned: dict[str, Any]) -> None:
 def test_one_size_has_no_law() -> None:
     words = [in_words(law) for law in laws(grow((16, 1024)), "agents") if law.record.model == "mat"]
     assert words[0] == (
-        "memory (resident memory rise) has no law: only one size measured, at least 2 needed; "
-        "no result: 1024 (oom)"
+        "memory (resident memory rise) has no law: only one size measured, at least 2 needed; no result: 1024 (oom)"
     )
 
 
