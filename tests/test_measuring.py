@@ -358,9 +358,9 @@ def test_memory_comes_first_where_the_allocator_can_be_fixed(
     [
         (0.0, [("memory", 2), ("warm up", 4), ("measure", 5)], 5, 6),
         (1000.0, [("memory", 2), ("warm up", 4), ("measure", 5)], 5, 6),
-        (24.0, [("memory", 2), ("warm up", 4), ("measure", 3)], 3, 6),
-        (16.0, [("memory", 2), ("warm up", 2), ("measure", 1)], 1, 4),
-        (10.0, [("memory", 2)], 2, 0),
+        (25.4, [("memory", 2), ("warm up", 4), ("measure", 3)], 3, 6),
+        (17.4, [("memory", 2), ("warm up", 2), ("measure", 1)], 1, 4),
+        (11.4, [("memory", 2)], 2, 0),
         (5.0, [("memory", 1)], 1, 0),
     ],
 )
@@ -371,7 +371,7 @@ def test_a_child_stops_before_its_deadline(
     measured: int,
     warmup_updates: int,
 ) -> None:
-    """Updates of 2 s, and 4.6 s for what is timed after them: what was measured counts."""
+    """Updates of 2 s, and 6 s for what is timed after them: what was measured counts."""
     one = [(1.0, 1.0)] * 20
     programs = clocked(monkeypatch, rollout=list(one), learn=list(one), act=list(one), environment=list(one))
     memory_of(monkeypatch)

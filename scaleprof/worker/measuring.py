@@ -36,13 +36,15 @@ BURST_SECONDS = 0.1
 ALONE_SECONDS = 0.3
 ALONE_REPEATS = (3, 50)
 """Acting alone and the environment alone are each timed for about this long, within these numbers of calls."""
+SPARE_SECONDS = 2.0
+"""What a child keeps before its deadline for short programs, and to report."""
 
 
 def has_time(task: Task, last: Sample, updates: int = 1) -> bool:
     """Whether so many more updates like `last`, and what is timed after them, end before the task's deadline."""
     if not task.deadline:
         return True
-    alone = (1 + ALONE_REPEATS[0]) * last["rollout_seconds"] + 2 * ALONE_SECONDS
+    alone = (1 + ALONE_REPEATS[0]) * last["rollout_seconds"] + SPARE_SECONDS
     return time.monotonic() + updates * last["update_seconds"] + alone < task.deadline
 
 
