@@ -113,7 +113,7 @@ def test_every_fact_of_a_worker_is_known(kind: str, tmp_path: Path) -> None:
         on_event=lambda event: None,
     )
     assert outcome.status == "ok", outcome.reason
-    assert set(outcome.facts) - set(COLUMNS) == {"worked_seconds"}
+    assert set(outcome.facts) - set(COLUMNS) == {"worked_seconds", "allocator_fixed"}
     expected = {name for name, column in COLUMNS.items() if column.writer in WRITERS[kind]}
     assert {name for name in expected - set(outcome.facts) if not name.startswith("nvml_")} == set()
     assert all(COLUMNS[name].writer != "parent" for name in outcome.facts if name in COLUMNS)
@@ -125,7 +125,7 @@ def test_every_fact_of_a_device_is_known(tmp_path: Path) -> None:
     assert (
         not OTHER_FACTS
         - set(facts)
-        - {"worked_seconds", "defects"}
+        - {"worked_seconds", "allocator_fixed", "defects"}
         - {
             "matmul_flops_per_second",
             "copy_bytes_per_second",

@@ -353,6 +353,39 @@ def test_memory_comes_first_where_the_allocator_can_be_fixed(
     assert facts["measured_updates"] == 3
 
 
+@pytest.mark.parametrize(
+    ("deadline", "updates", "measured", "warmup_updates"),
+    [
+        (0.0, [("memory", 2), ("warm up", 4), ("measure", 5)], 5, 6),
+        (1000.0, [("memory", 2), ("warm up", 4), ("measure", 5)], 5, 6),
+        (25.4, [("memory", 2), ("warm up", 4), ("measure", 3)], 3, 6),
+        (17.4, [("memory", 2), ("warm up", 2), ("measure", 1)], 1, 4),
+        (11.4, [("memory", 2)], 2, 0),
+        (5.0, [("memory", 1)], 1, 0),
+    ],
+)
+def test_a_child_stops_before_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+    deadline: float,
+    updates: list[tuple[str, int]],
+    measured: int,
+    warmup_updates: int,
+) -> None:
+    """Updates of 2 s, and 6 s for what is timed after them: what was measured counts."""
+    one = [(1.0, 1.0)] * 20
+    programs = clocked(monkeypatch, rollout=list(one), learn=list(one), act=list(one), environment=list(one))
+    memory_of(monkeypatch)
+    monkeypatch.setattr(host, "fix_mmap_threshold", lambda: True)
+    monkeypatch.setattr(host, "raise_mmap_threshold", lambda: None)
+    clock = SimpleNamespace(monotonic=lambda: 2.0 * programs.calls.count("learn"))
+    monkeypatch.setattr("scaleprof.worker.measuring.time", clock)
+    order, facts = told_by(programs, Task(point=point(), min_updates=5, warmup_updates=4, deadline=deadline))
+    assert list(Counter(told[0] for told in order if len(told) > 1).items()) == updates
+    assert (facts["measured_updates"], facts["warmup_updates"]) == (measured, warmup_updates)
+    assert facts["update_seconds"] == 2.0
+    assert facts["act_seconds"] == 1.0
+
+
 def test_memory_alone_takes_two_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     one = [(1.0, 1.0)] * 2
     programs = clocked(monkeypatch, rollout=list(one), learn=list(one))

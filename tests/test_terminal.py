@@ -208,6 +208,18 @@ def test_device_memory_is_preferred_and_mixed_sources_are_marked() -> None:
     assert "*2.00 MiB" in text
 
 
+def test_few_updates_are_marked_and_a_timeout_shows_its_plan() -> None:
+    few = _record("a", "x", 4, host_peak_rise_bytes=MIB, agent_steps_per_second=5.0, reason_code="few_updates")
+    late = _record("b", "x", 4, status="timeout", xla_peak_bytes=2 * GIB)
+    text = _printed(render_summary, [few, late], 100)
+    assert text.count("few updates") == 1
+    assert "timeout: needs 2.00 GiB" in text
+    assert (late.memory_bytes, late.memory_source) == (2 * GIB, "XLA's plan")
+    assert dataclasses.replace(late, phase="warm up").memory_bytes == 2 * GIB
+    early = _record("b", "x", 4, status="timeout", xla_peak_bytes=2 * GIB, phase="compile learn")
+    assert early.memory_bytes is None  # a plan of some of its programs
+
+
 def test_what_the_idle_process_holds_is_said_once() -> None:
     records = [_record(model, "x", 4, host_base_bytes=base * MIB) for model, base in (("a", 300), ("b", 310))]
     text = _printed(render_summary, records, 100)

@@ -355,10 +355,12 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status '{self.status}' is not one of {', '.join(STATUSES)}")
+        # The plan of a point that ended while it compiled is of some programs only; if they do not fit, that is enough.
+        planned = self.status == "oom" or not self.phase.startswith("compile")
         found = (
             self.device_peak_bytes,
             self.host_peak_rise_bytes if self.platform in ("", "cpu") else None,
-            self.xla_peak_bytes,
+            self.xla_peak_bytes if planned else None,
         )
         for source, value in zip(MEMORY_SOURCES, found, strict=True):
             if value is not None:

@@ -32,7 +32,8 @@ ENVIRONMENT_SHARE = 0.3
 
 CONTENDED = "!"
 """Stands before a speed that was measured while other processes used the CPU."""
-
+FEW_UPDATES = "few_updates"
+"""The reason code of a point that was measured, but with fewer updates than asked for."""
 _NOT_KNOWN = "n/a"
 _DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
 """Axes on which the width of a matched model depends."""
@@ -161,18 +162,22 @@ def measure_section(
                 cells.append(Cell(_without_reading(point, say_need=say_need)))
             else:
                 more = () if details is None else details(row, size, point)
+                if not say_need and any(record.reason_code == FEW_UPDATES for record in point.measured):
+                    more = (*more, "few updates")
                 cells.append(Cell(f"{mark(point)}{show(reading)}", (index, size) in best, more))
         columns.append(TableColumn(str(size), tuple(cells)))
     return Section(heading, labels=row_labels(pivot), columns=tuple(columns), caption=caption)
 
 
 def _without_reading(point: Repeats, *, say_need: bool) -> str:
-    """The cell of a point without a figure: its status, and the memory that a predicted oom needs."""
+    """The cell of a point without a figure: its status, and the memory that a predicted oom or a timeout needs."""
     outcome = point.outcome
     if outcome.status == "ok":
         return _NOT_KNOWN
-    need = need_of(outcome)
-    return outcome.status if need is None or not say_need else f"oom: needs {format_bytes(need)}"
+    need = need_of(outcome) if outcome.status == "oom" else outcome.memory_bytes
+    if need is None or not say_need or outcome.status not in ("oom", "timeout"):
+        return outcome.status
+    return f"{outcome.status}: needs {format_bytes(need)}"
 
 
 def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:

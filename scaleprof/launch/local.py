@@ -99,6 +99,10 @@ def measure_point(
     outcome.facts["point_seconds"] = seconds
     if options.measure[0] != SPEED:
         outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0], fixed=fixed)
+    measured = outcome.facts.get("measured_updates")
+    if outcome.status == "ok" and measured is not None and measured < options.min_updates:
+        outcome.reason_code = "few_updates"
+        outcome.reason = f"{measured} of {options.min_updates} updates: there was no time for another (--timeout)"
     if outcome.status == "ok":
         outcome.facts["overhead_seconds"] = seconds - worked
     return outcome

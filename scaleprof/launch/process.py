@@ -106,7 +106,7 @@ class Child:
         self._timeline = watch.Timeline(self._process.pid)
         self.outcome.timeline = self._timeline.samples
         self._timeline.look(self.outcome.phase)  # it waits for its task, so even the shortest process is sampled once
-        self._say(self._task.to_json())
+        self._say(dataclasses.replace(self._task, deadline=self._deadline()).to_json())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,6 +126,11 @@ class Child:
                 stream.close()
         if self.outcome.status not in ("ok", "skipped", "") and self.outcome.reason_code != "predicted":
             self.outcome.stderr_tail = " | ".join(self._last_lines()[-TAIL_LINES:])[-500:]
+
+    def _deadline(self) -> float:
+        """When a child that measures must be done; one that takes turns is not told, because waiting is free."""
+        measures = self._task.point is not None and not self._task.burst
+        return time.monotonic() + self._timeout_seconds if measures else 0.0
 
     def go(self) -> None:
         """Let a waiting child of a live pair do a burst of updates."""

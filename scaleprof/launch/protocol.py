@@ -52,12 +52,16 @@ class Task:
     """Whether a child without a point measures how fast the machine multiplies and copies."""
     parent: int = 0
     """Process number of the parent."""
+    deadline: float = 0.0
+    """When the child must be done, on the clock of `time.monotonic`, which processes share; 0 is never."""
 
     def to_json(self) -> str:
         """One line of JSON."""
         fields = dataclasses.asdict(self)
         if self.point is not None and not self.point.columns:
             del fields["point"]["columns"]  # versions of this code that do not know it can measure this point too
+        if not self.deadline:
+            del fields["deadline"]  # nor do they know this
         return json.dumps(fields)
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -35,6 +36,16 @@ BURST_SECONDS = 0.1
 ALONE_SECONDS = 0.3
 ALONE_REPEATS = (3, 50)
 """Acting alone and the environment alone are each timed for about this long, within these numbers of calls."""
+SPARE_SECONDS = 2.0
+"""What a child keeps before its deadline for short programs, and to report."""
+
+
+def has_time(task: Task, last: Sample, updates: int = 1) -> bool:
+    """Whether so many more updates like `last`, and what is timed after them, end before the task's deadline."""
+    if not task.deadline:
+        return True
+    alone = (1 + ALONE_REPEATS[0]) * last["rollout_seconds"] + SPARE_SECONDS
+    return time.monotonic() + updates * last["update_seconds"] + alone < task.deadline
 
 
 def run_programs(
@@ -60,7 +71,8 @@ def run_programs(
     start_params = programs.to_host(training.trainer.state.params)  # the first rollout donates the state
     before: list[Sample] = []
     if fixed or task.measure == MEMORY:
-        before = [training.update("memory" if fixed else "warm up") for _ in range(MEMORY_UPDATES)]
+        while len(before) < MEMORY_UPDATES and (not before or has_time(task, before[-1])):
+            before.append(training.update("memory" if fixed else "warm up"))
         training.flush()
     else:
         send(events, "facts", **measure_updates(training, task, events))
@@ -108,7 +120,9 @@ def measure_updates(
     if before and before[-1]["update_seconds"] >= LONG_SECONDS:
         warmup, discarded = "short_warmup", list(before)
     else:
-        warmup, discarded = warm_up(lambda: training.update("warm up"), task.warmup_updates)
+        warmup, discarded = warm_up(
+            lambda: training.update("warm up"), task.warmup_updates, lambda last: has_time(task, last, 2), before
+        )
         discarded = [*before, *discarded]
     training.flush()
     send(events, "phase", name="measure")
@@ -120,9 +134,15 @@ def measure_updates(
                 samples += measure_burst(training, task.burst, burst)
     else:
         with contention:
+            last = discarded[-1] if discarded else None
             while len(samples) < task.min_updates or total_seconds(samples) < task.min_seconds:
-                samples.append(training.update("measure"))
+                if last is not None and not has_time(task, last):
+                    break
+                last = training.update("measure")
+                samples.append(last)
     training.flush()
+    if not samples:  # then those before are all that there is
+        samples, discarded = discarded, []
     seconds = total_seconds(samples)
     return {
         "first_update_seconds": discarded[0]["update_seconds"] if discarded else None,
@@ -150,21 +170,33 @@ def wait_for_turn(training: MeasuredTraining, events: TextIO) -> bool:
     return sys.stdin.readline().strip() == GO
 
 
-def warm_up(update: Callable[[], Sample], least: int) -> tuple[str, list[Sample]]:
+def warm_up(
+    update: Callable[[], Sample],
+    least: int,
+    has_time: Callable[[Sample], bool] = lambda last: True,
+    before: Sequence[Sample] = (),
+) -> tuple[str, list[Sample]]:
     """Update until times are steady; returns the outcome and the samples, which do not count as measured.
 
     `steady`: at least `least` updates, the last `WINDOW` of which took about the same time. `unsteady`: that was not
-    reached. `short_warmup`: fewer than `WINDOW` were requested, or a single one takes `LONG_SECONDS`.
+    reached. `short_warmup`: fewer than `WINDOW` were requested, a single one takes `LONG_SECONDS`, or there is no time
+    for another like the last one (at first, the last of `before`).
     """
     samples: list[Sample] = []
     while len(samples) < least:
+        if any(not has_time(last) for last in [*before, *samples][-1:]):
+            return "short_warmup", samples
         samples.append(update())
         if samples[-1]["update_seconds"] >= LONG_SECONDS:
             return "short_warmup", samples
     if least < WINDOW:
         return "short_warmup", samples
     while not is_steady(samples):
-        if len(samples) >= WARMUP_FACTOR * least or total_seconds(samples) > WARMUP_SECONDS:
+        if (
+            len(samples) >= WARMUP_FACTOR * least
+            or total_seconds(samples) > WARMUP_SECONDS
+            or not has_time(samples[-1])
+        ):
             return "unsteady", samples
         samples.append(update())
     return "steady", samples
