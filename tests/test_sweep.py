@@ -190,7 +190,8 @@ def test_samples(sweep: Sweep) -> None:
     for name, record in zip(names, sweep.ok, strict=True):
         with (sweep.path / "samples" / f"{name}.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
-        assert [(row["update"], row["phase"]) for row in rows] == [("0", "warm up"), ("0", "measure"), ("1", "measure")]
+        told = [(row["update"], row["phase"]) for row in rows if row["phase"] != "memory"]
+        assert told == [("0", "warm up"), ("0", "measure"), ("1", "measure")]
         for row in rows:
             assert float(row["update_seconds"]) == pytest.approx(
                 float(row["rollout_seconds"]) + float(row["learn_seconds"])
