@@ -124,7 +124,8 @@ def test_what_was_measured(sweep: Sweep) -> None:
         assert record.phase == ""
         assert record.settings == "ppo.clip=0.3"
         assert (record.seq_len, record.envs, record.embed_dim, record.heads) == (2, 2, 8, 2)
-        assert (record.warmup_updates, record.measured_updates) == (1, 2)
+        memory = 2 if record.host_memory_quality == "repeatable" else 0  # those that memory was measured with
+        assert (record.warmup_updates, record.measured_updates) == (1 + memory, 2)
         assert record.memory_limit_bytes == 2 * 2**30
         assert (record.platform, record.run_id) == ("cpu", "run")
 
@@ -189,7 +190,8 @@ def test_samples(sweep: Sweep) -> None:
     for name, record in zip(names, sweep.ok, strict=True):
         with (sweep.path / "samples" / f"{name}.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
-        assert [(row["update"], row["phase"]) for row in rows] == [("0", "warm up"), ("0", "measure"), ("1", "measure")]
+        told = [(row["update"], row["phase"]) for row in rows if row["phase"] != "memory"]
+        assert told == [("0", "warm up"), ("0", "measure"), ("1", "measure")]
         for row in rows:
             assert float(row["update_seconds"]) == pytest.approx(
                 float(row["rollout_seconds"]) + float(row["learn_seconds"])
