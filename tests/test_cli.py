@@ -400,7 +400,7 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
     assert captured.out == ""
     message = r"scaleprof: --memory-limit: 32\.0 MiB is less than a process needs at start-up \(\d+ MiB\)"
     first, error = captured.err.splitlines()  # the first line comes before the process that finds this out
-    assert first.startswith("12 points, up to 2 min 00 s and 32.0 MiB each; run folder runs/")
+    assert first.startswith("18 points, up to 2 min 00 s and 32.0 MiB each; run folder runs/")
     assert re.fullmatch(rf"{message}: give more", error)
     assert list(folder.iterdir()) == []
 
@@ -426,6 +426,6 @@ def test_an_interrupt_before_the_first_point(
     monkeypatch.setattr("scaleprof.launch.process.run_child", lambda *args, **kwargs: Outcome(status="interrupted"))
     assert main(["sweep"]) == 130
     first, error = capsys.readouterr().err.splitlines()
-    assert first.startswith("12 points, up to ")
+    assert first.startswith("18 points, up to ")
     assert error == "scaleprof: interrupted before the first point"
     assert list(folder.iterdir()) == []

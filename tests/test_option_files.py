@@ -52,7 +52,7 @@ def test_each_place_overrides_the_next(capsys: pytest.CaptureFixture[str]) -> No
     )
     for value in ("seq_len=4", "envs=8", "heads=2", "dtype=float32"):
         assert value in shown
-    assert "1 sable chunkwise 5 " in shown
+    assert "1 sable factored 5 " in shown
     assert "Options" not in dry_run(capsys, *["--agents", "5", "--seq-len", "4", "--envs", "8", "--heads", "2"])
 
 
@@ -98,7 +98,7 @@ def test_any_option_can_stand_in_a_file_and_only_with_its_type(name: str) -> Non
 @pytest.mark.usefixtures("folder")
 def test_options_of_the_command_itself(capsys: pytest.CaptureFixture[str]) -> None:
     project(yes=True)
-    assert "10004 points" in dry_run(capsys, "--agents", "1:2501:1")
+    assert "15006 points" in dry_run(capsys, "--agents", "1:2501:1")
 
 
 BAD = [

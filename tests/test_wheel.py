@@ -93,7 +93,7 @@ def test_commands(installed: Installed, tmp_path: Path) -> None:
     assert (script.returncode, script.stdout, script.stderr) == (0, f"{__version__}\n", "")
     preset = installed.run(tmp_path, "-m", "scaleprof", "sweep", "--preset", "paper-neom", "--dry-run")
     assert (preset.returncode, preset.stderr) == (0, "")
-    assert preset.stdout.endswith("\n12 points\n")
+    assert preset.stdout.endswith("\n18 points\n")
     assert list(tmp_path.iterdir()) == []
 
 
