@@ -14,6 +14,7 @@ import pytest
 from graphs import operations_in
 from worlds import MODES, ONE_MODE_EACH, VARIANTS, Aim, Counter, neom, tiny_policy, tiny_ppo
 
+from sable.distributions import Categorical
 from sable.models import MODELS
 from sable.policies.encoder_decoder_policy import EncoderDecoderPolicy
 from sable.training import ppo
@@ -146,6 +147,17 @@ def test_fixed_point_gives_the_sequential_sample(model: str, mode: str, sharpnes
     assert (other.decoder_steps <= 10).all()
     for ours, theirs in zip(jax.tree.leaves(other[1:4]), jax.tree.leaves(one[1:4]), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-5)
+
+
+def test_fixed_point_acting_ends_where_nothing_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """N + 1 sweeps are made and no more, even if every action always seems to change."""
+    monkeypatch.setattr(Categorical, "changed", lambda self, actions, before: jnp.ones_like(actions, dtype=bool))
+    space = Space(9, 3, 4)
+    policy = tiny_policy("mat", "dense", space, acting="fixed_point")
+    observation = Observation(jnp.ones((5, 9, 3)), jnp.ones((5, 9, 4), dtype=bool), jnp.arange(5))
+    reset = jnp.ones(5, dtype=bool)
+    found = jax.jit(policy.act)(initial(policy), observation, reset, policy.init_carry(5), jax.random.key(4))
+    np.testing.assert_array_equal(found.decoder_steps, np.full(5, 10))
 
 
 @functools.cache

@@ -65,8 +65,8 @@ def sample_fixed_point(
     """Sample one action per agent by decoding all agents at once until no action changes.
 
     Each sweep makes at least one more agent correct, in agent order, so N sweeps and one that confirms always suffice;
-    usually far fewer do. It ends after N + 1 sweeps in any case: NaN never settles. A continuous action counts as
-    unchanged if its squashed value moves by less than 1e-6 (`sable.distributions`).
+    usually far fewer do. It ends after N + 1 sweeps in any case, because rounding can keep an action from settling. A
+    continuous action counts as unchanged if its squashed value moves by less than 1e-6 (`sable.distributions`).
 
     Returns actions, log-probabilities and the carry of the last sweep, and each environment's number of sweeps,
     including the one that confirms.
