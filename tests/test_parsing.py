@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
 from scaleprof.points.parsing import (
     MAX_AXIS_VALUES,
     convert_setting,
-    nearest,
     parse_axis,
     parse_names,
     parse_setting,

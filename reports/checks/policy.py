@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
+from reports.text.hints import nearest
 
 TABLE = ("tool", "scaleprof", "check")
 """The table of a pyproject.toml that holds thresholds."""
@@ -59,7 +59,7 @@ def parse_threshold(text: str) -> tuple[str, float]:
 def check_metric(name: str) -> None:
     """Raise ValueError unless a metric has that name."""
     if name not in METRIC_NAMES:
-        raise ValueError(f"unknown metric '{name}': {_nearest(name, METRIC_NAMES)}")
+        raise ValueError(f"unknown metric '{name}': {nearest(name, METRIC_NAMES)}")
 
 
 def check_alpha(alpha: float) -> float:
@@ -113,7 +113,7 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> CheckPolicy:
             elif key in METRIC_NAMES:
                 thresholds[key] = _fraction(key, value, '{} = "{}"')
             else:
-                raise ValueError(f"unknown key: {_nearest(key, ('alpha', *METRIC_NAMES))}")
+                raise ValueError(f"unknown key: {nearest(key, ('alpha', *METRIC_NAMES))}")
         except ValueError as error:
             raise ValueError(f"{path}, [{'.'.join(TABLE)}], {key}: {error}") from None
     return policy.with_thresholds(thresholds)
@@ -140,10 +140,3 @@ def _fraction(name: str, value: Any, form: str) -> float:
     if number > LARGEST_THRESHOLD:
         raise ValueError(f"'{shown}' is too large; write at most {LARGEST_THRESHOLD:.0%}")
     return number
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known)}"

@@ -49,7 +49,7 @@ def choose_format(command: str, given: Sequence[str] | None, aliases: Mapping[st
     known = FORMATS[command]
     for name in given or ():
         if name not in known:
-            from scaleprof.points.parsing import nearest
+            from reports.text.hints import nearest
 
             raise UserError(f"--format: {command} has no format '{name}': {nearest(name, known)}")
     asked = {f"--format {name}": name for name in given or ()}

@@ -27,7 +27,7 @@ def list_(
     ],
 ) -> int:
     """List the models with their modes, the scenarios with their tasks, or the presets with what they sweep."""
-    from scaleprof.points.parsing import nearest
+    from reports.text.hints import nearest
 
     shown = {"models": _models, "scenarios": _scenarios, "presets": _presets}
     if what not in shown:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
 from scaleprof.points.custom_modules import check_module
-from scaleprof.points.parsing import check_choice, nearest, parse_axis, parse_names, parse_setting, parse_size
+from scaleprof.points.parsing import check_choice, parse_axis, parse_names, parse_setting, parse_size
 
 if TYPE_CHECKING:
     from sable.models import ModelEntry

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
-from scaleprof.points.parsing import nearest
 
 
 def check_module(name: str, option: str, known: Iterable[str]) -> None:

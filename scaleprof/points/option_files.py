@@ -13,9 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
 from scaleprof.points.axes import Option, SweepRequest, option_name, rows
-from scaleprof.points.parsing import nearest
 
 TABLE = ("sweep",)
 """The table of a preset and of a `--config` file."""

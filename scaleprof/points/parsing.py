@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
 
 Parser = Callable[[Any, str], Any]
@@ -173,14 +173,6 @@ def parse_size(text: str, option: str) -> int:
     if size < 1:
         raise UserError(f"{option}: '{text}' is too small: it must be at least 1 byte")
     return size
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The hint at the end of a message: the closest known name, if any is close, and all known names."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
 
 
 def parse_setting(text: str, groups: dict[str, type[Any]], axes: Mapping[str, str]) -> tuple[str, str]:

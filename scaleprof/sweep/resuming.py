@@ -8,12 +8,13 @@ from typing import Any
 
 from reports.records.record import Record
 from reports.records.run import record_key
+from reports.text.hints import nearest
 from scaleprof.errors import UserError
 from scaleprof.points.axes import SweepRequest, defaults, option_name
 from scaleprof.points.choices import memory_limit, on_gpu
 from scaleprof.points.option_files import is_file
 from scaleprof.points.options import make_request, plan_sweep
-from scaleprof.points.parsing import nearest, parse_hours, parse_names, parse_timeout
+from scaleprof.points.parsing import parse_hours, parse_names, parse_timeout
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
 from scaleprof.runs.store import read_manifest
