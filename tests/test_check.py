@@ -308,12 +308,12 @@ def test_a_results_file_alone_has_a_note(check: Check) -> None:
     ("column", "platform", "metrics"),
     [
         ("host_peak_rise_bytes", "cpu", {"memory"}),
-        ("device_peak_bytes", "gpu", {"memory"}),
+        ("device_peak_bytes", "gpu", {"memory", "device_peak"}),
         ("host_peak_rise_bytes", "gpu", set()),
     ],
 )
 def test_memory_is_one_metric(check: Check, column: str, platform: str, metrics: set[str]) -> None:
-    """Its parts are judged as well only where they are named."""
+    """On a card its peak is judged beside it, more strictly; the rise on a host only where it is named."""
     base, new = ([*repeats(5, platform=platform, **{column: size})] for size in (1000, 1300))
     code, content = check(base, new)
     assert code == (1 if metrics else 0)
@@ -606,3 +606,13 @@ def test_the_documented_policy_is_the_actual_one() -> None:
         )
         for metric in METRICS
     }
+
+
+def test_the_peak_of_a_device_keeps_its_strict_threshold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five per cent more on a card is a regression, although `memory` allows ten."""
+    for name, size in (("old.csv", 1000), ("new.csv", 1050)):
+        card: dict[str, Any] = {"platform": "gpu", "device": "A100", "update_cpu_seconds": None}
+        table(folder / name, *(record(repeat=i, device_peak_bytes=size * 2**20 + i, **card) for i in range(8)))
+    assert main(["check", "old.csv", "new.csv", "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert [one["metric"] for one in found if one["verdict"] == "regressed"] == ["device_peak"]

@@ -207,5 +207,7 @@ METRICS: tuple[Metric, ...] = (
 
 
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
-IN_MEMORY = ("device_peak", "host_rise")
-"""The parts of `memory`: judged only where a threshold or `--metrics` names them."""
+IN_MEMORY = ("host_rise",)
+"""Judged only where a threshold or `--metrics` names it: `memory` judges the same figure with the same threshold.
+
+`device_peak` is judged beside `memory`: its threshold is the stricter one."""
