@@ -336,6 +336,20 @@ def test_memory_of_two_qualities_is_never_mixed(check: Check) -> None:
     assert (code, found["verdict"], found["base"]["repeats"], found["ratio"]) == (1, "regressed", 5, 1.2)
 
 
+def test_another_way_to_compile_is_no_regression(check: Check) -> None:
+    """Programs that compile together leave more resident memory behind, and no time of each."""
+    times: dict[str, Any] = {"compile_act_seconds": 1.0, "compile_rollout_seconds": 1.0, "compile_learn_seconds": 2.0}
+    before = repeats(host_rss_peak_bytes=400, **times)
+    after = repeats(host_rss_peak_bytes=500, compiling="together")
+    found = {finding["metric"]: finding for finding in check(before, after)[1]["findings"]}
+    for metric in ("host_peak", "compile_time"):
+        assert found[metric]["verdict"] == "not comparable"
+        assert found[metric]["reason"] == (
+            "programs compiled one by one in BASE, together in NEW (sweep --measure compile)"
+        )
+    assert check(after, repeats(host_rss_peak_bytes=600, compiling="together"))[0] == 1
+
+
 def test_repeats_that_compiled_nothing_have_no_compile_time(check: Check) -> None:
     times: dict[str, Any] = {"compile_act_seconds": 1.0, "compile_rollout_seconds": 1.0, "compile_learn_seconds": 2.0}
     first, *others = repeats()

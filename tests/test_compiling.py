@@ -1,4 +1,4 @@
-"""Compiling a point's programs one by one, and stopping before what cannot fit."""
+"""Compiling a point's programs, one by one or together, and stopping before what cannot fit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ import pytest
 
 from scaleprof.launch.protocol import Task
 from scaleprof.probes import host
-from scaleprof.worker.compiling import CACHE_READ, CACHE_WRITTEN, PredictedOomError, compile_programs
+from scaleprof.worker.compiling import (
+    CACHE_READ,
+    CACHE_WRITTEN,
+    MEASURED,
+    UNTIMED,
+    PredictedOomError,
+    compile_programs,
+)
 from scaleprof.worker.programs import Programs
 
 GIB = 2**30
+TOGETHER = Task(compile_together=True)
 
 
 class FakePrograms:
@@ -32,11 +40,12 @@ class FakePrograms:
     pool_size = 0
 
     def trace(self, name: str) -> SimpleNamespace:
-        product = jax.make_jaxpr(lambda a: a @ a)(jnp.ones((10, 10)))
+        product = jax.make_jaxpr(lambda a: a @ a)(jax.ShapeDtypeStruct((10, 10), jnp.float32))
         return SimpleNamespace(jaxpr=product, lower=lambda: name)
 
-    def compile(self, name: str, lowered: str) -> SimpleNamespace:
+    def compile(self, name: str, lowered: str, options: dict[str, Any] | None = None) -> SimpleNamespace:
         assert lowered == name
+        assert options is None or name in UNTIMED, "what is measured is compiled as usual"
         if self.heard:
             jax.monitoring.record_event(self.heard)
         temp = self.temp_bytes.get(name, 0)
@@ -61,8 +70,7 @@ def compiled(
 ) -> tuple[list[str], dict[str, Any], str]:
     """The phases and facts that were told, and why it ended early."""
     monkeypatch.setattr(host, "rss_bytes", lambda: resident)
-    peaks = iter([500, 900, 700])
-    monkeypatch.setattr(host, "peak_rss_bytes", lambda: next(peaks))
+    monkeypatch.setattr(host, "peak_rss_bytes", lambda: 900)
     monkeypatch.setattr(host, "reset_peak", lambda: True)
     statistics = None if device_limit is None else {"bytes_limit": device_limit}
     device = SimpleNamespace(platform=platform, memory_stats=lambda: statistics)
@@ -87,7 +95,8 @@ def sizes_of(facts: dict[str, Any]) -> dict[str, Any]:
 
 def test_programs_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     phases, facts, reason = compiled(monkeypatch, limit=GIB, act=10, rollout=3000, learn=2000)
-    assert phases == ["compile init", "compile act", "compile rollout", "compile learn", "compile environment"]
+    named = ["init", "act", "rollout", "learn", "inspect", "environment"]
+    assert phases == [f"compile {name}" for name in named]
     assert reason == ""
     assert sizes_of(facts) == {
         "xla_act_argument_bytes": 100,
@@ -105,7 +114,7 @@ def test_programs_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         "xla_peak_bytes": 3000 + 100 + 50 - 30,
         "xla_bound": "exact",
     }
-    assert facts["host_compile_peak_bytes"] == 900, "the most of the three"
+    assert facts["host_compile_peak_bytes"] == 900, "the most while compiling"
     assert facts["flops_per_update"] == 2 * 2 * 10**3, "of rollout and learn, not of acting alone"
     times = {f"{what}_{name}_seconds" for what in ("trace", "compile") for name in ("act", "rollout", "learn")}
     assert times <= set(facts)
@@ -114,14 +123,50 @@ def test_programs_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_memory_alone_needs_no_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     task = Task(measure="memory")
     phases, _, _ = compiled(monkeypatch, limit=GIB, task=task, act=1, rollout=1, learn=1)
-    assert phases == ["compile init", "compile act", "compile rollout", "compile learn"]
+    assert phases == ["compile init", "compile act", "compile rollout", "compile learn", "compile inspect"]
+
+
+def test_programs_that_compile_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say the same of memory and work, and time only the whole."""
+    _, alone, _ = compiled(monkeypatch, limit=GIB, act=10, rollout=3000, learn=2000)
+    phases, facts, reason = compiled(monkeypatch, limit=GIB, task=TOGETHER, act=10, rollout=3000, learn=2000)
+    assert (phases, reason) == (["compile"], "")
+    assert (alone["compiling"], facts["compiling"]) == ("one by one", "together")
+    assert alone["compile_seconds"] > 0
+    assert facts["compile_seconds"] > 0
+    timed = {f"{what}_{name}_seconds" for what in ("trace", "compile") for name in UNTIMED + MEASURED}
+    assert timed & set(facts) == set()
+    clocks = timed | {"compile_seconds", "compiling"}
+    assert {k: v for k, v in facts.items() if k not in clocks} == {k: v for k, v in alone.items() if k not in clocks}
+
+
+def test_only_a_cpu_compiles_several_programs_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, facts, _ = compiled(monkeypatch, limit=GIB, task=TOGETHER, platform="gpu", act=1, rollout=1, learn=1)
+    assert facts["compiling"] == "one by one"
+
+
+def test_together_none_waits_for_one_that_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: dict[str, Any] = {"act": 10, "rollout": 3 * GIB, "learn": 2000}
+    _, facts, reason = compiled(monkeypatch, limit=GIB, task=TOGETHER, **sizes)
+    assert reason == "the rollout program needs 3.00 GiB by XLA's analysis; the limit is 1.00 GiB"
+    assert "compile_seconds" not in facts
+
+
+def test_an_error_of_a_compiler_thread_is_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: FakePrograms, name: str, *_: Any) -> None:
+        raise ValueError(f"no kernel for {name}")
+
+    monkeypatch.setattr(FakePrograms, "compile", fail)
+    with pytest.raises(ValueError, match="no kernel for"):
+        compiled(monkeypatch, limit=GIB, task=TOGETHER, act=1, rollout=1, learn=1)
 
 
 def test_reading_what_was_compiled_is_no_compile_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The child says so itself: by what jax tells of its cache while a program is compiled."""
     _, facts, _ = compiled(monkeypatch, limit=GIB, heard=CACHE_READ, act=1, rollout=1, learn=1)
     assert facts["compile_cache"] == "read"
-    assert not [name for name in facts if name.startswith("compile_") and name.endswith("_seconds")]
+    times = {name: value for name, value in facts.items() if name.startswith("compile_") and name.endswith("_seconds")}
+    assert times == {"compile_seconds": None}
     assert facts["host_compile_peak_bytes"] is None
     assert facts["trace_learn_seconds"] > 0
 
@@ -183,4 +228,4 @@ def test_a_device_may_have_less_than_the_limit(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_backend_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     phases, facts, reason = compiled(monkeypatch, limit=1, act=None, rollout=None, learn=None)
-    assert (len(phases), sizes_of(facts), reason) == (5, {}, "")
+    assert (len(phases), sizes_of(facts), reason) == (6, {}, "")

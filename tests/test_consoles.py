@@ -27,7 +27,7 @@ from scaleprof.runs.store import load_records
 
 GOLDEN = Path(__file__).parent / "golden" / "run_0_1"
 SWEEP = ["sweep", "--agents", "2,3", "--model", "ippo,mappo", "--device", "cpu", "--out", "run"]
-FIRST = "4 points, up to 2 min 00 s and 8.00 GiB each; run folder run"
+FIRST = "4 points, up to 8.00 GiB each; run folder run"
 VARIABLES = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "TERM")
 
 

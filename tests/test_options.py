@@ -37,7 +37,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_defaults() -> None:
     planned = plan({})
     assert planned.options == SweepOptions(
-        min_updates=3, min_seconds=1.0, warmup_updates=4, timeout_seconds=120.0, memory_limit_bytes=8 * GIB
+        compile_together=True,
+        min_updates=3,
+        min_seconds=1.0,
+        warmup_updates=4,
+        timeout_seconds=120.0,
+        timeout_grows=True,
+        memory_limit_bytes=8 * GIB,
     )
     assert planned.scenario == "neom"
     assert [(point.agents, point.model, point.mode, point.chunk) for point in planned.points] == [
@@ -109,6 +115,28 @@ def test_published_epochs_and_minibatches_are_each_models_own() -> None:
     assert [(point.epochs, point.minibatches) for point in planned.points] == [(4, 2), (5, 1), (4, 2)]
     planned = plan({"agents": "3", "model": models, "minibatches": 4}, [], "paper-neom")
     assert [(point.epochs, point.minibatches) for point in planned.points] == [(4, 4), (5, 4), (4, 4)]
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("given", "processes", "together"),
+    [
+        ({}, ("together",), True),
+        ({"measure": "compile"}, ("together",), False),
+        ({"measure": "compile,together"}, ("together",), False),
+        ({"measure": "memory,speed"}, ("memory", "speed"), False),
+        ({"measure": "compile,speed"}, ("speed",), False),
+        ({"repeats": 3}, ("together",), True),
+        ({"repeats": 3, "fresh_compile": True}, ("together",), False),
+        ({"against": "elsewhere"}, ("together",), False),
+        ({"memory_limit": "1GiB"}, ("together",), False),
+    ],
+)
+def test_programs_compile_one_by_one_where_that_is_timed(
+    given: dict[str, Any], processes: tuple[str, ...], together: bool
+) -> None:
+    options = plan(given).options
+    assert (options.measure, options.compile_together) == (processes, together)
 
 
 def test_explicit_over_preset_over_defaults() -> None:

@@ -57,3 +57,27 @@ def test_points_that_ended_before_count_as_done() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0:00"), (187.0, "3:07"), (3723.0, "1:02:03")])
 def test_clock(seconds: float, text: str) -> None:
     assert progress._clock(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("phase", "samples", "said"),
+    [
+        ("compile", [], "compile   0:0"),
+        ("memory", [], "memory, first update   0:0"),
+        ("warm up", [0.25, 0.75], "warm up, 2 updates, 500 ms each   0:0"),
+        ("measure", [24.0], "measure, 1 of 3 updates, 24.0 s each   0:0"),
+        ("measure", [0.1] * 4, "measure, 4 of 10 updates, 100 ms each   0:0"),
+        ("measure", [0.5] * 5, "measure, 5 of 5 updates, 500 ms each   0:0"),
+    ],
+)
+def test_how_far_the_running_point_is(phase: str, samples: list[float], said: str) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=100)
+    with Progress([LARGE], OPTIONS, console) as observer:
+        observer.point_begins(0, LARGE)
+        observer.event({"event": "phase", "name": "measure"})
+        observer.event({"event": "samples", "samples": [{"update_seconds": 99.0}]})
+        observer.event({"event": "phase", "name": phase})
+        observer.event({"event": "samples", "samples": [{"update_seconds": seconds} for seconds in samples]})
+        console.print(observer._picture())
+    assert said in stream.getvalue().splitlines()[-1]

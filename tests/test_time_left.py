@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -103,3 +104,21 @@ def test_a_skipped_point_says_nothing_of_what_others_take() -> None:
     assert estimate.remaining_seconds(1, 0.0) is None
     estimate.add(points[1], points[1].record(status="timeout"), 30.0)
     assert estimate.remaining_seconds(2, 0.0) == 30.0
+
+
+GROWING = dataclasses.replace(OPTIONS, timeout_seconds=120.0, timeout_grows=True)
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_point_that_takes_long_has_a_longer_time_limit(grows: bool) -> None:
+    """A machine on which an update takes 100 seconds still measures three, unless the user set the limit."""
+    points = [point(model="mat", mode="dense", agents=agents) for agents in (16, 128, 1024)]
+    estimate = Estimate(points, dataclasses.replace(GROWING, timeout_grows=grows))
+    assert [estimate.timeout_seconds(at) for at in points] == [120.0] * 3, "nothing is known yet"
+    slow: dict[str, Any] = {"start": 20.0, "token_seconds": 9e-3, "bend": 0.01}
+    for at in points[:2]:
+        estimate.add(at, *taken(at, **slow))
+    assert estimate.timeout_seconds(points[1]) == 120.0
+    limit, (_, needed) = estimate.timeout_seconds(points[2]), taken(points[2], **slow)
+    assert needed > 400.0
+    assert limit > needed if grows else limit == 120.0

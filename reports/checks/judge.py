@@ -109,12 +109,24 @@ def _figures(
     for source in sources:
         before, after = ([record for record in records if source.is_known(record)] for records in (base, new))
         if before and after:
-            if metric.by_memory_quality and on_cpu:
+            why = _compiled_otherwise(before, after) if metric.of_compiling else ""
+            if metric.by_memory_quality and on_cpu and not why:
                 return (source, *_of_one_quality(before, after))
-            return source, before, after, ""
+            return source, before, after, why
         if (before or after) and only_one is None:
             only_one = source, before, after, f"not measured in {'BASE' if after else 'NEW'}"
+    if only_one is not None and metric.of_compiling:
+        return *only_one[:3], _compiled_otherwise(base, new) or only_one[3]
     return only_one or (metric.sources[0], [], [], "")
+
+
+def _compiled_otherwise(base: Sequence[Record], new: Sequence[Record]) -> str:
+    """Why figures of compiling cannot be compared, if the two runs compiled their programs in different ways."""
+    before, after = ({record.compiling or "one by one" for record in records} for records in (base, new))
+    if before & after or not (before and after):
+        return ""
+    ways = (", ".join(sorted(found)) for found in (before, after))
+    return "programs compiled {} in BASE, {} in NEW (sweep --measure compile)".format(*ways)
 
 
 def _of_one_quality(base: list[Record], new: list[Record]) -> tuple[list[Record], list[Record], str]:

@@ -49,7 +49,7 @@ class Metric:
     by_memory_quality: bool = False
     """Figures measured with different allocator settings are not comparable."""
     of_compiling: bool = False
-    """Repeats that read compiled programs from the cache have no figure."""
+    """Repeats that read compiled programs from the cache have no figure; others depend on how they compiled."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
     "device allocator",
@@ -226,6 +226,12 @@ class Record:
     compile_act_seconds: float | None = speed("Compile time, act", "Compiling the act program.")
     compile_rollout_seconds: float | None = speed("Compile time, rollout", "Compiling the rollout program.")
     compile_learn_seconds: float | None = speed("Compile time, learn", "Compiling the learn program.")
+    compile_seconds: float | None = speed(
+        "Compile time, all programs", "Tracing and compiling all programs; empty if any was read from the cache."
+    )
+    compiling: str = reported(
+        "How programs compiled", "`one by one`, each timed, or `together`: then the times above are empty.", default=""
+    )
     compile_cache: str = reported(
         "Compile cache",
         "`off`; `written` by this repeat; `read` from an earlier one, and then compile times are empty; `mixed`.",

@@ -11,7 +11,7 @@ alone, before any array exists.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -61,9 +61,11 @@ class TrainingPrograms:
         traced: jax.stages.Traced = self._jit(name).trace(*arguments)
         return traced
 
-    def compile(self, name: str, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-        """Compile a lowered program, and call it by this name from now on."""
-        self._compiled[name] = lowered.compile()
+    def compile(
+        self, name: str, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None
+    ) -> jax.stages.Compiled:
+        """Compile a lowered program with XLA's `options`, and call it by this name from now on."""
+        self._compiled[name] = lowered.compile(None if options is None else dict(options))
         return self._compiled[name]
 
     def program(self, name: str) -> Callable[..., Any]:

@@ -73,8 +73,9 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
 def announce(points: Sequence[Point], options: SweepOptions, folder: Path, from_files: str = "") -> None:
     """Say at once, before the first process starts, what begins."""
     count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
-    limits = f"{format_seconds(options.timeout_seconds)} and {format_bytes(options.memory_limit_bytes)}"
-    say(f"{count}, up to {limits}{' each' if len(points) > 1 else ''}; run folder {folder}")
+    limits = [] if options.timeout_grows else [format_seconds(options.timeout_seconds)]
+    limits.append(format_bytes(options.memory_limit_bytes))
+    say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
 

@@ -144,6 +144,7 @@ def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0,
         warmup_updates=options.warmup_updates,
         memory_limit_bytes=options.memory_limit_bytes,
         pin=options.pin,
+        compile_together=options.compile_together and kind == TOGETHER and not burst,
         batching=batching,
         burst=burst,
     )

@@ -42,6 +42,8 @@ class Task:
     warmup_updates: int = 0
     """Minimum warm-up updates."""
     memory_limit_bytes: int = 0
+    compile_together: bool = False
+    """Whether the programs may compile at the same time; else one by one, and each is timed."""
     batching: str = ""
     """The faster batching as found by an earlier point, if the point's batching is `auto`."""
     pin: tuple[int, ...] = ()
@@ -60,8 +62,9 @@ class Task:
         fields = dataclasses.asdict(self)
         if self.point is not None and not self.point.columns:
             del fields["point"]["columns"]  # versions of this code that do not know it can measure this point too
-        if not self.deadline:
-            del fields["deadline"]  # nor do they know this
+        for later in ("deadline", "compile_together"):  # nor do they know these
+            if not fields[later]:
+                del fields[later]
         return json.dumps(fields)
 
     @classmethod

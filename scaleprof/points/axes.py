@@ -28,13 +28,12 @@ from scaleprof.points.choices import (
 from scaleprof.points.completions import Completer, models, modes, scenarios
 from scaleprof.points.parsing import (
     Parser,
+    duration,
     numbers_or_words,
     parse_flag,
-    parse_hours,
     parse_names,
     parse_repeats,
     parse_seconds,
-    parse_timeout,
     unchecked,
     whole_number,
     whole_numbers,
@@ -247,7 +246,10 @@ class SweepRequest:
         None, "Device: cpu, gpu or gpu:i", metavar="DEVICE", shown="what jax finds", parse=choose_device
     )
     measure: str = option(
-        "together", "What to measure; memory,speed runs each in its own process", metavar="WHAT", parse=choose_measure
+        "together",
+        "What to measure: together, or memory,speed; add compile to time it",
+        metavar="WHAT",
+        parse=choose_measure,
     )
     min_updates: int = option(3, "Minimum measured updates", metavar="N", parse=whole_number(1))
     min_seconds: float = option(1.0, "Minimum measured seconds", metavar="SECONDS", parse=parse_seconds)
@@ -258,8 +260,13 @@ class SweepRequest:
     fresh_compile: bool = option(False, "Recompile in every repeat, not only in the first")
     against: str = option("", "Alternate with another scaleprof version, as live pairs", metavar="PYTHON_OR_CHECKOUT")
 
-    timeout: float = option(
-        120.0, "Time limit per point, in seconds", metavar="SECONDS", panel=LIMITS, parse=parse_timeout
+    timeout: float | None = option(
+        None,
+        "Time limit per point, in seconds",
+        metavar="SECONDS",
+        shown="120, longer for slow points",
+        panel=LIMITS,
+        parse=duration("seconds"),
     )
     memory_limit: str | None = option(
         None, "Memory limit per point", metavar="SIZE", shown="8GiB, at most 60 % of host memory", panel=LIMITS
@@ -270,7 +277,7 @@ class SweepRequest:
         metavar="HOURS",
         shown="no limit",
         panel=LIMITS,
-        parse=parse_hours,
+        parse=duration("hours"),
     )
     keep_going: bool = option(False, "Do not skip larger points after an out-of-memory", panel=LIMITS)
 

@@ -20,18 +20,23 @@ TOGETHER, MEMORY, SPEED = "together", "memory", "speed"
 """What one child process measures: both at once, or one of the two."""
 AUTO = "auto"
 """The batching that tries the others and takes the fastest."""
-MEASURES = (TOGETHER, MEMORY, SPEED)
+COMPILE = "compile"
+"""Given to `--measure` beside these: the time of compiling, so that a point's programs compile one by one."""
+MEASURES = (TOGETHER, MEMORY, SPEED, COMPILE)
+ROOM_TO_COMPILE = 2 * 2**30
+"""Under smaller memory limits a point's programs compile one by one: together they need some 500 MB more."""
+DEFAULT_TIMEOUT_SECONDS = 120.0
 DEFAULT_MEMORY_BYTES = 8 * 2**30
 DEFAULT_MEMORY_SHARE = 0.6
 """The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the host's memory."""
 
 
 def choose_measure(text: str, option: str = "--measure") -> tuple[str, ...]:
-    """Read `--measure`: what the processes of a point measure, memory before speed."""
+    """Read `--measure`: what the processes of a point measure, memory before speed; last `compile`, if it is given."""
     kinds = parse_names(text, option)
     for kind in kinds:
         check_choice(kind, option, MEASURES)
-    if TOGETHER in kinds and len(kinds) > 1:
+    if TOGETHER in kinds and (MEMORY in kinds or SPEED in kinds):
         raise UserError(f"{option}: together measures both in one process: give it alone, or give memory,speed")
     return tuple(kind for kind in MEASURES if kind in kinds)
 

@@ -11,6 +11,9 @@ import scenarios
 from scaleprof.errors import UserError
 from scaleprof.points.axes import COMMAND_LINE, SweepRequest, axes, config_options, rows
 from scaleprof.points.choices import (
+    COMPILE,
+    DEFAULT_TIMEOUT_SECONDS,
+    ROOM_TO_COMPILE,
     TOGETHER,
     check_setting,
     choose_scenario,
@@ -58,13 +61,18 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     grid = _grid(request, parsed)
     if grid.size > MAX_POINTS and not yes:
         raise UserError(f"the grid has {grid.size} points: give fewer values, or --yes to allow more than {MAX_POINTS}")
+    limit = memory_limit(request.memory_limit, on_gpu=may_be_gpu(request.device))
+    processes = tuple(kind for kind in parsed["measure"] if kind != COMPILE) or (TOGETHER,)
+    times_compiling = COMPILE in parsed["measure"] or request.fresh_compile or bool(request.against)
     options = SweepOptions(
-        measure=parsed["measure"],
+        measure=processes,
+        compile_together=processes == (TOGETHER,) and not times_compiling and limit >= ROOM_TO_COMPILE,
         min_updates=parsed["min_updates"],
         min_seconds=parsed["min_seconds"],
         warmup_updates=parsed["warmup_updates"],
-        timeout_seconds=parsed["timeout"],
-        memory_limit_bytes=memory_limit(request.memory_limit, on_gpu=may_be_gpu(request.device)),
+        timeout_seconds=parsed["timeout"] or DEFAULT_TIMEOUT_SECONDS,
+        timeout_grows=parsed["timeout"] is None,
+        memory_limit_bytes=limit,
         pin=parsed["pin"],
         reuse_compiled=request.repeats > 1 and not request.fresh_compile,
         max_seconds=None if parsed["max_hours"] is None else parsed["max_hours"] * 3600,

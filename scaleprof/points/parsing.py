@@ -84,18 +84,15 @@ def parse_seconds(value: Any, option: str) -> float:
     return float(value)
 
 
-def parse_timeout(value: Any, option: str) -> float:
-    """Read a number of seconds above 0."""
-    if not 0 < value < float("inf"):
-        raise UserError(f"{option}: {value:g} is not a duration: give more than 0 seconds")
-    return float(value)
+def duration(unit: str) -> Parser:
+    """A parser of a number above 0 of this unit; None stays None."""
 
+    def parse(value: Any, option: str) -> float | None:
+        if value is not None and not 0 < value < float("inf"):
+            raise UserError(f"{option}: {value:g} is not a duration: give more than 0 {unit}")
+        return value if value is None else float(value)
 
-def parse_hours(value: Any, option: str) -> float | None:
-    """Read a number of hours above 0; None stays None."""
-    if value is not None and not 0 < value < float("inf"):
-        raise UserError(f"{option}: {value:g} is not a duration: give more than 0 hours")
-    return value if value is None else float(value)
+    return parse
 
 
 def check_choice(value: str, option: str, choices: Iterable[str]) -> str:

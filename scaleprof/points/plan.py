@@ -23,10 +23,14 @@ class SweepOptions:
 
     measure: tuple[str, ...] = (TOGETHER,)
     """What each process of a point measures, in order."""
+    compile_together: bool = False
+    """Whether a point's programs may compile at the same time; else one by one, and each is timed."""
     min_updates: int
     min_seconds: float
     warmup_updates: int
     timeout_seconds: float
+    timeout_grows: bool = False
+    """Whether points that are expected to take long have a longer time limit."""
     memory_limit_bytes: int
     max_seconds: float | None = None
     """No point starts later than this after the sweep began; None is no limit."""

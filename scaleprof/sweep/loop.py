@@ -20,6 +20,7 @@ from scaleprof.points.plan import SweepOptions, keys_of
 from scaleprof.points.point import Point
 from scaleprof.probes.roofline import Rates
 from scaleprof.runs.store import RunDirectory
+from scaleprof.sweep.time_left import Estimate
 
 
 class Observer(Protocol):
@@ -61,6 +62,7 @@ def sweep(
     """
     started = time.monotonic()
     too_large = TooLarge(run.records, work, options)
+    estimate = Estimate([point for _, point in work], options)
     with StopSignals() as stop:
         for index, point in work:
             if options.max_seconds is not None and time.monotonic() - started > options.max_seconds:
@@ -72,7 +74,10 @@ def sweep(
                 for record in records:
                     run.append(record)
             else:
-                records = measure(index, point, options, launcher, run, observer, stop)
+                began = time.monotonic()
+                patient = dataclasses.replace(options, timeout_seconds=estimate.timeout_seconds(point))
+                records = measure(index, point, patient, launcher, run, observer, stop)
+                estimate.add(point, records[0], time.monotonic() - began)
             for record in records:
                 too_large.add(record)
             observer.point_ended(index, next((r for r in records if r.status != "ok"), records[0]))

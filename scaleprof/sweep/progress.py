@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,9 @@ class Progress:
         self._console = console
         self._started = self._point_started = time.monotonic()
         self._phase = "start"
-        self._updates = 0
+        self._samples: list[dict[str, Any]] = []
+        """The updates of the running phase."""
+        self._options = options
         self._results: list[Record] = []
         self._estimate = Estimate(points, options)
         self._is_live = is_live(console.file)
@@ -58,15 +61,15 @@ class Progress:
 
     def point_begins(self, index: int, point: Point) -> None:
         """Show the point as running."""
-        self._phase, self._updates = "start", 0
+        self._phase, self._samples = "start", []
         self._point_started = time.monotonic()
 
     def event(self, event: dict[str, Any]) -> None:
         """Follow the running point's phase and updates."""
         if event["event"] == "phase":
-            self._phase, self._updates = event["name"], 0
+            self._phase, self._samples = event["name"], []
         elif event["event"] == "samples":
-            self._updates += len(event["samples"])
+            self._samples += event["samples"]
 
     def point_ended(self, index: int, record: Record) -> None:
         """Add the point to the results so far."""
@@ -88,11 +91,22 @@ class Progress:
         times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
-        updates = f", update {self._updates + 1}" if self._phase in ("memory", "warm up", "measure") else ""
-        line = Text.assemble(
-            (point.label, "bold"), f"   {self._phase}{updates}   {_clock(now - self._point_started)}", no_wrap=True
-        )
+        doing = f"{self._phase}{self._updates()}   {_clock(now - self._point_started)}"
+        line = Text.assemble((point.label, "bold"), f"   {doing}", no_wrap=True)
         return Group(self._recent(), bar, line)
+
+    def _updates(self) -> str:
+        """How far the phase's updates are: `, 1 of 3 updates, 24.0 s each`."""
+        if self._phase not in ("memory", "warm up", "measure"):
+            return ""
+        if not self._samples:
+            return ", first update"
+        mean = sum(sample["update_seconds"] for sample in self._samples) / len(self._samples)
+        done = str(len(self._samples))
+        if self._phase == "measure":
+            asked = max(self._options.min_updates, math.ceil(self._options.min_seconds / mean))
+            done = f"{done} of {max(asked, len(self._samples))}"
+        return f", {done} update{'' if done == '1' else 's'}, {format_seconds(mean)} each"
 
     def _recent(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

@@ -14,7 +14,7 @@ from scaleprof.points.axes import SweepRequest, defaults, option_name
 from scaleprof.points.choices import memory_limit, on_gpu
 from scaleprof.points.option_files import is_file
 from scaleprof.points.options import make_request, plan_sweep
-from scaleprof.points.parsing import parse_hours, parse_names, parse_timeout
+from scaleprof.points.parsing import duration, parse_names
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
 from scaleprof.runs.store import read_manifest
@@ -45,9 +45,9 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
     given = _given(request, manifest)
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
     if "timeout" in may_differ:
-        parse_timeout(may_differ["timeout"], "--timeout")
+        duration("seconds")(may_differ["timeout"], "--timeout")
     if "max_hours" in may_differ:
-        parse_hours(may_differ["max_hours"], "--max-hours")
+        duration("hours")(may_differ["max_hours"], "--max-hours")
     if "memory_limit" in may_differ:
         memory_limit(may_differ["memory_limit"], on_gpu=on_gpu(kept["device"]))
     plan = _same_plan(folder, manifest, kept | may_differ, "--resume", kind)

@@ -14,6 +14,9 @@ from scaleprof.points.point import Point
 GROWTH = 1.1
 """The assumed exponent of update time in tokens where `ModelEntry.growth` gives none."""
 STEEPEST = 2.5
+LEAST_UPDATES = 3
+PATIENCE = 2.0
+"""A time limit that grows leaves this many times the time of starting, compiling and `LEAST_UPDATES` updates."""
 
 
 class Estimate:
@@ -45,13 +48,30 @@ class Estimate:
         """Seconds that all points take together, once some are known."""
         return sum(map(self._expected, self._points))
 
+    def timeout_seconds(self, point: Point) -> float:
+        """The time limit of a point: the options' own, or more if they let it grow and `PATIENCE` asks for it."""
+        limit = self._options.timeout_seconds
+        parts = self._parts(point) if self._options.timeout_grows else None
+        return limit if parts is None else max(limit, PATIENCE * (parts[0] + LEAST_UPDATES * parts[1]))
+
     def _expected(self, point: Point) -> float:
-        alike = [(p, r, s) for p, r, s in self._ended if p.variant == point.variant]
+        alike = self._alike(point)
         if any(record.status == "oom" and _tokens(p) < _tokens(point) for p, record, _ in alike):
             return 0.0 if not self._options.keep_going else self._options.timeout_seconds / 10
-        measured = [(p, r, s) for p, r, s in alike if r.update_seconds is not None]
-        if not measured:
+        parts = self._parts(point)
+        if parts is None:
             return self._unknown(point, alike)
+        fixed, update = parts
+        return min(fixed + (self._updating(update) if update else 0.0), self.timeout_seconds(point))
+
+    def _alike(self, point: Point) -> list[tuple[Point, Record, float]]:
+        return [(p, r, s) for p, r, s in self._ended if p.variant == point.variant]
+
+    def _parts(self, point: Point) -> tuple[float, float] | None:
+        """A point's overhead and the time of one update, 0 if it will not fit; None if nothing is known."""
+        measured = [(p, r, s) for p, r, s in self._alike(point) if r.update_seconds is not None]
+        if not measured:
+            return None
         nearest, record, seconds = min(measured, key=lambda ended: abs(math.log(_tokens(ended[0]) / _tokens(point))))
         assert record.update_seconds is not None
         fixed = max(seconds - self._updating(record.update_seconds), 0.0)
@@ -61,7 +81,7 @@ class Estimate:
         update = record.update_seconds * (_tokens(point) / _tokens(nearest)) ** growth
         if point.mode in find(point.model).quadratic_memory and self._outgrows(point, nearest, record):
             update = 0.0
-        return min(fixed + (self._updating(update) if update else 0.0), self._options.timeout_seconds)
+        return fixed, update
 
     def _outgrows(self, point: Point, nearest: Point, record: Record) -> bool:
         """Whether a point whose memory grows with the square of its tokens will not fit once it is compiled."""
@@ -96,6 +116,8 @@ def _growth(point: Point, measured: Sequence[tuple[Point, Record]]) -> float:
 
 
 def _compiling(record: Record) -> float:
+    if record.compile_seconds is not None:
+        return record.compile_seconds
     times = (record.compile_act_seconds, record.compile_rollout_seconds, record.compile_learn_seconds)
     return sum(seconds for seconds in times if seconds is not None)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from reports.text.units import format_bytes
@@ -17,6 +21,14 @@ if TYPE_CHECKING:
 
 MEASURED = ("act", "rollout", "learn")
 """The programs with figures in the record; the others are small in comparison."""
+LONGEST_FIRST = ("learn", "rollout", "act", "init", "environment", "refresh", "inspect")
+"""The order in which programs that compile together start."""
+THREADS = 3
+"""Programs that compile at a time: XLA releases the interpreter lock, and spreads each over the cores only in part."""
+UNTIMED = ("init", "inspect")
+"""Programs of which no time is measured."""
+UNTIMED_OPTIONS: Mapping[str, Mapping[str, Any]] = {"cpu": {"xla_backend_optimization_level": 0}}
+"""XLA's options for them by platform: they compile faster, with the same buffers."""
 CACHE_READ = "/jax/compilation_cache/cache_hits"
 CACHE_WRITTEN = "/jax/compilation_cache/cache_misses"
 """Names of the events of jax's compilation cache (`jax._src.compiler` of 0.10)."""
@@ -30,6 +42,16 @@ class Compiling(NamedTuple):
     seconds: float
     here: bool
     """Whether every measured program was compiled in this process, none read from the cache."""
+
+
+class Built(NamedTuple):
+    """A compiled program."""
+
+    name: str
+    compiled: jax.stages.Compiled
+    jaxpr: Any
+    facts: dict[str, float]
+    """The times of tracing (with lowering) and of compiling, if nothing else ran meanwhile."""
 
 
 class CacheUse:
@@ -63,79 +85,131 @@ class PredictedOomError(Exception):
     """By XLA's static analysis the point cannot fit its memory budget."""
 
 
-def compile_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> Compiling:
-    """Compile all programs one by one and send the time and memory of each.
+class Plan:
+    """What XLA plans for the measured programs, as far as they are compiled, against the budget."""
 
-    Raises `PredictedOomError` at the first that cannot fit the budget.
-    """
-    budget = task.memory_limit_bytes
-    if device.platform != "cpu":
-        budget = min(budget, device_probe.allocator_limit_bytes(device) or budget)
-    send(events, "phase", name="compile init")
-    _, _, times = compile_program(programs, "init")
-    cache = CacheUse()
-    worked = sum(times.values())
-    program_peak = 0
-    compile_peak: int | None = 0
-    unseen = False
-    work = arithmetic.Work(0.0, 0.0)
-    uncounted = False
-    for name in MEASURED:
-        send(events, "phase", name=f"compile {name}")
-        reset = host.reset_peak()
-        compiled, jaxpr, times = compile_program(programs, name)
-        worked += sum(times.values())
-        facts: dict[str, Any] = dict(times)
-        if cache.was_read():  # reading a file is not compiling
-            facts.pop(f"compile_{name}_seconds")
-        peak = host.peak_rss_bytes() if reset else None
-        compile_peak = None if peak is None or compile_peak is None else max(compile_peak, peak)
-        memory = xla.program_memory(compiled)
-        if memory is not None:
-            facts |= {f"xla_{name}_{kind}": size for kind, size in memory._asdict().items()}
-            program_peak = max(program_peak, memory.peak_bytes)
-            unseen = unseen or xla.has_unseen_memory(compiled)
-            facts |= {"xla_peak_bytes": program_peak, "xla_bound": "lower" if unseen else "exact"}
-        if name != "act":  # an update is one rollout and one learn
-            counted = arithmetic.work_of(jaxpr, while_trips=programs.while_trips)
-            work = arithmetic.Work(work.flops + counted.flops, work.traffic_bytes + counted.traffic_bytes)
-            uncounted = uncounted or bool(arithmetic.uncounted(jaxpr))
-        send(events, "facts", **facts)
-        host.release_free_memory()
-        resident = host.rss_bytes() if device.platform == "cpu" else 0
-        if program_peak + resident > OVER_BUDGET * budget:
+    def __init__(self, task: Task, device: jax.Device, while_trips: float) -> None:
+        self._budget = task.memory_limit_bytes
+        if device.platform != "cpu":
+            self._budget = min(self._budget, device_probe.allocator_limit_bytes(device) or self._budget)
+        self._while_trips = while_trips
+        self._largest, self._peak_bytes = "", 0
+        self._unseen = self._uncounted = False
+        self._work = arithmetic.Work(0.0, 0.0)
+
+    def add(self, built: Built) -> dict[str, Any]:
+        """Add a program; returns the figures that it changes."""
+        if built.name != "act":  # an update is one rollout and one learn
+            counted = arithmetic.work_of(built.jaxpr, while_trips=self._while_trips)
+            work = self._work
+            self._work = arithmetic.Work(work.flops + counted.flops, work.traffic_bytes + counted.traffic_bytes)
+            self._uncounted = self._uncounted or bool(arithmetic.uncounted(built.jaxpr))
+        memory = xla.program_memory(built.compiled)
+        if memory is None:
+            return {}
+        if memory.peak_bytes > self._peak_bytes:
+            self._largest, self._peak_bytes = built.name, memory.peak_bytes
+        self._unseen = self._unseen or xla.has_unseen_memory(built.compiled)
+        return {f"xla_{built.name}_{kind}": size for kind, size in memory._asdict().items()} | {
+            "xla_peak_bytes": self._peak_bytes,
+            "xla_bound": "lower" if self._unseen else "exact",
+        }
+
+    def check(self, resident_bytes: int) -> None:
+        """Raise `PredictedOomError` if the programs so far cannot fit the budget beside what is resident."""
+        if self._peak_bytes + resident_bytes > OVER_BUDGET * self._budget:
             raise PredictedOomError(
-                f"the {name} program needs {format_bytes(program_peak)} by XLA's analysis"
-                f"{f' plus {format_bytes(resident)} already resident' if resident else ''}; "
-                f"the limit is {format_bytes(budget)}"
+                f"the {self._largest} program needs {format_bytes(self._peak_bytes)} by XLA's analysis"
+                f"{f' plus {format_bytes(resident_bytes)} already resident' if resident_bytes else ''}; "
+                f"the limit is {format_bytes(self._budget)}"
             )
+
+    def work(self) -> dict[str, float | None]:
+        """The arithmetic and traffic of one update; None if some of it cannot be counted."""
+        return {
+            "flops_per_update": None if self._uncounted else self._work.flops,
+            "traffic_bytes_per_update": None if self._uncounted else self._work.traffic_bytes,
+        }
+
+
+def compile_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> Compiling:
+    """Compile all programs, at the same time if the task says so, and send what is known of each as it is ready.
+
+    On a device other than the CPU they are compiled one by one: a compiler that times kernels on the device must have
+    it for itself. Raises `PredictedOomError` at the first program that cannot fit the budget.
+    """
+    names = ["init", *MEASURED, "inspect"]
+    if task.measure != MEMORY:
+        names += ["environment", *(["refresh"] if programs.pool_size else [])]
+    together = task.compile_together and device.platform == "cpu"
+    plan, cache, began = Plan(task, device, programs.while_trips), CacheUse(), time.monotonic()
+    reset, resident = host.reset_peak(), resident_bytes(device)
+    build_all = build_together if together else build_one_by_one
+    with closing(build_all(programs, names, UNTIMED_OPTIONS.get(device.platform), events)) as ready:
+        for built in ready:
+            facts = built.facts
+            if cache.was_read():  # reading a file is not compiling
+                facts.pop(f"compile_{built.name}_seconds", None)
+            if built.name in MEASURED:
+                send(events, "facts", **facts, **plan.add(built))
+                plan.check(
+                    resident if together else resident_bytes(device)
+                )  # those that still compile will free theirs
+    plan.check(resident_bytes(device))
+    seconds, here = time.monotonic() - began, cache.reads == 0
     send(
         events,
         "facts",
-        flops_per_update=None if uncounted else work.flops,
-        traffic_bytes_per_update=None if uncounted else work.traffic_bytes,
+        **plan.work(),
+        compiling="together" if together else "one by one",
+        compile_seconds=seconds if here else None,
         compile_cache=cache.summary,
-        host_compile_peak_bytes=compile_peak if cache.reads == 0 else None,
+        host_compile_peak_bytes=host.peak_rss_bytes() if reset and here else None,
         device_compile_peak_bytes=device_probe.allocator_peak_bytes(device),
     )
-    here = cache.reads == 0
-    others = ["inspect"]
-    if task.measure != MEMORY:
-        send(events, "phase", name="compile environment")
-        others += ["environment", *(["refresh"] if programs.pool_size else [])]
-    for name in others:
-        _, _, times = compile_program(programs, name)
-        worked += sum(times.values())
-    return Compiling(worked, here)
+    return Compiling(seconds, here)
 
 
-def compile_program(programs: Programs, name: str) -> tuple[jax.stages.Compiled, Any, dict[str, float]]:
-    """The compiled program, its jaxpr, and the times of tracing (with lowering) and of compiling."""
-    traced = timing.timed_host(programs.trace, name)
-    lowered = timing.timed_host(traced.result.lower)
-    compiled = timing.timed_host(programs.compile, name, lowered.result)
-    facts = {
-        f"trace_{name}_seconds": traced.seconds + lowered.seconds,
-        f"compile_{name}_seconds": compiled.seconds,
-    }
-    return compiled.result, traced.result.jaxpr, facts
+def resident_bytes(device: jax.Device) -> int:
+    """What this process holds of the memory that the device's programs use."""
+    host.release_free_memory()
+    return host.rss_bytes() if device.platform == "cpu" else 0
+
+
+def build_one_by_one(
+    programs: Programs, names: Sequence[str], untimed: Mapping[str, Any] | None, events: TextIO
+) -> Generator[Built]:
+    """Trace and compile programs one after the other, and time each. `untimed` are XLA's options for `UNTIMED`."""
+    for name in names:
+        send(events, "phase", name=f"compile {name}")
+        traced = timing.timed_host(programs.trace, name)
+        lowered = timing.timed_host(traced.result.lower)
+        options = untimed if name in UNTIMED else None
+        compiled = timing.timed_host(programs.compile, name, lowered.result, options)
+        facts = {
+            f"trace_{name}_seconds": traced.seconds + lowered.seconds,
+            f"compile_{name}_seconds": compiled.seconds,
+        }
+        yield Built(name, compiled.result, traced.result.jaxpr, facts)
+
+
+def build_together(
+    programs: Programs, names: Sequence[str], untimed: Mapping[str, Any] | None, events: TextIO
+) -> Generator[Built]:
+    """Trace programs one after the other while others compile; each comes when it is ready.
+
+    Nothing is timed, since each waits for the others. `untimed` are XLA's options for `UNTIMED`.
+    """
+    send(events, "phase", name="compile")
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        running: dict[Future[jax.stages.Compiled], tuple[str, Any]] = {}
+        for name in sorted(names, key=LONGEST_FIRST.index):
+            traced = programs.trace(name)
+            options = untimed if name in UNTIMED else None
+            running[threads.submit(programs.compile, name, traced.lower(), options)] = name, traced.jaxpr
+        for future in as_completed(running):
+            name, jaxpr = running[future]
+            yield Built(name, future.result(), jaxpr, {})
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
