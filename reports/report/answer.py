@@ -19,7 +19,7 @@ from reports.growth.lines import about, growth, in_words
 from reports.records.record import Record
 from reports.report.reach import Reach, reaches
 from reports.text.section import Section
-from reports.text.units import format_bytes, format_rate
+from reports.text.units import counted, format_bytes, format_rate
 
 _MOST_NAMED = 3
 """How many modes a sentence names before it counts the others."""
@@ -155,4 +155,4 @@ def _passes(found: Sequence[Law]) -> str:
 
 
 def _count(across: str, size: int) -> str:
-    return f"{size} {ALONG[across][size != 1]}"
+    return counted(size, ALONG[across][0])

@@ -11,8 +11,8 @@ from reports.arrange.pivot import (
     Reading,
     Repeats,
     Row,
-    _known,
     axis_name,
+    known_values,
     make_pivot,
     memory_of,
     reader,
@@ -33,7 +33,7 @@ from reports.report.summary import (
     rate_section,
 )
 from reports.text.section import Cell, Section, TableColumn, label, shown
-from reports.text.units import format_bytes, format_factor, format_rate
+from reports.text.units import counted, format_bytes, format_factor, format_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections.append(failures)
     elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
         count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
-        points = "1 point" if count == 1 else f"{count} points"
-        sections.append(Section(lines=(f"{points} failed in at least one repeat; --full lists the reasons.",)))
+        sections.append(
+            Section(lines=(f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons.",))
+        )
     sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
@@ -151,7 +152,7 @@ class _Details:
         return best[0] if len(best) == 1 else None
 
     def _range(self, point: Repeats) -> str:
-        known = _known(point, self._field)
+        known = known_values(point, self._field)
         low, high = (self._format(value) for value in (min(known), max(known)))
         if low == high:
             return ""

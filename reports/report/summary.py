@@ -25,7 +25,7 @@ from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Recor
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
-from reports.text.units import UNKNOWN, format_bytes, format_rate
+from reports.text.units import UNKNOWN, counted, format_bytes, format_rate
 
 ENVIRONMENT_SHARE = 0.3
 """From this share of an update on, a point measures the environment more than the model."""
@@ -268,7 +268,7 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
 
 def point_count(points: int, repeats: int) -> str:
     """The number of points, and of repeats if larger."""
-    text = f"{points} point{'' if points == 1 else 's'}"
+    text = counted(points, "point")
     return text if points == repeats else f"{text}, {repeats} repeats"
 
 

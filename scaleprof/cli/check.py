@@ -213,7 +213,7 @@ def baseline_save(
 
 def baseline_list() -> int:
     """List the project's baselines with their points, records and size."""
-    from reports.text.units import format_bytes
+    from reports.text.units import counted, format_bytes
     from scaleprof.runs import baselines
 
     found = baselines.saved(Path.cwd())
@@ -223,11 +223,6 @@ def baseline_list() -> int:
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 point`, `2 points`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _policy(
