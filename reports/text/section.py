@@ -82,3 +82,9 @@ def shown(value: object) -> str:
 def one_line(text: str) -> str:
     """`text` with each run of invisible characters (line ends, escapes, direction marks) replaced by one space."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` on one line (`one_line`) of at most `length` characters."""
+    line = one_line(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
