@@ -116,10 +116,20 @@ def test_titles_carry_the_answer(figure: Figure) -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [None, (7.0, 4.0), (4.0, 3.5), (3.5, 6.0), (16.0, 9.0)])
-def test_no_text_is_cut_or_overlaps(size: tuple[float, float] | None) -> None:
+@pytest.mark.parametrize(
+    ("size", "seq_lens"),
+    [
+        (None, (8,)),
+        ((7.0, 4.0), (8,)),
+        ((4.0, 3.5), (8,)),
+        ((3.5, 6.0), (8,)),
+        ((16.0, 9.0), (8,)),
+        ((8.0, 7.0), (8, 32)),
+    ],
+)
+def test_no_text_is_cut_or_overlaps(size: tuple[float, float] | None, seq_lens: tuple[int, ...]) -> None:
     with style(size):
-        figure = draw([sweep(MODELS[:3])], size)
+        figure = draw([sweep(MODELS[:3], seq_lens=seq_lens)], size)
         figure.draw_without_rendering()
         boxes = [text.get_window_extent() for axes in figure.axes for text in _texts(axes)]
         boxes += [text.get_window_extent() for text in (*figure.texts, *figure.legends[0].get_texts())]

@@ -170,7 +170,7 @@ def _panels(runs: Sequence[Run]) -> list[list[Panel]]:
 
 
 def _fit(figure: Figure, panels: Sequence[Panel], size: Inches) -> None:
-    """Lay out a figure of a given size, with no more ticks than have room.
+    """Lay out a figure of a given size with no more than has room: fewer ticks, no axis label that the title repeats.
 
     Raises:
         ValueError: it leaves no room for the panels.
@@ -188,6 +188,8 @@ def _fit(figure: Figure, panels: Sequence[Panel], size: Inches) -> None:
     line = 1.6 * matplotlib.rcParams["font.size"] / 72
     for axes, panel, box in zip(figure.axes, panels, boxes, strict=True):
         thin_ticks(axes, panel, int(box.height / line))
+        if axes.yaxis.label.get_window_extent().height > axes.bbox.height:
+            axes.set_ylabel("")
 
 
 def _fitting(figure: Figure, title: Title, room: float) -> str:
