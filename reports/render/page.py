@@ -141,7 +141,7 @@ def _failures(runs: Sequence[Run]) -> Section | None:
         columns=(
             _text_column("status", statuses),
             TableColumn("repeats", tuple(map(Cell, counts))),
-            _text_column("reason", reasons),
+            _text_column("reason", reasons, below=True),
         ),
     )
 
@@ -160,8 +160,8 @@ def _hosts(runs: Sequence[Run]) -> list[tuple[str, Section]]:
     return found
 
 
-def _text_column(header: str, texts: Iterable[str]) -> TableColumn:
-    return TableColumn(header, tuple(Cell(one_line(text)) for text in texts), right=False)
+def _text_column(header: str, texts: Iterable[str], *, below: bool = False) -> TableColumn:
+    return TableColumn(header, tuple(Cell(one_line(text)) for text in texts), right=False, below=below)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -115,8 +115,7 @@ def _levels(records: Sequence[Record], found: Sequence[Slice], measures: Sequenc
     levels = {}
     for unit, known in values.items():
         low, high = min(known, default=1.0), max(known, default=1.0)
-        # Failures are drawn above the values, on up to as much of the axis again.
-        *coarse, _ = tick_levels(low / _AROUND, high * high / low * _AROUND, unit)
+        *coarse, _ = tick_levels(low / _AROUND, high * _AROUND, unit)
         fine = tick_levels(low / 2, high * 2, unit)[-1]
         levels[unit] = [
             {"values": level, "labels": [tick_label(value, unit) for value in level]} for level in (*coarse, fine)

@@ -36,7 +36,7 @@ class TableColumn:
     cells: tuple[Cell, ...]
     right: bool = True
     below: bool = False
-    """Long text: a terminal prints it below the table, a line per row."""
+    """Long text: a terminal prints it below the table, a line per row; the page cuts it until it is clicked."""
 
 
 @dataclass(frozen=True, slots=True)
