@@ -176,6 +176,26 @@ def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Pat
     ]
 
 
+def test_the_table_of_repeats_names_the_settings_that_vary(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    settings: list[dict[str, Any]] = [
+        {"segment": "all", "envs": 4},
+        {"segment": "4", "envs": 4},
+        {"segment": "4", "envs": 8},
+    ]
+    records = [point("mat", "dense", 16, repeat=repeat, **one) for one in settings for repeat in range(2)]
+    tables = reported(capsys, written(folder / "run.csv", records), "--full").partition("All repeats:")[2]
+    headers = [line.split() for line in tables.splitlines() if line.startswith("model")]
+    assert len(headers) > 1
+    assert all(header[:6] == ["model", "mode", "agents", "envs", "segment", "repeat"] for header in headers)
+    assert sum(header.count("envs") for header in headers) == len(headers)
+    rows = [line.split()[:6] for line in tables.splitlines() if line.startswith("mat")][:6]
+    assert rows == [
+        ["mat", "dense", "16", str(one["envs"]), str(one["segment"]), str(repeat)]
+        for one in settings
+        for repeat in range(2)
+    ]
+
+
 def test_a_diverged_loss_sorts_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     losses = (1.0, math.nan, 0.1, None, 3.0, math.nan, -2.0)
     records = [point("mat", "dense", 2 + i, policy_loss=loss) for i, loss in enumerate(losses)]

@@ -17,6 +17,7 @@ from reports.arrange.pivot import (
     memory_of,
     reader,
     same_work,
+    varying_axes,
 )
 from reports.arrange.selection import reference_row, sort
 from reports.records.columns import DETAILS, format_value
@@ -162,11 +163,12 @@ class _Details:
 
 
 def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[str]) -> Section:
-    """One row per repeat."""
+    """One row per repeat, named by its model, mode, agents, every setting that varies, and its number."""
     several = any(record.repeat for record in records)
-    naming = ("model", "mode", "agents", *(("repeat",) if several else ()))
+    varying = [name for name in varying_axes(records, also=also) if name not in also]
+    naming = ("model", "mode", "agents", *varying, *(("repeat",) if several else ()))
     known = [name for name in DETAILS if any(getattr(record, name) not in (None, "") for record in records)]
-    names = columns or [name for name in known if name != "repeat"]
+    names = columns or [name for name in known if name not in (*naming, "repeat")]
     labels = [*also, *(name for name in naming if name not in names)]
     return Section(
         "All repeats:",
