@@ -24,7 +24,7 @@ from reports.arrange.curves import AXIS_TITLES, fullest_slice, known_measures, s
 from reports.arrange.selection import joined
 from reports.growth.lines import growth
 from reports.records.columns import MEMORY, SPEED
-from reports.records.files import write_whole
+from reports.records.files import file_errors, write_whole
 from reports.records.run import Run
 from reports.render.panels import Panel, draw_panel, legend, prepare, thin_ticks
 from reports.report.titles import Title, title_of
@@ -97,10 +97,8 @@ def write_figure(runs: Sequence[Run], path: str | os.PathLike[str], size: Inches
         figure = draw(runs, size)
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=DPI, metadata=_METADATA[kind])
-    try:
+    with file_errors(path, "written"):
         write_whole(path, drawn.getvalue())
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror}); check the path") from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 from reports.arrange.pivot import make_pivot, memory_of
 from reports.arrange.selection import joined
 from reports.records.csv_file import write_records
-from reports.records.files import write_whole
+from reports.records.files import file_errors, write_whole
 from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.render.page_data import page_data
@@ -38,10 +38,8 @@ def write_page(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
         ValueError: `runs` hold no record, or the file cannot be written; an existing file is then unchanged.
     """
     text = make_page(runs)
-    try:
+    with file_errors(path, "written"):
         write_whole(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise ValueError(f"{os.fspath(path)}: cannot be written ({error.strerror}); check the path") from error
 
 
 def make_page(runs: Sequence[Run]) -> str:
