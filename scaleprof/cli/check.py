@@ -39,9 +39,7 @@ Alpha = Annotated[
     float | None,
     option("--alpha", "False discovery rate of sampled metrics", panel=JUDGING, metavar="RATE", shown="0.05"),
 ]
-CrossMachine = Annotated[
-    bool, option("--cross-machine", "Compare even if machine, versions or flags differ", panel=WHAT)
-]
+CrossMachine = Annotated[bool, option("--cross-machine", "Compare even if host, versions or flags differ", panel=WHAT)]
 Metrics = Annotated[
     str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
