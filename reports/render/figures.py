@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from reports.arrange.curves import AXIS_TITLES, fullest_slice, known_measures, slices
-from reports.arrange.selection import joined
+from reports.arrange.selection import conditions, joined
 from reports.growth.lines import growth
 from reports.records.columns import MEMORY, SPEED
 from reports.records.files import file_errors, write_whole
@@ -231,13 +231,8 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def _described(runs: Sequence[Run]) -> str:
-    """The heading: runs, and the scenarios, devices and numbers of environments of their records."""
-    records = [record for run in runs for record in run.records]
-    parts = [", ".join(run.name for run in runs)]
-    for name in ("scenario", "device", "envs"):
-        values = ", ".join(dict.fromkeys(str(getattr(record, name)) for record in records if getattr(record, name)))
-        parts += [f"{name} {values}"] if values else []
-    return " · ".join(parts)
+    """The heading: the runs, and what they were measured in."""
+    return f"{', '.join(run.name for run in runs)} · {conditions(record for run in runs for record in run.records)}"
 
 
 def _said(runs: Sequence[Run], size: Inches | None, scale: float) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.arrange.pivot import make_pivot, memory_of
-from reports.arrange.selection import joined
+from reports.arrange.selection import conditions, joined
 from reports.records.csv_file import write_records
 from reports.records.files import file_errors, write_whole
 from reports.records.record import STATUSES, Record
@@ -63,7 +63,7 @@ def make_page(runs: Sequence[Run]) -> str:
     statuses = Counter(record.status for record in records)
     return templates.get_template("page.html").render(
         title=_shown(", ".join(run.name for run in runs)),
-        subtitle=_shown(_subtitle(records)),
+        subtitle=_shown(conditions(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
         answer=_shown(_answer(runs)),
         growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
@@ -105,16 +105,6 @@ def script_json(value: Any) -> str:
 def _hash(script: str) -> str:
     """The hash by which a Content-Security-Policy allows a script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _subtitle(records: Iterable[Record]) -> str:
-    """Scenario, device and sizes, with every value that occurs."""
-    listed = list(records)
-    parts = []
-    for name in ("scenario", "device", "envs", "embed_dim", "dtype"):
-        values = dict.fromkeys(str(getattr(record, name)) for record in listed if getattr(record, name))
-        parts += [f"{name} {', '.join(values)}"] if values else []
-    return " · ".join(parts)
 
 
 def _failures(runs: Sequence[Run]) -> Section | None:

@@ -20,7 +20,7 @@ from reports.arrange.pivot import (
     varying_axes,
 )
 from reports.arrange.selection import reference_row, sort
-from reports.records.columns import DETAILS, format_value
+from reports.records.columns import format_value, shown_in
 from reports.records.record import Record
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import reaches, reaches_section
@@ -167,7 +167,7 @@ def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[s
     several = any(record.repeat for record in records)
     varying = [name for name in varying_axes(records, also=also) if name not in also]
     naming = ("model", "mode", "agents", *varying, *(("repeat",) if several else ()))
-    known = [name for name in DETAILS if any(getattr(record, name) not in (None, "") for record in records)]
+    known = [name for name in shown_in("repeats") if any(getattr(record, name) not in (None, "") for record in records)]
     names = columns or [name for name in known if name not in (*naming, "repeat")]
     labels = [*also, *(name for name in naming if name not in names)]
     return Section(
