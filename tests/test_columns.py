@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 from reports import FIELD_NAMES, POINT_FIELDS, Record
 from reports.arrange.pivot import ROW_AXES, SAME_WORK
-from reports.records.columns import COLUMNS, DETAILS, MEMORY, SPEED, Column, column, format_value, formatter
+from reports.records.columns import COLUMNS, MEMORY, SPEED, Column, column, format_value, formatter, shown_in
 from reports.records.columns_document import GROUPS, document
-from reports.records.describe import KEY, SOURCES, described
+from reports.records.describe import KEY, SOURCES, Place, described
 
 ROOT = Path(__file__).parent.parent
 EVERY = pytest.mark.parametrize("one", COLUMNS.values(), ids=COLUMNS)
@@ -117,7 +118,9 @@ def test_rows_are_told_apart_by_what_identifies_a_point() -> None:
 def test_measures_of_charts() -> None:
     assert {one.unit for one in MEMORY} == {"bytes"}
     assert {one.unit for one in SPEED} == {"rate", "seconds"}
-    assert set(DETAILS) <= set(COLUMNS)
+    for place in typing.get_args(Place):
+        assert len(shown_in(place)) > 2
+    assert shown_in("heading") == ("scenario", "envs", "embed_dim", "dtype", "device")
 
 
 def test_the_document_is_current() -> None:

@@ -10,13 +10,15 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from PIL import Image
 from sweeps import MIB, MODELS, failed, measured, sweep
 
 from reports.records.run import Run
-from reports.render.figures import draw, write_figure
+from reports.render.figures import draw, style, write_figure
 from reports.text.style import FAILURES
 
 ONE = sweep(MODELS[:1], agents=(16,))
@@ -25,7 +27,8 @@ ONE = sweep(MODELS[:1], agents=(16,))
 @pytest.fixture
 def figure() -> Figure:
     """Everything that there is to draw."""
-    return draw([sweep(MODELS[:5], seq_lens=(8, 32), repeats=5)])
+    with style():
+        return draw([sweep(MODELS[:5], seq_lens=(8, 32), repeats=5)])
 
 
 def heights(line: Line2D) -> list[float]:
@@ -52,7 +55,8 @@ def test_what_is_drawn(figure: Figure) -> None:
     assert [line for line in memory.lines if heights(line) == limit]
     assert not [line for line in speed.lines if heights(line) == limit]
     assert marks(memory, FAILURES["skipped"][0]) == marks(speed, FAILURES["skipped"][0]) == 2
-    assert len(memory.collections) == 3  # a band for each curve with sizes enough for a fit
+    bands = [one for one in memory.collections if isinstance(one, PolyCollection)]
+    assert len(bands) == 3  # for each curve with sizes enough for a fit
 
 
 def test_the_legend_is_complete_and_covers_nothing(figure: Figure) -> None:
@@ -62,6 +66,7 @@ def test_the_legend_is_complete_and_covers_nothing(figure: Figure) -> None:
     assert texts[:5] == ["sable:chunkwise", "sable:recurrent", "sable:parallel", "sable:factored", "mat:dense"]
     assert "memory limit 4 GiB, minus resident memory" in texts
     assert "95 % interval of the fit" in texts
+    assert "lowest to highest repeat" in texts
     box = legend.get_window_extent()
     for axes in figure.axes:
         around = axes.get_tightbbox()
@@ -77,7 +82,8 @@ def test_failures_stand_in_a_strip_above_the_axes(figure: Figure) -> None:
         failures = [line.get_window_extent() for line in axes.lines if line.get_marker() in shapes]
         assert failures
         assert min(box.y0 for box in failures) > axes.bbox.y1
-        assert max(box.y1 for box in failures) < axes.title.get_window_extent().y0 or axes.title.get_text() == ""
+        (title,) = [text for text in axes.findobj(Text) if text.get_text() == axes.get_title(loc="left")]
+        assert max(box.y1 for box in failures) < title.get_window_extent().y0
         assert "no result" in [text.get_text() for text in axes.texts]
     assert "no result" not in [text.get_text() for text in draw([ONE]).axes[0].texts]
 
@@ -90,6 +96,79 @@ def test_growth_stands_above_the_panels(figure: Figure) -> None:
     assert draw([many]).get_suptitle().endswith("and 2 more curves")
 
 
+def test_error_bars_reach_from_the_lowest_to_the_highest_repeat() -> None:
+    values = (40.0, 10.0, 20.0)
+    several = [measured("ippo", "", 4, 8, n, mebibytes=value, seconds=0.1) for n, value in enumerate(values)]
+    alone = measured("ippo", "", 16, 8, 0, mebibytes=50, seconds=0.1)
+    axes, _ = draw([Run("run", Path("run"), (*several, alone))]).axes
+    (bars,) = [one for one in axes.collections if isinstance(one, LineCollection)]
+    (bar,) = bars.get_segments()
+    assert np.asarray(bar).tolist() == [[4, 10 * MIB], [4, 40 * MIB]]
+    assert any(heights(line) == [20 * MIB, 50 * MIB] for line in axes.lines)  # the medians
+
+
+def test_titles_carry_the_answer(figure: Figure) -> None:
+    assert [axes.get_title(loc="left").split("\n") for axes in figure.axes] == [
+        ["Peak memory at 8 timesteps", "4x the agents: sable factored 3.4x, sable parallel 16x"],
+        ["Agent-steps per second at 8 timesteps", "Fastest at 1024 agents: sable chunkwise 2.92M"],
+        ["Peak memory at 16 agents", "4x the timesteps (8 to 32): sable chunkwise 2.5x, mat dense 4.0x"],
+        ["Agent-steps per second at 16 agents", "Fastest at 32 timesteps: sable chunkwise 1.25M"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "seq_lens"),
+    [
+        (None, (8,)),
+        ((7.0, 4.0), (8,)),
+        ((4.0, 3.5), (8,)),
+        ((3.5, 6.0), (8,)),
+        ((16.0, 9.0), (8,)),
+        ((8.0, 7.0), (8, 32)),
+    ],
+)
+def test_no_text_is_cut_or_overlaps(size: tuple[float, float] | None, seq_lens: tuple[int, ...]) -> None:
+    with style(size):
+        figure = draw([sweep(MODELS[:3], seq_lens=seq_lens)], size)
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for axes in figure.axes for text in _texts(axes)]
+        boxes += [text.get_window_extent() for text in (*figure.texts, *figure.legends[0].get_texts())]
+    assert figure.get_size_inches() == pytest.approx(size or figure.get_size_inches())
+    for place, box in enumerate(boxes):
+        assert -1 <= box.x0 < box.x1 <= figure.bbox.x1 + 1
+        assert -1 <= box.y0 < box.y1 <= figure.bbox.y1 + 1
+        assert not [other for other in boxes[:place] if box.overlaps(other)]
+
+
+def _texts(axes: Axes) -> list[Text]:
+    """Everything written in and around the axes."""
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    titles = [text for text in axes.findobj(Text) if text.get_text() == axes.get_title(loc="left")]
+    found = [*titles, *ticks, *axes.texts, axes.xaxis.label, axes.yaxis.label]
+    return [text for text in found if text.get_text()]
+
+
+def test_a_size_without_room() -> None:
+    for size in ((2.0, 2.0), (1.0, 1.0), (20.0, 1.5)):
+        with (
+            style(size),
+            pytest.raises(ValueError, match=r"x.* inches leave no room for the panels"),
+        ):
+            draw([sweep()], size)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.pdf"])
+def test_a_picture_has_the_size_that_is_asked_for(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write_figure([ONE], path, (6.0, 4.0))
+    if name == "a.png":
+        with Image.open(path) as image:
+            assert image.size == (960, 640)
+    else:
+        words = {"a.svg": b'width="432pt" height="288pt"', "a.pdf": b"/MediaBox [ 0 0 432 288 ]"}
+        assert words[name] in path.read_bytes()
+
+
 @pytest.mark.parametrize("run", [ONE, sweep()], ids=["one point", "eight curves"])
 def test_a_png_is_sharp_and_has_something_on_it(run: Run, tmp_path: Path) -> None:
     write_figure([run], tmp_path / "a.PNG")
@@ -100,8 +179,9 @@ def test_a_png_is_sharp_and_has_something_on_it(run: Run, tmp_path: Path) -> Non
 
 
 def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
-    for name in ("a.svg", "b.svg"):
+    for name in ("a.svg", "b.svg", "a.pdf", "b.pdf"):
         write_figure([ONE], tmp_path / name)
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
     assert "<dc:date>" not in text
@@ -112,7 +192,8 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
 def test_text_from_data_is_neither_formula_nor_markup(tmp_path: Path) -> None:
     hostile = "_$\\frac{1$</text><script>alert(1)</script>\x07\ud800名"
     records = tuple(dataclasses.replace(record, model=hostile) for record in ONE.records)
-    write_figure([Run(hostile, Path("runs/x"), records)], tmp_path / "a.svg")
+    for name in ("a.svg", "a.pdf"):
+        write_figure([Run(hostile, Path("runs/x"), records)], tmp_path / name)
     root = ET.parse(tmp_path / "a.svg").getroot()
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
     assert any("<script>alert(1)</script>" in "".join(part.itertext()) for part in root.iter())
@@ -149,7 +230,7 @@ def test_memory_alone_can_be_drawn() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.jpg", r"a\.jpg: a picture ends in \.png or \.svg; name the file so"),
+        ("a.jpg", r"a\.jpg: a picture ends in \.png, \.svg or \.pdf; name the file so"),
         ("none/a.png", r"a\.png: cannot be written \(No such file or directory\); check the path"),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.records.files import replaceable, write_whole
+from reports.records.files import file_errors, replaceable, write_whole
 
 
 def test_a_new_file_and_one_in_place_of_another(tmp_path: Path) -> None:
@@ -79,3 +79,20 @@ def test_links_in_a_circle(tmp_path: Path) -> None:
         (tmp_path / one).symlink_to(other)
     assert replaceable(tmp_path / "b") is not None
     assert replaceable(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(PermissionError(errno.EACCES, "Permission denied"), "Permission denied"), (OSError("odd"), "odd")],
+)
+def test_an_error_of_the_file_system_is_one_line(error: OSError, reason: str) -> None:
+    with (
+        pytest.raises(ValueError, match=rf"^a\.csv: cannot be read \({reason}\); check the path$"),
+        file_errors("a.csv", "read"),
+    ):
+        raise error
+
+
+def test_a_reader_that_has_left_is_no_error_of_the_file() -> None:
+    with pytest.raises(BrokenPipeError), file_errors("a.csv", "written"):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")

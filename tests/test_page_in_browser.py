@@ -11,7 +11,7 @@ from typing import Any
 import browser
 import pytest
 from selenium.webdriver import Chrome
-from sweeps import MODELS, failed, sweep
+from sweeps import MIB, MODELS, failed, sweep
 
 from reports import Run, write_records
 from reports.records.columns import format_value
@@ -109,7 +109,7 @@ def test_charts_are_drawn_without_errors(chrome: Chrome, page: Path, width: int)
         marks = f"return document.getElementById('{chart}').data.filter(one => one.meta === 'failure').length"
         assert chrome.execute_script(marks) == 2  # one of the hostile model, and the largest of mat
     assert texts(chrome, "#memory-chart .ytick text")[0].endswith("iB")
-    assert count(chrome, "#memory-chart .shapelayer path") == 1
+    assert count(chrome, "#memory-chart .shapelayer path") == 2  # the limit, and the edge of the strip of failures
     assert count(chrome, "#legend button") == 3
     tops = [
         chrome.execute_script(f"return document.getElementById('{n}-chart').offsetTop") for n in ("memory", "speed")
@@ -118,6 +118,59 @@ def test_charts_are_drawn_without_errors(chrome: Chrome, page: Path, width: int)
     assert chrome.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.console(chrome) == []
     assert {url for url in browser.requests(chrome) if not url.startswith("data:")} == {page.as_uri()}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_failures_stand_in_a_strip_above_the_axes(chrome: Chrome, page: Path, width: int) -> None:
+    browser.show(chrome, page, width=width)
+    for chart in ("memory-chart", "speed-chart"):
+        shown = layout(chrome, chart)
+        _, top = shown["yaxis"]["domain"]
+        assert 0.5 < top < 1
+        assert shown["yaxis2"]["domain"] == [top, 1]
+        assert "no result" in texts(chrome, f"#{chart} .annotation text")
+        drawn = f"return document.getElementById('{chart}').data"
+        marks = chrome.execute_script(f"{drawn}.filter(one => ['failure', 'whose'].includes(one.meta))")
+        assert {mark["yaxis"] for mark in marks} == {"y2"}
+        assert not chrome.execute_script(f"{drawn}.filter(one => one.meta === 'median' && one.yaxis)")
+        values = chrome.execute_script(f"{drawn}.filter(one => one.meta === 'median').flatMap(one => one.y)")
+        low, high = (10**power for power in shown["yaxis"]["range"])
+        highest = max(*values, 3796 * MIB if chart == "memory-chart" else 0)
+        assert low < min(values) < highest < high < 1.5 * highest  # failures take nothing of the scale
+    hidden = "[...document.querySelectorAll('#legend button')].slice(1).forEach(one => one.click())"
+    chrome.execute_script(hidden)
+    assert layout(chrome, "memory-chart")["yaxis"]["domain"] == [0, 1]
+    assert "no result" not in texts(chrome, "#memory-chart .annotation text")
+    chrome.execute_script(hidden)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_failed_row_is_one_line(chrome: Chrome, folder: Path, width: int) -> None:
+    reason = "the learn program needs 24.8 GiB by XLA's analysis plus 420 MiB already resident; " * 4 + "the end"
+    records = [
+        failed("mat", "dense", 4, 8, 0, "oom", reason),
+        failed("mat", "dense", 16, 8, 0, "skipped", "larger than what ran out of memory"),
+        *sweep(MODELS[:1], agents=(4, 16)).records,
+    ]
+    write_page([Run("reasons", folder, tuple(records))], folder / "reasons.html")
+    chrome.get("about:blank")
+    browser.show(chrome, folder / "reasons.html", width=width)
+
+    def heights(selector: str) -> list[float]:
+        script = "return [...document.querySelectorAll(arguments[0])].map(one => one.offsetHeight)"
+        found: list[float] = chrome.execute_script(script, selector)
+        return found
+
+    assert len(heights("#failures tbody tr")) == 2
+    assert max(heights("#failures tbody tr")) < 1.5 * min(heights("#table tbody tr"))
+    assert len(set(heights("#table tbody tr"))) == 1
+    titles = "return [...document.querySelectorAll(arguments[0])].map(one => one.title)"
+    assert chrome.execute_script(titles, "#failures summary") == [reason]
+    assert chrome.execute_script(titles, "#table td[title]") == [reason]
+    chrome.execute_script("document.querySelector('#failures summary').click()")
+    browser.until(chrome, lambda: max(heights("#failures tbody tr")) > 2 * min(heights("#failures tbody tr")))
+    assert texts(chrome, "#failures summary") == [reason]
+    assert browser.console(chrome) == []
 
 
 def test_data_does_not_run(chrome: Chrome, page: Path, run: Run) -> None:

@@ -19,6 +19,7 @@ from reports.arrange.selection import joined
 from reports.growth.laws import fullest_laws, laws
 from reports.growth.lines import growth, in_words
 from reports.growth.results import Fit, Slopes
+from reports.records.record import SCHEMA_VERSION
 from reports.render.markdown import escape
 from reports.render.terminal import print_sections
 from reports.render.text_plot import charts
@@ -176,6 +177,26 @@ def test_columns_and_their_order(capsys: pytest.CaptureFixture[str], folder: Pat
     ]
 
 
+def test_the_table_of_repeats_names_the_settings_that_vary(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    settings: list[dict[str, Any]] = [
+        {"segment": "all", "envs": 4},
+        {"segment": "4", "envs": 4},
+        {"segment": "4", "envs": 8},
+    ]
+    records = [point("mat", "dense", 16, repeat=repeat, **one) for one in settings for repeat in range(2)]
+    tables = reported(capsys, written(folder / "run.csv", records), "--full").partition("All repeats:")[2]
+    headers = [line.split() for line in tables.splitlines() if line.startswith("model")]
+    assert len(headers) > 1
+    assert all(header[:6] == ["model", "mode", "agents", "envs", "segment", "repeat"] for header in headers)
+    assert sum(header.count("envs") for header in headers) == len(headers)
+    rows = [line.split()[:6] for line in tables.splitlines() if line.startswith("mat")][:6]
+    assert rows == [
+        ["mat", "dense", "16", str(one["envs"]), str(one["segment"]), str(repeat)]
+        for one in settings
+        for repeat in range(2)
+    ]
+
+
 def test_a_diverged_loss_sorts_last(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     losses = (1.0, math.nan, 0.1, None, 3.0, math.nan, -2.0)
     records = [point("mat", "dense", 2 + i, policy_loss=loss) for i, loss in enumerate(losses)]
@@ -228,7 +249,7 @@ BAD = {
     "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
     "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
     "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
-    "newer.csv": "newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to 4; update scaleprof",
+    "newer.csv": f"newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to {SCHEMA_VERSION}; update scaleprof",
     "text.csv": "text.csv, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
     "run.csv --where modle=sable": "--where: unknown column 'modle': did you mean mode or model?",
     "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable or",

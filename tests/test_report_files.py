@@ -24,13 +24,14 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_pictures_and_page(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = {kind: table.with_suffix(f".{kind}") for kind in ("png", "svg", "html")}
+    files = {kind: table.with_suffix(f".{kind}") for kind in ("png", "svg", "pdf", "html")}
     options = [text for kind, path in files.items() for text in (f"--{kind}", str(path))]
     assert main(["report", str(table), *options, "--json", "--where", "mode=chunkwise"]) == 0
     out, err = capsys.readouterr()
     json.loads(out)
     assert err.splitlines() == [f"Written to {path}" for path in files.values()]
     assert files["png"].read_bytes().startswith(b"\x89PNG")
+    assert files["pdf"].read_bytes().startswith(b"%PDF")
     svg = files["svg"].read_text(encoding="utf-8")
     assert "sable:chunkwise" in svg
     assert "sable:recurrent" not in svg
@@ -58,6 +59,41 @@ def test_what_cannot_be_written(
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"scaleprof: {message}\n")
     assert sorted(path.name for path in table.parent.iterdir()) == ["folder.png", "results.csv"]
+
+
+def test_the_size_of_a_picture(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = table.with_suffix(".pdf")
+    assert main(["report", str(table), "--pdf", str(picture), "--size", "6.5X4"]) == 0
+    assert b"/MediaBox [ 0 0 468 288 ]" in picture.read_bytes()
+    assert capsys.readouterr().err == f"Written to {picture}\n"
+
+
+@pytest.mark.parametrize("size", ["", "7", "7x", "7x4x3", "7 by 4", "-7x4", "0.5x4", "7x41", "nanx4", "1e1x4"])
+def test_what_is_no_size(size: str, table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = table.with_suffix(".png")
+    assert main(["report", str(table), "--png", str(picture), "--size", size]) == 2
+    expected = f"scaleprof: --size: '{size}' is no size: write WxH with 1 to 40 inches each, as in 7x4\n"
+    assert capsys.readouterr() == ("", expected)
+    assert not picture.exists()
+
+
+@pytest.mark.parametrize("others", [[], ["--html", "a.html"]])
+def test_a_size_without_a_picture(
+    others: list[str], table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(table.parent)
+    assert main(["report", str(table), *others, "--size", "7x4"]) == 2
+    expected = "scaleprof: --size: there is no figure to draw: add --png, --pdf or --svg\n"
+    assert capsys.readouterr() == ("", expected)
+    assert not Path("a.html").exists()
+
+
+def test_a_size_that_is_too_small(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = table.with_suffix(".png")
+    assert main(["report", str(table), "--png", str(picture), "--size", "2x1.5"]) == 2
+    expected = "2x1.5 inches leave no room for the panels beside their labels: give a larger --size"
+    assert capsys.readouterr() == ("", f"scaleprof: --png: {expected}\n")
+    assert not picture.exists()
 
 
 def test_a_read_only_folder(table: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reports.text.units import format_bytes, format_factor, format_number, format_rate, format_seconds
+from reports.text.units import counted, format_bytes, format_factor, format_number, format_rate, format_seconds
 
 MIB = 2**20
 GIB = 2**30
@@ -87,3 +87,8 @@ def test_durations_use_the_units_people_use(seconds: float | None, text: str) ->
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert format_number(value) == text
     assert format_factor(value) == (text if value is None else f"{text}x")
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 points"), (1, "1 point"), (3, "3 points")])
+def test_things_are_counted(number: int, text: str) -> None:
+    assert counted(number, "point") == text

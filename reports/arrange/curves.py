@@ -16,6 +16,7 @@ from reports.arrange.selection import run_names
 from reports.records.columns import Column
 from reports.records.record import Record
 from reports.records.run import Run
+from reports.text.units import counted
 
 AXES = {"agents": "seq_len", "seq_len": "agents"}
 """The axes of curves, each with the one that a slice holds fixed."""
@@ -61,8 +62,7 @@ class Slice:
     @property
     def title(self) -> str:
         """The fixed value in words."""
-        name, plural = ("timestep", "s") if self.axis == "agents" else ("agent", "s")
-        return f"{self.at} {name}{plural if self.at != 1 else ''}"
+        return counted(self.at, "timestep" if self.axis == "agents" else "agent")
 
     @property
     def sizes(self) -> tuple[int, ...]:

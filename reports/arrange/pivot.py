@@ -221,11 +221,12 @@ def reader(field: str) -> Callable[[Repeats], Reading | None]:
     """A function that returns the median of a field over the successful repeats of a point; None if unknown."""
 
     def read(point: Repeats) -> Reading | None:
-        known = _known(point, field)
+        known = known_values(point, field)
         return Reading(statistics.median(known)) if known else None
 
     return read
 
 
-def _known(point: Repeats, field: str) -> list[float]:
+def known_values(point: Repeats, field: str) -> list[float]:
+    """The known values of a field of the successful repeats of a point."""
     return [value for record in point.measured if (value := getattr(record, field)) is not None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from reports.records.columns import COLUMNS, Value
+from reports.records.columns import COLUMNS, Value, shown_in
 from reports.records.record import Record
 from reports.records.run import Run
 from reports.text.section import shown
@@ -125,6 +125,16 @@ def reference_row(records: Sequence[Record], reference: str = "") -> tuple[str, 
         there = ", ".join(shown(":".join(part for part in row if part)) for row in rows)
         raise ValueError(f"'{shown(reference)}' was not measured: choose from {there}")
     return found[0]
+
+
+def conditions(records: Iterable[Record]) -> str:
+    """What the records were measured in, with every value that occurs: `scenario neom · device cpu · envs 4`."""
+    listed = list(records)
+    parts = []
+    for name in shown_in("heading"):
+        values = dict.fromkeys(str(getattr(record, name)) for record in listed if getattr(record, name))
+        parts += [f"{name} {', '.join(values)}"] if values else []
+    return " · ".join(parts)
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

@@ -18,7 +18,7 @@ Host = Mapping[str, Any]
 
 
 def comparable_facts(host: Host) -> dict[str, Any]:
-    """The facts of a host that a comparison needs, without machine paths: JSON values, None if unknown."""
+    """The facts of a host that a comparison needs, without its paths: JSON values, None if unknown."""
     packages = host.get("packages")
     cards = host.get("cards")
     variables = host.get("variables")
@@ -62,7 +62,7 @@ def differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:
 def _differing(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
     for name, title in (("cpu", "CPU"), ("cores", "cores"), ("platform", "platform"), ("devices", "devices")):
         yield from _line(title, base[name], new[name])
-    # How many cores, not which: a machine hands out any of them.
+    # How many cores, not which: a host hands out any of them.
     yield from _line(
         "usable cores", *(None if host["affinity"] is None else len(host["affinity"]) for host in (base, new))
     )

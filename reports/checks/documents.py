@@ -9,7 +9,6 @@ from reports.checks.findings import IMPROVED, NEW, NOT_COMPARABLE, REGRESSED, UN
 from reports.checks.headline import heading, headline, is_minor, why_unlike
 from reports.checks.noise import Noise, as_toml
 from reports.checks.words import (
-    count,
     footnotes,
     label_point,
     show_change,
@@ -19,7 +18,7 @@ from reports.checks.words import (
     show_ratio_interval,
 )
 from reports.text.section import Cell, Document, Section, TableColumn, Tone, label, shown
-from reports.text.units import UNKNOWN
+from reports.text.units import UNKNOWN, counted
 
 _TONES: dict[str, Tone] = {REGRESSED: "bad", IMPROVED: "good"}
 _FIGURES: tuple[tuple[str, Callable[[Finding], str]], ...] = (
@@ -69,7 +68,7 @@ def comparison_document(comparison: Comparison) -> Document:
         sections.append(Section("Changed outcomes:", lines))
     return Document(
         f"Compared: {comparison.base} -> {comparison.new}",
-        (count(comparison.matched, "matched point"), *map(shown, why_unlike(comparison))),
+        (counted(comparison.matched, "matched point"), *map(shown, why_unlike(comparison))),
         (*sections, *_notes(footnotes(comparison, judged=False))),
     )
 

@@ -14,8 +14,8 @@ from reports.checks.findings import (
     Comparison,
     Finding,
 )
-from reports.checks.words import count
 from reports.text.section import shown
+from reports.text.units import counted
 
 
 def headline(comparison: Comparison) -> str:
@@ -37,7 +37,7 @@ def counts(comparison: Comparison) -> str:
         if comparison.of(verdict)
     ]
     runs = f"{comparison.base} -> {comparison.new}"
-    return shown(f"{runs}, {count(comparison.matched, 'matched point')}: {', '.join(verdicts)}")
+    return shown(f"{runs}, {counted(comparison.matched, 'matched point')}: {', '.join(verdicts)}")
 
 
 def heading(comparison: Comparison) -> list[str]:
@@ -98,9 +98,9 @@ def _regressed(comparison: Comparison) -> str:
     said = []
     if figures:
         their = "its threshold" if figures == 1 else "their thresholds"
-        said.append(f"{figures} of {count(_compared(comparison), 'figure')} got worse by more than {their}")
+        said.append(f"{figures} of {counted(_compared(comparison), 'figure')} got worse by more than {their}")
     if points:
-        said.append(f"{count(points, 'point')} {'gives' if points == 1 else 'give'} fewer results than before")
+        said.append(f"{counted(points, 'point')} {'gives' if points == 1 else 'give'} fewer results than before")
     return "; ".join(said)
 
 
@@ -108,9 +108,9 @@ def _no_regression(comparison: Comparison) -> str:
     known = _compared(comparison)
     other = sum(finding.verdict == NOT_COMPARABLE for finding in comparison.findings)
     if other:
-        compared = f"{known} of {count(known + other, 'figure')} could be compared"
+        compared = f"{known} of {counted(known + other, 'figure')} could be compared"
     else:
-        compared = f"{count(known, 'figure')} compared"
+        compared = f"{counted(known, 'figure')} compared"
     noisy = any(finding.past_threshold for finding in comparison.of(UNCHANGED))
     return f"{compared}, none worse by more than its threshold{' and the noise' if noisy else ''}"
 
@@ -133,7 +133,7 @@ def _inconclusive(comparison: Comparison) -> str:
     said += [clause.format(_changes(by_kind[kind])) for kind, clause in _CLAUSES.items() if by_kind[kind]]
     missing = sum(finding.doubt == "missing" for finding in comparison.doubts)
     if missing:
-        said.append(f"{count(missing, 'figure')} of BASE {'is' if missing == 1 else 'are'} missing in NEW")
+        said.append(f"{counted(missing, 'figure')} of BASE {'is' if missing == 1 else 'are'} missing in NEW")
     return "; ".join(said)
 
 
@@ -144,12 +144,12 @@ _CLAUSES = {
 
 
 def _changes(found: Sequence[Finding]) -> str:
-    return f"{count(len(found), 'change')} past {'its threshold' if len(found) == 1 else 'their thresholds'}"
+    return f"{counted(len(found), 'change')} past {'its threshold' if len(found) == 1 else 'their thresholds'}"
 
 
 def _sample(found: Sequence[Finding], noun: str) -> str:
     """`1 repeat (5 would be enough)`, `2 to 4 pairs (6 would be enough)`."""
     least, most = min(one.sample for one in found), max(one.sample for one in found)
-    number = count(most, noun) if least == most else f"{least} to {count(most, noun)}"
+    number = counted(most, noun) if least == most else f"{least} to {counted(most, noun)}"
     needed = max(one.needed or 0 for one in found)
     return f"{number} ({needed} would be enough)"

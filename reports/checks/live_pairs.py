@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from reports.checks.metrics import Metric, Source
 from reports.records.record import Record
 from reports.records.run import Run
+from reports.text.units import counted
 
 MOST_BURSTS = 128
 """Above this many bursts of a point, consecutive ones are grouped: the exact test is cubic in their number."""
@@ -25,7 +26,7 @@ def pair_logs(
     pairs = [(partners[_pair_of(record)], record) for record in new if _pair_of(record) in partners]
     values = [(source.value(old), source.value(now)) for old, now in pairs]
     logs = [math.log(now / old) for old, now in values if old > 0 and now > 0]
-    count = f"{len(pairs)} pair{'' if len(pairs) == 1 else 's'}"
+    count = counted(len(pairs), "pair")
     if not source.sample_column:
         return logs, count
     sign = -1.0 if metric.higher_is_better else 1.0  # samples are times, the inverse of a rate

@@ -1,4 +1,4 @@
-"""How much figures vary between runs of the same code, and the thresholds that follow for a machine.
+"""How much figures vary between runs of the same code, and the thresholds that follow for a host.
 
 Each point that two runs of the same code have in common gives one ratio per sampled metric. The logarithms have an
 expected mean of 0, so their root mean square s estimates the noise, with as many degrees of freedom as there are points
@@ -21,6 +21,7 @@ from reports.checks.metrics import METRICS, Metric
 from reports.checks.policy import LARGEST_THRESHOLD, TABLE, CheckPolicy
 from reports.records.run import Run
 from reports.text.section import shown
+from reports.text.units import counted
 
 FALSE_ALARMS = 0.01
 """Share of checks in which noise alone may exceed the threshold of a metric."""
@@ -51,7 +52,8 @@ class Noise:
     """The noise of every measured sampled metric."""
 
     source: str
-    machine: str
+    host: str
+    """The CPU and the platform it was measured on; empty if not known."""
     metrics: tuple[MetricNoise, ...]
     changed: tuple[str, ...]
     """Deterministic metrics that differ, which they should not between runs of the same code."""
@@ -89,9 +91,9 @@ def measure_noise(run: Run, again: Run | None = None) -> Noise:
     deterministic = {metric.name for metric in METRICS if metric.deterministic}
     changed = {f.metric for f in found.findings if f.metric in deterministic and f.base and f.new and f.ratio != 1}
     notes += [note for note in found.notes if "contended" in note]
-    host = next(iter(run.hosts), {})
-    machine = ", ".join(str(host[name]) for name in ("cpu", "platform") if host.get(name))
-    return Noise(source, machine, metrics, tuple(sorted(changed)), tuple(notes))
+    described = next(iter(run.hosts), {})
+    host = ", ".join(str(described[name]) for name in ("cpu", "platform") if described.get(name))
+    return Noise(source, host, metrics, tuple(sorted(changed)), tuple(notes))
 
 
 def recommended_threshold(logs: list[float], metric: Metric) -> float | None:
@@ -114,14 +116,14 @@ def recommended_threshold(logs: list[float], metric: Metric) -> float | None:
 def as_toml(noise: Noise) -> str:
     """The recommendation as lines for a pyproject.toml."""
     lines = [f"[{'.'.join(TABLE)}]"]
-    made_on = f" on {noise.machine}" if noise.machine else ""
+    made_on = f" on {noise.host}" if noise.host else ""
     lines.append(f"# {shown(f'scaleprof noise: {noise.source}{made_on}')}")
     for one in noise.metrics:
         if one.threshold is None:
             if not one.points:
                 why = "no undisturbed point in both runs"
             elif one.points < LEAST_POINTS:
-                why = f"{one.points} undisturbed point{'s' * (one.points > 1)}, needs {LEAST_POINTS}"
+                why = f"{counted(one.points, 'undisturbed point')}, needs {LEAST_POINTS}"
             else:
                 why = "too noisy to judge"
             lines.append(f"# {one.metric.name}: {why}")

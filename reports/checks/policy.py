@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
+from reports.records.files import file_errors
 from reports.text.hints import nearest
 
 TABLE = ("tool", "scaleprof", "check")
@@ -84,10 +85,10 @@ def find_policy(folder: Path) -> tuple[Path, CheckPolicy] | None:
 
 
 def _read_table(path: Path) -> Mapping[str, Any] | None:
+    with file_errors(path, "read"):
+        text = path.read_bytes()
     try:
-        content: Any = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+        content: Any = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML ({' '.join(str(error).split())}); correct the file") from error
     for name in TABLE:

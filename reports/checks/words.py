@@ -17,7 +17,7 @@ from reports.checks.findings import (
 from reports.checks.metrics import METRICS
 from reports.records.record import POINT_FIELDS
 from reports.text.section import shown
-from reports.text.units import UNKNOWN
+from reports.text.units import UNKNOWN, counted
 
 _SHOW: dict[str, Callable[[float | None], str]] = {metric.name: metric.show for metric in METRICS}
 
@@ -64,11 +64,6 @@ def show_ratio_interval(finding: Finding) -> str:
     return UNKNOWN if finding.interval is None else " to ".join(f"{end:.3f}" for end in finding.interval)
 
 
-def count(number: int, noun: str) -> str:
-    """`1 point`, `3 points`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def order(findings: Sequence[Finding]) -> list[Finding]:
     """The worst verdicts first; equal ones in their original order."""
     return sorted(findings, key=lambda finding: VERDICTS.index(finding.verdict))
@@ -95,6 +90,6 @@ def footnotes(comparison: Comparison, *, judged: bool = True) -> list[str]:
 
 def _family(comparison: Comparison) -> str:
     untested = comparison.sampled - comparison.family
-    return count(comparison.family, "comparison") + (
+    return counted(comparison.family, "comparison") + (
         f" ({untested} more have too few repeats to be tested)" if untested else ""
     )

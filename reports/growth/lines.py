@@ -73,16 +73,16 @@ def _columns(curves: Mapping[str, Sequence[Law]], along: str, steps: Mapping[str
 def _factors(curve: Sequence[Law], along: str, sizes: tuple[int, int], *, several: bool) -> str:
     """`8x the agents: 7.9x memory, 8.1x time`; with the sizes if curves differ in them."""
     known = [(law.quantity, factor(law, sizes)) for law in curve]
-    parts = ", ".join(f"{_short(value)}x {quantity}" for quantity, value in known if value is not None)
+    parts = ", ".join(f"{short_factor(value)} {quantity}" for quantity, value in known if value is not None)
     between = f" ({sizes[0]} to {sizes[1]})" if several else ""
     return f"{sizes[1] / sizes[0]:.3g}x the {ALONG[along][1]}{between}: {parts}"
 
 
-def _short(value: float) -> str:
-    """Two significant digits, whole from 10 on: `0.99`, `7.9`, `53`."""
+def short_factor(value: float) -> str:
+    """A factor with two significant digits, whole from 10 on: `0.99x`, `7.9x`, `53x`."""
     if value < 0.995:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"
+        return f"{value:.2f}x"
+    return f"{value:.1f}x" if value < 9.95 else f"{value:.0f}x"
 
 
 def _word(curve: Sequence[Law]) -> str:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from reports.records.describe import EXACT, KEY, Source, Unit, Writer
+from reports.records.describe import EXACT, KEY, Place, Source, Unit, Writer
 from reports.records.record import Record
 from reports.text.section import shown
 from reports.text.units import format_bytes, format_number, format_rate, format_seconds
@@ -40,6 +40,8 @@ class Column:
     """Whether records must agree in it for their costs to be comparable."""
     per_side: bool
     """False for values of the whole host or card, which a live pair cannot attribute to a side."""
+    places: tuple[Place, ...]
+    """Where it is shown without being asked for."""
 
     @property
     def exact(self) -> bool:
@@ -127,10 +129,7 @@ SPEED = _chosen(
 )
 """Measures of speed, the most telling first."""
 
-DETAILS = (
-    *("seq_len", "envs", "repeat", "status"),
-    *(measure.name for measure in MEMORY),
-    *("update_seconds", "update_cv", "rollout_seconds", "learn_seconds", "env_seconds"),
-    *("agent_steps_per_second", "env_steps_per_second", "first_update_seconds", "mean_reward", "episode_return"),
-)
-"""The columns of a full report; those without any value are left out."""
+
+def shown_in(place: Place) -> tuple[str, ...]:
+    """The names of the columns that are shown in `place` without being asked for, in order."""
+    return tuple(column.name for column in COLUMNS.values() if place in column.places)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from reports.records.columns import COLUMNS, Column, Value
+from reports.records.files import file_errors
 from reports.records.mapping import record_from_mapping, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
@@ -74,10 +75,10 @@ def _named_stream(path_or_stream: str | os.PathLike[str] | TextIO) -> tuple[str,
         name = getattr(path_or_stream, "name", None)
         return name if isinstance(name, str) else "the input", path_or_stream
     path = os.fspath(path_or_stream)
+    with file_errors(path, "read"):
+        content = Path(path).read_bytes()
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = error.object.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, row {row}: not UTF-8 text; save the file as CSV in UTF-8") from error

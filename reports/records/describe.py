@@ -6,7 +6,7 @@ A description is stored as the field's metadata; `reports.records.columns` reads
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -34,6 +34,10 @@ Source = Literal[
 
 Writer = Literal["parent", "memory process", "speed process", "any process"]
 """Which process a column is read from when one measures memory and another speed; the parent is the sweep."""
+
+Place = Literal["heading", "page", "repeats", "width"]
+"""Where a column is shown without being asked for: in the heading of pictures and of the page; in the page's table of
+results; in the table of repeats of a full report; beside a width that was matched, which depends on it."""
 
 SOURCES: Mapping[Source, str] = MappingProxyType(
     {
@@ -67,6 +71,7 @@ def described(
     identity: bool = False,
     same_work: bool = False,
     per_side: bool = True,
+    places: Sequence[Place] = (),
 ) -> Any:
     """A dataclass field with its description as metadata; `reports.records.columns.Column` explains the arguments."""
     description_of_field = {
@@ -79,20 +84,21 @@ def described(
         "identity": identity,
         "same_work": same_work,
         "per_side": per_side,
+        "places": tuple(places),
     }
     return dataclasses.field(default=default, metadata={KEY: MappingProxyType(description_of_field)})
 
 
-def axis(default: int | str | None, title: str, description: str, *, same_work: bool = False) -> Any:
+def axis(default: int | str | None, title: str, description: str, **more: Any) -> Any:
     """A part of a point's identity."""
     unit: Unit = "text" if isinstance(default, str) else "count"
-    return described(default, unit, title, description, "configuration", "parent", identity=True, same_work=same_work)
+    return described(default, unit, title, description, "configuration", "parent", identity=True, **more)
 
 
-def noted(title: str, description: str, *, default: int | str = "", source: Source = "sweep") -> Any:
+def noted(title: str, description: str, *, default: int | str = "", source: Source = "sweep", **more: Any) -> Any:
     """A value that the sweep sets itself."""
     unit: Unit = "text" if isinstance(default, str) else "count"
-    return described(default, unit, title, description, source, "parent")
+    return described(default, unit, title, description, source, "parent", **more)
 
 
 def reported(
@@ -116,9 +122,9 @@ def planned_bytes(program: str, part: str) -> Any:
     )
 
 
-def memory(title: str, description: str, source: Source, *, short: str = "") -> Any:
+def memory(title: str, description: str, source: Source, **more: Any) -> Any:
     """Bytes used by the process that measures memory."""
-    return described(None, "bytes", title, description, source, "memory process", short=short)
+    return described(None, "bytes", title, description, source, "memory process", **more)
 
 
 def speed(title: str, description: str, *, unit: Unit = "seconds", source: Source = "clock", **more: Any) -> Any:
@@ -126,6 +132,6 @@ def speed(title: str, description: str, *, unit: Unit = "seconds", source: Sourc
     return described(None, unit, title, description, source, "speed process", **more)
 
 
-def learned(title: str, description: str, *, unit: Unit = "number") -> Any:
+def learned(title: str, description: str, *, unit: Unit = "number", **more: Any) -> Any:
     """A result of training."""
-    return described(None, unit, title, description, "training", "speed process")
+    return described(None, unit, title, description, "training", "speed process", **more)

@@ -1,15 +1,35 @@
-"""Atomic file writes: readers see the old file or the new one, never a part."""
+"""Files: atomic writes, of which readers see the old file or the new one and never a part; and errors as one line."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PART = ".part"
 """Suffix of a file that is still being written."""
 _MOST_LINKS = 40
 _OPEN_FILES = "/proc"
+
+
+@contextmanager
+def file_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """Within this block an OSError becomes a ValueError: `PATH: cannot be read (Permission denied); check the path`.
+
+    A broken pipe passes: the reader has left.
+
+    Args:
+        path: the file that the block uses.
+        what: what the block does with it, `read` or `written`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{os.fspath(path)}: cannot be {what} ({error.strerror or error}); check the path") from error
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

@@ -38,16 +38,24 @@ class Record:
     schema_version: int = noted("Schema version", "Version of this list of columns.", default=SCHEMA_VERSION)
     run_id: str = noted("Run", "Name of the run that measured the point.")
     timestamp: str = noted("Timestamp", "When the record was written (UTC, ISO 8601).")
-    scenario: str = axis("", "Scenario", "The environment that agents act in.", same_work=True)
-    model: str = axis("", "Model", "The model, such as `sable` or `mat`, or `module:function` of a custom one.")
-    mode: str = axis("", "Mode", "How the model computes its function; empty for a model with only one way.")
-    agents: int = axis(0, "Agents", "Number of agents N.", same_work=True)
-    seq_len: int = axis(0, "Sequence length", "Timesteps T per rollout.", same_work=True)
-    envs: int = axis(0, "Environments", "Number of parallel environments B.", same_work=True)
+    scenario: str = axis(
+        "", "Scenario", "The environment that agents act in.", same_work=True, places=("heading", "width")
+    )
+    model: str = axis(
+        "", "Model", "The model, such as `sable` or `mat`, or `module:function` of a custom one.", places=("page",)
+    )
+    mode: str = axis(
+        "", "Mode", "How the model computes its function; empty for a model with only one way.", places=("page",)
+    )
+    agents: int = axis(0, "Agents", "Number of agents N.", same_work=True, places=("page",))
+    seq_len: int = axis(0, "Sequence length", "Timesteps T per rollout.", same_work=True, places=("page", "repeats"))
+    envs: int = axis(
+        0, "Environments", "Number of parallel environments B.", same_work=True, places=("heading", "repeats")
+    )
     chunk: int | None = axis(None, "Chunk", "Timesteps per chunk; empty for a mode without chunks.")
-    embed_dim: int = axis(0, "Width", "Embedding width of the model, as requested.")
-    heads: int = axis(0, "Heads", "Number of attention or retention heads.")
-    blocks: int = axis(0, "Blocks", "Number of encoder blocks, and of decoder blocks.")
+    embed_dim: int = axis(0, "Width", "Embedding width of the model, as requested.", places=("heading", "width"))
+    heads: int = axis(0, "Heads", "Number of attention or retention heads.", places=("width",))
+    blocks: int = axis(0, "Blocks", "Number of encoder blocks, and of decoder blocks.", places=("width",))
     epochs: int = axis(0, "Epochs", "Passes over each rollout in one update.", same_work=True)
     minibatches: int = axis(0, "Minibatches", "Minibatches per epoch.", same_work=True)
     accumulate: str = axis(
@@ -58,7 +66,7 @@ class Record:
         "Segment",
         "Timesteps per segment of learning, as requested: a number, `all`, or `auto` (chosen by size).",
     )
-    dtype: str = axis("", "Data type", "Floating-point type that the model computes in.")
+    dtype: str = axis("", "Data type", "Floating-point type that the model computes in.", places=("heading",))
     match: str = axis(
         "", "Matched by", "`params` if the width was chosen to match Sable's parameter count, else empty."
     )
@@ -68,9 +76,10 @@ class Record:
         "",
         "Settings",
         "Options without a column of their own (`--set`, `--reward`, `--remat`, …), as `name=value` separated by `;`.",
+        places=("width",),
     )
     seed: int = axis(0, "Seed", "Random seed, combined with the number of the repeat.")
-    repeat: int = noted("Repeat", "Number of this repeat of the point, from 0.", default=0)
+    repeat: int = noted("Repeat", "Number of this repeat of the point, from 0.", default=0, places=("page", "repeats"))
     side: str = axis("", "Side", "`new` or `base` in a live pair, else empty.")
     pair_id: str = noted("Pair", "The same for the two records of a live pair.")
     files: str = noted(
@@ -79,10 +88,13 @@ class Record:
 
     # Outcome.
     status: str = noted(
-        "Status", f"How the point ended: {', '.join(f'`{name}`' for name in STATUSES)}.", default="planned"
+        "Status",
+        f"How the point ended: {', '.join(f'`{name}`' for name in STATUSES)}.",
+        default="planned",
+        places=("page", "repeats"),
     )
     reason_code: str = noted("Reason code", "Machine-readable reason for the failure, such as `predicted` or `signal`.")
-    reason: str = noted("Reason", "Reason for the failure in words.")
+    reason: str = noted("Reason", "Reason for the failure in words.", places=("page",))
     phase: str = noted("Phase", "The phase in which a failed point ended.")
     stderr_tail: str = noted("Last stderr lines", "Last lines that a failed process wrote to stderr, joined by ` | `.")
     measure: str = noted(
@@ -93,7 +105,7 @@ class Record:
 
     # Device and model.
     platform: str = reported("Platform", "JAX's platform, such as `cpu` or `gpu`.", default="")
-    device: str = reported("Device", "JAX's name of the device kind.", default="", same_work=True)
+    device: str = reported("Device", "JAX's name of the device kind.", default="", same_work=True, places=("heading",))
     pinned_cpus: str = reported(
         "Pinned CPUs", "Cores that the process was pinned to, separated by blanks.", default="", source="configuration"
     )
@@ -117,10 +129,12 @@ class Record:
         "kernel",
         "parent",
         short="measured",
+        places=("page", "repeats"),
     )
     memory_source: str = noted(
         "Source of peak memory",
         "`device allocator`, `resident memory rise`, or `XLA's plan` if neither was measured.",
+        places=("page",),
     )
     xla_act_argument_bytes: int | None = planned_bytes("act", "argument")
     xla_act_output_bytes: int | None = planned_bytes("act", "output")
@@ -142,6 +156,7 @@ class Record:
         "XLA",
         "any process",
         short="XLA's plan",
+        places=("page", "repeats"),
     )
     xla_bound: str = reported(
         "Bound of XLA's plan",
@@ -204,6 +219,7 @@ class Record:
         "Most resident memory while updates ran, with Python and JAX.",
         "kernel",
         short="resident memory, with Python and JAX",
+        places=("page", "repeats"),
     )
     host_peak_rise_bytes: int | None = memory(
         "Peak memory, rise of resident memory",
@@ -238,27 +254,42 @@ class Record:
         default="",
     )
     first_update_seconds: float | None = speed(
-        "First update", "The first update, which is the first to touch all memory."
+        "First update", "The first update, which is the first to touch all memory.", places=("repeats",)
     )
     act_seconds: float | None = speed("Act time", "The policy alone for one environment step.")
     env_seconds: float | None = speed(
-        "Environment time", "The environments alone for the steps of a rollout, under random legal actions."
+        "Environment time",
+        "The environments alone for the steps of a rollout, under random legal actions.",
+        places=("repeats",),
     )
     reset_seconds: float | None = speed("Reset time", "One reset while the pool of starts is made, outside of updates.")
-    rollout_seconds: float | None = speed("Rollout time", "Median rollout of the measured updates.")
-    learn_seconds: float | None = speed("Learning time", "Median learning step of the measured updates.")
-    update_seconds: float | None = speed("Update time", "Median of the measured updates: rollout and learning.")
+    rollout_seconds: float | None = speed(
+        "Rollout time", "Median rollout of the measured updates.", places=("repeats",)
+    )
+    learn_seconds: float | None = speed(
+        "Learning time", "Median learning step of the measured updates.", places=("repeats",)
+    )
+    update_seconds: float | None = speed(
+        "Update time", "Median of the measured updates: rollout and learning.", places=("page", "repeats")
+    )
     update_min_seconds: float | None = speed("Shortest update", "Shortest of the measured updates.")
     update_p25_seconds: float | None = speed("Update, 25th percentile", "25th percentile of the measured updates.")
     update_p90_seconds: float | None = speed("Update, 90th percentile", "90th percentile of the measured updates.")
     update_cv: float | None = speed(
-        "Variation of updates", "Standard deviation / mean of the measured updates.", unit="fraction"
+        "Variation of updates",
+        "Standard deviation / mean of the measured updates.",
+        unit="fraction",
+        places=("repeats",),
     )
     update_cpu_seconds: float | None = speed(
         "CPU time of an update", "Median CPU time of the measured updates, summed over threads."
     )
-    env_steps_per_second: float | None = speed("Environment steps per second", "B · T / `update_seconds`.", unit="rate")
-    agent_steps_per_second: float | None = speed("Agent-steps per second", "B · T · N / `update_seconds`.", unit="rate")
+    env_steps_per_second: float | None = speed(
+        "Environment steps per second", "B · T / `update_seconds`.", unit="rate", places=("repeats",)
+    )
+    agent_steps_per_second: float | None = speed(
+        "Agent-steps per second", "B · T · N / `update_seconds`.", unit="rate", places=("page", "repeats")
+    )
     warmup_updates: int | None = speed("Warm-up updates", "Updates that were run first and not measured.", unit="count")
     warmup: str = described(
         "",
@@ -343,12 +374,16 @@ class Record:
     grad_norm: float | None = learned(
         "Gradient norm", "Global gradient norm before clipping, in the last measured update."
     )
-    mean_reward: float | None = learned("Mean reward", "Reward per agent and timestep in the last measured update.")
+    mean_reward: float | None = learned(
+        "Mean reward", "Reward per agent and timestep in the last measured update.", places=("repeats",)
+    )
     mean_return: float | None = learned(
-        "Mean return", "Undiscounted rewards per agent, summed over the last measured rollout."
+        "Mean return", "Undiscounted rewards per agent, summed over the last measured rollout.", places=("page",)
     )
     episode_return: float | None = learned(
-        "Episode return", "Mean return per agent of the last complete episode of every environment."
+        "Episode return",
+        "Mean return per agent of the last complete episode of every environment.",
+        places=("page", "repeats"),
     )
     episode_length: float | None = learned(
         "Episode length", "Mean timesteps of the last complete episode of every environment.", unit="count"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.records.csv_file import read_records
+from reports.records.files import file_errors
 from reports.records.mapping import record_from_mapping
 from reports.records.record import Record, point_key
 
@@ -59,12 +60,11 @@ def load_run(path: str | os.PathLike[str]) -> Run:
             one line with file, row or line, and remedy.
     """
     path = Path(path)
-    try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with file_errors(path, "read"):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except FileNotFoundError:
+            raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
     if not is_folder:
         return Run(path.stem, path, tuple(latest_of_each_run(read_records(path))))
     lines, table = path / "records.jsonl", path / "results.csv"
@@ -128,7 +128,5 @@ def _json_object(text: str, source: str) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     """The text of a file; bytes that are not UTF-8 become replacement characters, which no parser accepts."""
-    try:
+    with file_errors(path, "read"):
         return path.read_bytes().decode(errors="replace")
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path") from error

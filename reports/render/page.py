@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.arrange.pivot import make_pivot, memory_of
-from reports.arrange.selection import joined
+from reports.arrange.selection import conditions, joined
 from reports.records.csv_file import write_records
-from reports.records.files import write_whole
+from reports.records.files import file_errors, write_whole
 from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.render.page_data import page_data
@@ -38,10 +38,8 @@ def write_page(runs: Sequence[Run], path: str | os.PathLike[str]) -> None:
         ValueError: `runs` hold no record, or the file cannot be written; an existing file is then unchanged.
     """
     text = make_page(runs)
-    try:
+    with file_errors(path, "written"):
         write_whole(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        raise ValueError(f"{os.fspath(path)}: cannot be written ({error.strerror}); check the path") from error
 
 
 def make_page(runs: Sequence[Run]) -> str:
@@ -65,7 +63,7 @@ def make_page(runs: Sequence[Run]) -> str:
     statuses = Counter(record.status for record in records)
     return templates.get_template("page.html").render(
         title=_shown(", ".join(run.name for run in runs)),
-        subtitle=_shown(_subtitle(records)),
+        subtitle=_shown(conditions(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
         answer=_shown(_answer(runs)),
         growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
@@ -109,16 +107,6 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def _subtitle(records: Iterable[Record]) -> str:
-    """Scenario, device and sizes, with every value that occurs."""
-    listed = list(records)
-    parts = []
-    for name in ("scenario", "device", "envs", "embed_dim", "dtype"):
-        values = dict.fromkeys(str(getattr(record, name)) for record in listed if getattr(record, name))
-        parts += [f"{name} {', '.join(values)}"] if values else []
-    return " · ".join(parts)
-
-
 def _failures(runs: Sequence[Run]) -> Section | None:
     """One row per point and way of failing."""
     rows: list[tuple[str, str, str, str]] = []
@@ -141,7 +129,7 @@ def _failures(runs: Sequence[Run]) -> Section | None:
         columns=(
             _text_column("status", statuses),
             TableColumn("repeats", tuple(map(Cell, counts))),
-            _text_column("reason", reasons),
+            _text_column("reason", reasons, below=True),
         ),
     )
 
@@ -160,8 +148,8 @@ def _hosts(runs: Sequence[Run]) -> list[tuple[str, Section]]:
     return found
 
 
-def _text_column(header: str, texts: Iterable[str]) -> TableColumn:
-    return TableColumn(header, tuple(Cell(one_line(text)) for text in texts), right=False)
+def _text_column(header: str, texts: Iterable[str], *, below: bool = False) -> TableColumn:
+    return TableColumn(header, tuple(Cell(one_line(text)) for text in texts), right=False, below=below)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

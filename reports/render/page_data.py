@@ -11,7 +11,7 @@ from reports.arrange.curves import AXIS_TITLES, Curve, Slice, fullest_slice, kno
 from reports.arrange.pivot import varying_axes
 from reports.arrange.selection import run_names
 from reports.growth.trends import trend_of
-from reports.records.columns import COLUMNS, MEMORY, SPEED, Column, Value, format_value
+from reports.records.columns import COLUMNS, MEMORY, SPEED, Column, Value, format_value, shown_in
 from reports.records.mapping import record_to_mapping
 from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import Run
@@ -20,20 +20,6 @@ from reports.text.style import COLOURS, DASHES, FAILURES, MARKERS, ON_DARK
 from reports.text.ticks import FEWEST, MOST, tick_label, tick_levels
 from reports.text.units import format_bytes, format_rate, format_seconds
 
-_FIRST_COLUMNS = ("run", "model", "mode", "agents", "seq_len")
-_COST_COLUMNS = (
-    "repeat",
-    "status",
-    "agent_steps_per_second",
-    "update_seconds",
-    "memory_bytes",
-    "memory_source",
-    "host_rss_peak_bytes",
-    "xla_peak_bytes",
-    "mean_return",
-    "episode_return",
-    "reason",
-)
 _SHOW = {"bytes": format_bytes, "rate": format_rate, "seconds": format_seconds}
 _UNITS = {"agents": "agents", "seq_len": "timesteps"}
 _AROUND = 256.0
@@ -48,7 +34,12 @@ def page_data(runs: Sequence[Run]) -> dict[str, Any]:
     known = [name for name in COLUMNS if any(row[name] not in (None, "") for row in rows)]
     run = ["run"] if len(runs) > 1 else []
     columns = [*run, *dict.fromkeys((*POINT_FIELDS, "repeat", "status", "reason", *known))]
-    shown = dict.fromkeys((*_FIRST_COLUMNS, *varying_axes(records), *_COST_COLUMNS))
+    listed = {*shown_in("page"), *varying_axes(records)}
+    shown = [
+        "run",
+        *(name for name in COLUMNS if name in listed and name != "reason"),
+        "reason",
+    ]  # long text comes last
     places = {id(record): place for place, record in enumerate(records)}
     memory, speed = known_measures(records, MEMORY), known_measures(records, SPEED)
     found = [one for axis in AXIS_TITLES for one in slices(runs, axis)]
@@ -115,8 +106,7 @@ def _levels(records: Sequence[Record], found: Sequence[Slice], measures: Sequenc
     levels = {}
     for unit, known in values.items():
         low, high = min(known, default=1.0), max(known, default=1.0)
-        # Failures are drawn above the values, on up to as much of the axis again.
-        *coarse, _ = tick_levels(low / _AROUND, high * high / low * _AROUND, unit)
+        *coarse, _ = tick_levels(low / _AROUND, high * _AROUND, unit)
         fine = tick_levels(low / 2, high * 2, unit)[-1]
         levels[unit] = [
             {"values": level, "labels": [tick_label(value, unit) for value in level]} for level in (*coarse, fine)

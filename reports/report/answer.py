@@ -19,7 +19,7 @@ from reports.growth.lines import about, growth, in_words
 from reports.records.record import Record
 from reports.report.reach import Reach, reaches
 from reports.text.section import Section
-from reports.text.units import format_bytes, format_rate
+from reports.text.units import counted, format_bytes, format_rate
 
 _MOST_NAMED = 3
 """How many modes a sentence names before it counts the others."""
@@ -42,7 +42,7 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
         return None
     pivots = [make_pivot(tried, across=across, also=also) for across in SIZE_NAMES]
     pivot = next((pivot for pivot in pivots if len(pivot.sizes) > 1), pivots[0])
-    pivot = _equal_work(pivot)
+    pivot = equal_work(pivot)
     sentences = [_best(pivot, memory), _stopped(reaches(pivot)), _further(tried, also)]
     lines = tuple(sentence for sentence in sentences if sentence)
     return Section(lines=lines) if lines else None
@@ -63,7 +63,7 @@ def growth_sections(records: Sequence[Record], also: Sequence[str] = (), *, full
     return sections
 
 
-def _equal_work(pivot: Pivot) -> Pivot:
+def equal_work(pivot: Pivot) -> Pivot:
     """Those rows of `pivot` that did equal work and have the most measured points; ties go to the last."""
     axes = same_work(pivot)
     groups: dict[tuple[object, ...], list[int]] = {}
@@ -80,13 +80,12 @@ def _equal_work(pivot: Pivot) -> Pivot:
 
 def _best(pivot: Pivot, memory: Read) -> str:
     """`At 1024 agents, sable factored needs the least memory (687 MiB, then …) and sable chunkwise is fastest (…).`"""
-    ran = [size for size in pivot.sizes if any(row.points[size].measured for row in pivot.rows if size in row.points)]
-    if not ran:
+    size = largest_measured(pivot)
+    if size is None:
         return "Nothing was measured."
-    at = f"At {_count(pivot.across, ran[-1])}"
-    there = {row_name(pivot, row): row.points[ran[-1]] for row in pivot.rows if ran[-1] in row.points}
-    leanest = _ordered(there, memory, lower_is_better=True)
-    fastest = _ordered(there, rate_of, lower_is_better=False)
+    at = f"At {sized(pivot.across, size)}"
+    leanest = ordered(pivot, size, memory, lower_is_better=True)
+    fastest = ordered(pivot, size, rate_of, lower_is_better=False)
     if max(len(leanest), len(fastest)) < 2:
         return _only(at, leanest, fastest)
     parts = []
@@ -107,16 +106,23 @@ def _only(at: str, leanest: Sequence[tuple[str, float]], fastest: Sequence[tuple
     return f"{at}, {' and '.join(names)} {' and '.join(figures)}." if figures else ""
 
 
-def _ordered(there: dict[str, Repeats], read: Read, *, lower_is_better: bool) -> list[tuple[str, float]]:
-    """Names and values of the points with a reading, the best first; only readings of the first point's source."""
+def largest_measured(pivot: Pivot) -> int | None:
+    """The largest size at which any row has a result."""
+    ran = [size for size in pivot.sizes if any(row.points[size].measured for row in pivot.rows if size in row.points)]
+    return max(ran, default=None)
+
+
+def ordered(pivot: Pivot, size: int, read: Read, *, lower_is_better: bool) -> list[tuple[str, float]]:
+    """The rows with a reading at `size` and its value, the best first; only readings of the first row's source."""
+    there = {row_name(pivot, row): row.points[size] for row in pivot.rows if size in row.points}
     known = [(name, reading) for name, point in there.items() if (reading := read(point)) is not None]
     kept = [(name, reading.value) for name, reading in known if reading.source == known[0][1].source]
     return sorted(kept, key=lambda pair: pair[1] if lower_is_better else -pair[1])
 
 
-def _ranked(ordered: Sequence[tuple[str, float]], show: Callable[[float | None], str], unit: str = "") -> str:
+def _ranked(rows: Sequence[tuple[str, float]], show: Callable[[float | None], str], unit: str = "") -> str:
     """`687 MiB; next is sable chunkwise with 720 MiB`."""
-    (_, best), *others = ordered
+    (_, best), *others = rows
     return f"{show(best)}{unit}" + (f"; next is {others[0][0]} with {show(others[0][1])}" if others else "")
 
 
@@ -129,7 +135,7 @@ def _stopped(found: Sequence[Reach]) -> str:
         if stop.record is not None:
             how = _FAILED.get(stop.record.status, "failed")
             need = f" (needs {format_bytes(stop.need)})" if stop.need is not None else ""
-            parts.append(f"{stop.name} {how} at {_count(stop.across, getattr(stop.record, stop.across))}{need}")
+            parts.append(f"{stop.name} {how} at {sized(stop.across, getattr(stop.record, stop.across))}{need}")
     if len(stops) > _MOST_NAMED:
         parts.append(f"{len(stops) - _MOST_NAMED} more stopped early")
     return f"{'; '.join(parts)}." if parts else ""
@@ -154,5 +160,6 @@ def _passes(found: Sequence[Law]) -> str:
     return f"By {'its law' if len(parts) == 1 else 'their laws'}, {'; '.join(parts)}."
 
 
-def _count(across: str, size: int) -> str:
-    return f"{size} {ALONG[across][size != 1]}"
+def sized(across: str, size: int) -> str:
+    """A size in words: `1024 agents`, `1 timestep`."""
+    return counted(size, ALONG[across][0])

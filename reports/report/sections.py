@@ -11,15 +11,16 @@ from reports.arrange.pivot import (
     Reading,
     Repeats,
     Row,
-    _known,
     axis_name,
+    known_values,
     make_pivot,
     memory_of,
     reader,
     same_work,
+    varying_axes,
 )
 from reports.arrange.selection import reference_row, sort
-from reports.records.columns import DETAILS, format_value
+from reports.records.columns import format_value, shown_in
 from reports.records.record import Record
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import reaches, reaches_section
@@ -33,7 +34,7 @@ from reports.report.summary import (
     rate_section,
 )
 from reports.text.section import Cell, Section, TableColumn, label, shown
-from reports.text.units import format_bytes, format_factor, format_rate
+from reports.text.units import counted, format_bytes, format_factor, format_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections.append(failures)
     elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
         count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
-        points = "1 point" if count == 1 else f"{count} points"
-        sections.append(Section(lines=(f"{points} failed in at least one repeat; --full lists the reasons.",)))
+        sections.append(
+            Section(lines=(f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons.",))
+        )
     sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
@@ -151,7 +153,7 @@ class _Details:
         return best[0] if len(best) == 1 else None
 
     def _range(self, point: Repeats) -> str:
-        known = _known(point, self._field)
+        known = known_values(point, self._field)
         low, high = (self._format(value) for value in (min(known), max(known)))
         if low == high:
             return ""
@@ -161,11 +163,12 @@ class _Details:
 
 
 def _details(records: Sequence[Record], also: Sequence[str], columns: Sequence[str]) -> Section:
-    """One row per repeat."""
+    """One row per repeat, named by its model, mode, agents, every setting that varies, and its number."""
     several = any(record.repeat for record in records)
-    naming = ("model", "mode", "agents", *(("repeat",) if several else ()))
-    known = [name for name in DETAILS if any(getattr(record, name) not in (None, "") for record in records)]
-    names = columns or [name for name in known if name != "repeat"]
+    varying = [name for name in varying_axes(records, also=also) if name not in also]
+    naming = ("model", "mode", "agents", *varying, *(("repeat",) if several else ()))
+    known = [name for name in shown_in("repeats") if any(getattr(record, name) not in (None, "") for record in records)]
+    names = columns or [name for name in known if name not in (*naming, "repeat")]
     labels = [*also, *(name for name in naming if name not in names)]
     return Section(
         "All repeats:",

@@ -21,11 +21,12 @@ from reports.arrange.pivot import (
     rate_of,
     row_labels,
 )
+from reports.records.columns import shown_in
 from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
-from reports.text.units import UNKNOWN, format_bytes, format_rate
+from reports.text.units import UNKNOWN, counted, format_bytes, format_rate
 
 ENVIRONMENT_SHARE = 0.3
 """From this share of an update on, a point measures the environment more than the model."""
@@ -35,8 +36,6 @@ CONTENDED = "!"
 FEW_UPDATES = "few_updates"
 """The reason code of a point that was measured, but with fewer updates than asked for."""
 _NOT_KNOWN = "n/a"
-_DECIDE_WIDTH = ("scenario", "embed_dim", "heads", "blocks", "settings")
-"""Axes on which the width of a matched model depends."""
 
 Details = Callable[[Row, int, Repeats], tuple[str, ...]]
 """Further lines in the cell of a point, given its row, its size and its repeats."""
@@ -182,7 +181,7 @@ def _without_reading(point: Repeats, *, say_need: bool) -> str:
 
 def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:
     """One line per width that was chosen to match Sable's number of parameters."""
-    axes = [axis for axis in pivot.axes if axis in _DECIDE_WIDTH]
+    axes = [axis for axis in pivot.axes if axis in shown_in("width")]
     lines = [
         f"{shown(record.model)}{''.join(f', {axis}={shown(getattr(record, axis))}' for axis in axes)}: "
         f"embed_dim {record.matched_embed_dim} ({_count(record.parameters)} parameters, "
@@ -268,7 +267,7 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
 
 def point_count(points: int, repeats: int) -> str:
     """The number of points, and of repeats if larger."""
-    text = f"{points} point{'' if points == 1 else 's'}"
+    text = counted(points, "point")
     return text if points == repeats else f"{text}, {repeats} repeats"
 
 

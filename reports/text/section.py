@@ -36,7 +36,7 @@ class TableColumn:
     cells: tuple[Cell, ...]
     right: bool = True
     below: bool = False
-    """Long text: a terminal prints it below the table, a line per row."""
+    """Long text: a terminal prints it below the table, a line per row; the page cuts it until it is clicked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +82,9 @@ def shown(value: object) -> str:
 def one_line(text: str) -> str:
     """`text` with each run of invisible characters (line ends, escapes, direction marks) replaced by one space."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def shortened(text: str, length: int) -> str:
+    """`text` on one line (`one_line`) of at most `length` characters."""
+    line = one_line(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"

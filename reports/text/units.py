@@ -66,6 +66,11 @@ def format_factor(value: float | None) -> str:
     return UNKNOWN if value is None else f"{format_number(value)}x"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 point`, `3 points`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _long_duration(seconds: float) -> str:
     """A minute or more in two units, the smaller with two digits."""
     whole = round(seconds)

@@ -39,9 +39,7 @@ Alpha = Annotated[
     float | None,
     option("--alpha", "False discovery rate of sampled metrics", panel=JUDGING, metavar="RATE", shown="0.05"),
 ]
-CrossMachine = Annotated[
-    bool, option("--cross-machine", "Compare even if machine, versions or flags differ", panel=WHAT)
-]
+CrossMachine = Annotated[bool, option("--cross-machine", "Compare even if host, versions or flags differ", panel=WHAT)]
 Metrics = Annotated[
     str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
@@ -213,7 +211,7 @@ def baseline_save(
 
 def baseline_list() -> int:
     """List the project's baselines with their points, records and size."""
-    from reports.text.units import format_bytes
+    from reports.text.units import counted, format_bytes
     from scaleprof.runs import baselines
 
     found = baselines.saved(Path.cwd())
@@ -223,11 +221,6 @@ def baseline_list() -> int:
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 point`, `2 points`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _policy(

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 import scenarios
-from reports.text.units import format_bytes, format_seconds
+from reports.text.units import counted, format_bytes, format_seconds
 from sable.models import REFERENCE
 from scaleprof import __version__
 from scaleprof.errors import INTERRUPTED, UserError
@@ -75,7 +75,7 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     for defect in defects:
         typer.echo(f"{name}: {defect}")
     if not defects:
-        typer.echo(f"{name}: no defects found with {number} agent{'' if number == 1 else 's'}")
+        typer.echo(f"{name}: no defects found with {counted(number, 'agent')}")
     return 2 if defects else 0
 
 

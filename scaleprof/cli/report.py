@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 Text = str | None
 
 WHAT, DETAILS, OUTPUT = "What to show", "Details", "Output"
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)x([0-9]+(?:\.[0-9]+)?)")
+_INCHES = (1, 40)
+"""The least and the largest width and height of a figure."""
 
 _RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; several runs are labelled by name")
 
@@ -58,6 +63,17 @@ def report(
     json: Annotated[bool, option("--json", "Same as --format json: rows, fits and failures", panel=OUTPUT)] = False,
     png: Annotated[Path | None, option("--png", "Also draw a figure: FILE.png", panel=OUTPUT, metavar="FILE")] = None,
     svg: Annotated[Path | None, option("--svg", "Also draw it as FILE.svg", panel=OUTPUT, metavar="FILE")] = None,
+    pdf: Annotated[Path | None, option("--pdf", "Also draw it as FILE.pdf", panel=OUTPUT, metavar="FILE")] = None,
+    size: Annotated[
+        Text,
+        option(
+            "--size",
+            "Size of the figure in inches, such as 7x4",
+            panel=OUTPUT,
+            metavar="WxH",
+            shown="11 wide, as high as needed",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, option("--html", "Also write one page with everything: FILE.html", panel=OUTPUT, metavar="FILE")
     ] = None,
@@ -69,7 +85,8 @@ def report(
     """
     request = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
     chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
-    _write_files(request, png=png, svg=svg, html=html)
+    pictures = {"--png": png, "--svg": svg, "--pdf": pdf}
+    _write_files(request, pictures, html, _inches(size, drawn=any(pictures.values())))
     if chosen == "json":
         from reports.render.json_report import json_report
 
@@ -185,12 +202,27 @@ def _print(request: _Request, *, plot: bool) -> None:
         console.print(drawn, markup=False, soft_wrap=True)
 
 
-def _write_files(request: _Request, *, png: Path | None, svg: Path | None, html: Path | None) -> None:
+def _inches(size: str | None, *, drawn: bool) -> tuple[float, float] | None:
+    """The value of `--size`, which needs a figure that is `drawn`."""
+    if size is None:
+        return None
+    if not drawn:
+        raise UserError("--size: there is no figure to draw: add --png, --pdf or --svg")
+    found = _SIZE.fullmatch(size.strip().lower())
+    least, most = _INCHES
+    if found is None or not all(least <= float(side) <= most for side in found.groups()):
+        raise UserError(f"--size: '{size}' is no size: write WxH with {least} to {most} inches each, as in 7x4")
+    width, height = map(float, found.groups())
+    return width, height
+
+
+def _write_files(
+    request: _Request, pictures: Mapping[str, Path | None], html: Path | None, size: tuple[float, float] | None
+) -> None:
     """Write the requested figures and page, after checking all file names and folders."""
     from scaleprof.cli.targets import check_target
 
-    named = {"--png": png, "--svg": svg, "--html": html}
-    given = {flag: path for flag, path in named.items() if path is not None}
+    given = {flag: path for flag, path in {**pictures, "--html": html}.items() if path is not None}
     for flag, path in given.items():
         ending = flag.replace("--", ".")
         if path.suffix.lower() != ending:
@@ -206,5 +238,5 @@ def _write_files(request: _Request, *, png: Path | None, svg: Path | None, html:
             else:
                 from reports.render.figures import write_figure
 
-                write_figure(shown, path)
+                write_figure(shown, path, size)
         typer.echo(f"Written to {path}", err=True)

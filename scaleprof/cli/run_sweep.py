@@ -15,7 +15,7 @@ from rich.console import Console
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.section import one_line
-from reports.text.units import format_bytes, format_seconds
+from reports.text.units import counted, format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.host_description import this_machine
@@ -72,7 +72,7 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
 
 def announce(points: Sequence[Point], options: SweepOptions, folder: Path, from_files: str = "") -> None:
     """Say at once, before the first process starts, what begins."""
-    count = f"{len(points)} point{'' if len(points) == 1 else 's'}"
+    count = counted(len(points), "point")
     limits = [] if options.timeout_grows else [format_seconds(options.timeout_seconds)]
     limits.append(format_bytes(options.memory_limit_bytes))
     say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
@@ -99,7 +99,7 @@ def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Pat
     found = foresee(plan, points, earlier, this_machine())
     if found is not None:
         minutes = round(found.seconds / 60)
-        about = f"About {minutes} minute{'' if minutes == 1 else 's'}" if minutes else "Less than a minute"
+        about = f"About {counted(minutes, 'minute')}" if minutes else "Less than a minute"
         print_lines(console, one_line(f"{about}, judging by {found.run}"))
 
 

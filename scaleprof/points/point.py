@@ -9,6 +9,7 @@ from typing import Any
 
 import scenarios
 from reports.records.record import Record
+from reports.text.units import counted
 from sable.config import AUTO, WHOLE, ModelConfig, PPOConfig
 from sable.models import check as check_model
 from sable.models import find, reference_of
@@ -105,7 +106,7 @@ class Point:
     @property
     def label(self) -> str:
         """The point's name for people."""
-        return f"{self.variant} · {self.agents} agent{'' if self.agents == 1 else 's'} · T {self.seq_len}"
+        return f"{self.variant} · {counted(self.agents, 'agent')} · T {self.seq_len}"
 
     @property
     def slug(self) -> str:

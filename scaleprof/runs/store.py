@@ -29,6 +29,7 @@ from reports.records.files import PART, write_whole
 from reports.records.mapping import record_to_mapping
 from reports.records.record import Record
 from reports.records.run import Run, host_files, load_run, record_key
+from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
 
@@ -158,7 +159,7 @@ class RunDirectory:
 
     def _kept(self) -> str:
         """What a failure to write has left of the records."""
-        count = f"{len(self._records)} point{'' if len(self._records) == 1 else 's'}"
+        count = counted(len(self._records), "point")
         kept = f"holds {count}" if (self.path / "records.jsonl").exists() else f"held {count} and is gone"
         return f"; its records.jsonl {kept}"
 

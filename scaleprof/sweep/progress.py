@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports.records.record import Record
 from reports.render.console import is_live
-from reports.text.units import format_bytes, format_rate, format_seconds
+from reports.text.units import counted, format_bytes, format_rate, format_seconds
 from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.sweep.time_left import Estimate
@@ -102,11 +102,10 @@ class Progress:
         if not self._samples:
             return ", first update"
         mean = sum(sample["update_seconds"] for sample in self._samples) / len(self._samples)
-        done = str(len(self._samples))
-        if self._phase == "measure":
-            asked = max(self._options.min_updates, math.ceil(self._options.min_seconds / mean))
-            done = f"{done} of {max(asked, len(self._samples))}"
-        return f", {done} update{'' if done == '1' else 's'}, {format_seconds(mean)} each"
+        done = len(self._samples)
+        asked = max(done, self._options.min_updates, math.ceil(self._options.min_seconds / mean))
+        updates = f"{done} of {counted(asked, 'update')}" if self._phase == "measure" else counted(done, "update")
+        return f", {updates}, {format_seconds(mean)} each"
 
     def _recent(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

@@ -1,5 +1,10 @@
   // Charts.
 
+  const ROW_PIXELS = 20;
+  const STRIP_EDGE_PIXELS = 6;
+  const BELOW_AXES_PIXELS = 56;
+  const MOST_OF_A_CHART = 0.45;
+
   const hidden = new Set();
   const charts = () => data.slices.filter((slice) => slice.axis === byId("axis").value);
   const slice = () => charts()[Number(byId("slice").value)] || charts()[0];
@@ -88,9 +93,17 @@
     return [traces, Math.max(0, ...rows.values())];
   }
 
+  // The part of a chart's height that failures take, in a strip above the axes, and how many rows it is high.
+  function strip(target, stacked) {
+    if (!stacked) return { part: 0, rows: 1 };
+    const part = Math.min(MOST_OF_A_CHART, (stacked * ROW_PIXELS + STRIP_EDGE_PIXELS) / (target.clientHeight - BELOW_AXES_PIXELS));
+    return { part, rows: stacked };
+  }
+
   function drawChart(target, measure, limits) {
     const one = slice();
-    if (!measure || !one) { target.hidden = true; return; }
+    target.hidden = !measure || !one;
+    if (target.hidden) return;
     const curves = one.curves.filter((curve) => !hidden.has(curve.style));
     const [failures, stacked] = failureTraces(curves);
     const traces = curves.flatMap((curve) => curveTraces(curve, measure));
@@ -100,24 +113,29 @@
     const middle = Math.sqrt(low * high);
     const half = Math.sqrt(Math.max(high / low, 4)) * 1.18;
     [low, high] = [middle / half, middle * half];
-    const part = stacked ? Math.min(0.5, (stacked + 0.5) * 0.06) : 0;
-    const range = [low, low * (high / low) ** (1 / (1 - part))];
+    const { part, rows } = strip(target, stacked);
+    const range = [low, high];
     const [[first], [last]] = [one.sizes[0], one.sizes[one.sizes.length - 1]];
     const margin = Math.max(1.15, (last / first) ** 0.05);
     const sizes = [first / margin, last * margin];
-    const rows = stacked ? stacked / Math.min(0.5, stacked * 0.06) : 1;
     const layout = {
       margin: { l: 8, r: 14, t: 8, b: 8 }, showlegend: false, hovermode: "closest", dragmode: "zoom",
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: css("--ink"), size: 12, family: "system-ui, DejaVu Sans, sans-serif" },
       hoverlabel: { bgcolor: css("--soft"), bordercolor: css("--line"), font: { color: css("--ink") }, align: "left" },
-      xaxis: axis(sizes, data.axes[one.axis], sizeTicks(sizes)), yaxis: axis(range, measure.title, ticks(range, measure.unit)),
-      yaxis2: { overlaying: "y", range: [rows - 0.6, -0.6], visible: false, fixedrange: true },
+      xaxis: axis(sizes, data.axes[one.axis], sizeTicks(sizes)), yaxis: { ...axis(range, measure.title, ticks(range, measure.unit)), domain: [0, 1 - part] },
+      yaxis2: { domain: [1 - part, 1], range: [-0.7, rows - 0.5], visible: false, fixedrange: true },
       shapes: limits.map(([at]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: at, y1: at, layer: "below", line: { color: css("--muted"), width: 3 } })),
       annotations: limits.map(([at, text]) => ({
         xref: "paper", x: 0, xanchor: "left", y: Math.log10(at), yanchor: "top", showarrow: false, font: { color: css("--muted"), size: 11 }, text,
       })),
     };
-    target.hidden = false;
+    if (part) layout.annotations.push({
+      xref: "paper", x: 0, xanchor: "right", xshift: -6, yref: "paper", y: 1 - part / 2, yanchor: "middle", showarrow: false,
+      font: { color: css("--muted"), size: 11 }, text: "no result",
+    });
+    if (part) layout.shapes.push({
+      type: "line", xref: "paper", x0: 0, x1: 1, yref: "paper", y0: 1 - part, y1: 1 - part, layer: "below", line: { color: css("--line"), width: 1 },
+    });
     Plotly.react(target, [...traces, ...failures], layout, options());
     if (!target.dataset.listens) {
       target.dataset.listens = "yes";

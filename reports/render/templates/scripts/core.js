@@ -5,6 +5,9 @@
   const column = Object.fromEntries(data.columns.map((name, place) => [name, place]));
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
+  // Characters from which on a text may be cut in a table; its title holds all of it.
+  const LONG = 40;
+
   function cell(record, name) { return record[column[name]]; }
 
   // The text of a cell: what Python formatted, or the text that the cell holds.
@@ -25,7 +28,11 @@
 
   function line(kind, texts, numbers) {
     const row = element("tr");
-    texts.forEach((text, place) => row.append(element(kind, text, numbers[place] ? "number" : text.length > 40 ? "text" : "")));
+    texts.forEach((text, place) => {
+      const made = element(kind, text, numbers[place] ? "number" : text.length > LONG ? "text" : "");
+      if (text.length > LONG) made.title = text;
+      row.append(made);
+    });
     return row;
   }
 
