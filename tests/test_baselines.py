@@ -98,7 +98,7 @@ def test_a_damaged_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["check", "--baseline", "main", run]) == 2
     assert "host.json is not a JSON object: the file was edited or damaged" in capsys.readouterr().err
     assert main(["check", "--baseline", "mian", run]) == 2
-    assert "there is no baseline 'mian' in " in capsys.readouterr().err
+    assert "unknown baseline 'mian' in " in capsys.readouterr().err
 
 
 def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:

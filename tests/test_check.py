@@ -531,7 +531,7 @@ def test_the_nearest_table_upward_counts(check: Check, folder: Path, monkeypatch
 BAD_TOML = [
     (
         "[tool.scaleprof.check]\nthruput = 1",
-        "thruput: unknown key: did you mean 'throughput'? known: alpha, xla",
+        "thruput: unknown key: did you mean 'throughput'? Choose from: alpha, xla",
     ),
     ("[tool.scaleprof.check]\nthroughput = 5", "throughput: '5' means 500 %; write throughput = \"5%\" for 5 %"),
     ("[tool.scaleprof.check]\nthroughput = true", "throughput: 'True' is not a threshold; write a percentage"),
@@ -565,7 +565,7 @@ BAD_INPUT = [
     ("check a.csv foreign.csv", "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results"),
     (
         "check a.csv a.csv --format xml",
-        "--format: check has no format 'xml': known: table, markdown, json, github, junit",
+        "--format: check has no format 'xml': choose from: table, markdown, json, github, junit",
     ),
     ("check a.csv a.csv --threshold fast", "--threshold: 'fast' is not METRIC=PERCENT, such as"),
     (
@@ -578,9 +578,12 @@ BAD_INPUT = [
     ),
     ("check a.csv a.csv --alpha 0", "--alpha: 0 is not a false discovery rate; give a number between 0 and 1"),
     ("check a.csv a.csv --metrics speed", "--metrics: unknown metric 'speed': "),
-    ("compare a.csv a.csv --format junit", "--format: compare has no format 'junit': known: table, markdown, json"),
+    (
+        "compare a.csv a.csv --format junit",
+        "--format: compare has no format 'junit': choose from: table, markdown, json",
+    ),
     ("compare", "nothing to compare: give BASE and NEW"),
-    ("check --baseline main", "--baseline: there is no baseline 'main' in "),
+    ("check --baseline main", "--baseline: unknown baseline 'main' in "),
     ("noise a.csv", "a.csv has only one repeat per point; sweep with --repeats, or name a second run"),
     ("baseline save ../x a.csv", "'../x' is not a valid baseline name: use up to 64 letters"),
     ("baseline save main", "there is no run in "),

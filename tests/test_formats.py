@@ -32,7 +32,7 @@ def test_a_name_means_the_same_or_is_refused(
         known = ", ".join(FORMATS[name])
         assert (code, captured.out) == (2, "")
         assert captured.err.startswith(f"scaleprof: --format: {name} has no format '{form}': ")
-        assert captured.err.endswith(f"known: {known}\n")
+        assert captured.err.endswith(f"choose from: {known}\n")
         assert captured.err.count("\n") == 1
         return
     assert (code, captured.err) == (0, "")

@@ -222,12 +222,12 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("models", "modes", "said"),
     [
-        (("sabel",), (), "--model: there is no model 'sabel': did you mean 'sable'? known: sable, mat"),
+        (("sabel",), (), "--model: unknown model 'sabel': did you mean 'sable'? Choose from: sable, mat"),
         (("sabel:chunkwise",), (), "--model: there is no model and no module 'sabel': did you mean 'sable'?"),
         (("json:",), (), "--model: 'json:' names no function: write json:function"),
         ((":f",), (), "--model: ':f' names no module: write module:function, such as mypackage.module:factory"),
         (("json..decoder:f",), (), "--model: 'json..decoder:f' names no module: write module:function"),
-        (("json.nosuch:f",), (), "--model: there is no module 'nosuch' in 'json': known: decoder, encoder"),
+        (("json.nosuch:f",), (), "--model: there is no module 'nosuch' in 'json': choose from: decoder, encoder"),
         (("json.decoderr:f",), (), "--model: there is no module 'decoderr' in 'json': did you mean 'decoder'?"),
         (
             ("json.decoder.nosuch:f",),
@@ -235,9 +235,9 @@ def test_a_model_without_modes_has_the_empty_mode(monkeypatch: pytest.MonkeyPatc
             "--model: there is no module 'json.decoder.nosuch': 'json.decoder' is not a package; write json.",
         ),
         (("sable:chunkwize",), (), "--model: sable has no mode 'chunkwize': did you mean 'chunkwise'?"),
-        (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): known: chunkwise"),
+        (("sable:fused",), (), "--model: sable has no mode 'fused' (mat, mat-rms have it): choose from: chunkwise"),
         (("sable:",), (), "--model: sable has no mode ''"),
-        (("sable",), ("paralel",), "--mode: there is no mode 'paralel': did you mean 'parallel'?"),
+        (("sable",), ("paralel",), "--mode: unknown mode 'paralel': did you mean 'parallel'?"),
         (("sable",), ("dense",), "--mode: none of sable has mode dense: see 'scaleprof list models'"),
         (("sable", "ippo"), ("dense",), "--mode: none of sable, ippo has mode dense: see 'scaleprof list models'"),
         (
@@ -256,7 +256,7 @@ def test_variants_that_are_not_there(models: tuple[str, ...], modes: tuple[str, 
 def test_scenarios() -> None:
     assert choose_scenario("neom") == "neom"
     assert choose_scenario("neom:half-1-half-(-1)") == "neom:half-1-half-(-1)"
-    with pytest.raises(UserError, match=r"--scenario: there is no scenario 'noem': did you mean 'neom'\?"):
+    with pytest.raises(UserError, match=r"--scenario: unknown scenario 'noem': did you mean 'neom'\?"):
         choose_scenario("noem")
     with pytest.raises(UserError, match=r"--scenario: neom has no task 'quick': did you mean 'quick-flip'\?"):
         choose_scenario("neom:quick")
@@ -266,7 +266,7 @@ def test_scenarios() -> None:
 
 def test_dtypes() -> None:
     assert choose_dtypes(("bfloat16", "float32")) == ("bfloat16", "float32")
-    with pytest.raises(UserError, match=r"--dtype: there is no dtype 'float16': did you mean"):
+    with pytest.raises(UserError, match=r"--dtype: unknown dtype 'float16': did you mean"):
         choose_dtypes(("float16",))
 
 
@@ -310,7 +310,7 @@ def test_the_module_of_a_custom_model_is_found_without_being_imported(
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Importer()])
     for name in ("mine:f", "mine.model:f", "mine.plain.deep.model:f", "mapped.model:f"):
         assert choose_variants((name,), ()) == ((name, ""),)
-    with pytest.raises(UserError, match=r"there is no module 'other' in 'mine\.plain\.deep': known: model$"):
+    with pytest.raises(UserError, match=r"there is no module 'other' in 'mine\.plain\.deep': choose from: model$"):
         choose_variants(("mine.plain.deep.other:f",), ())
 
 

@@ -215,9 +215,9 @@ def test_the_default_preset_is_what_no_option_does() -> None:
 
 
 def test_presets_are_found() -> None:
-    with pytest.raises(UserError, match=r"^--preset: there is no preset 'papr': did you mean 'paper-lbf'\?"):
+    with pytest.raises(UserError, match=r"^--preset: unknown preset 'papr': did you mean 'paper-lbf'\?"):
         plan({}, [], "papr")
-    with pytest.raises(UserError, match=r"there is no preset '\.\./presets/paper'"):
+    with pytest.raises(UserError, match=r"unknown preset '\.\./presets/paper'"):
         load_preset("../presets/paper")
 
 
@@ -257,10 +257,10 @@ def test_memory_limit() -> None:
         ({"timeout": float("nan")}, "--timeout: nan is not a duration"),
         ({"timeout": float("inf")}, "--timeout: inf is not a duration"),
         ({"memory_limit": "lots"}, "--memory-limit: 'lots' is not a memory size"),
-        ({"model": "sabel"}, "--model: there is no model 'sabel'"),
-        ({"mode": "dens"}, "--mode: there is no mode 'dens'"),
-        ({"scenario": "noem"}, "--scenario: there is no scenario 'noem'"),
-        ({"dtype": "int8"}, "--dtype: there is no dtype 'int8'"),
+        ({"model": "sabel"}, "--model: unknown model 'sabel'"),
+        ({"mode": "dens"}, "--mode: unknown mode 'dens'"),
+        ({"scenario": "noem"}, "--scenario: unknown scenario 'noem'"),
+        ({"dtype": "int8"}, "--dtype: unknown dtype 'int8'"),
         ({"reward": "team"}, "--reward: reward is 'team'"),
         ({"match": "size"}, "--match: 'size' cannot be matched: the only choice is params"),
     ],

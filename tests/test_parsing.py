@@ -164,8 +164,8 @@ def test_a_size_has_no_upper_end() -> None:
 
 
 def test_nearest() -> None:
-    assert nearest("sabel", ["mat", "sable"]) == "did you mean 'sable'? known: mat, sable"
-    assert nearest("zzz", ["mat", "sable"]) == "known: mat, sable"
+    assert nearest("sabel", ["mat", "sable"]) == "did you mean 'sable'? Choose from: mat, sable"
+    assert nearest("zzz", ["mat", "sable"]) == "choose from: mat, sable"
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_settings(text: str, setting: tuple[str, str]) -> None:
         ("ppo.rate", "'ppo.rate' does not have the form group.field=value, such as ppo.clip=0.1"),
         ("rate=1", "does not have the form group.field=value"),
         ("", "does not have the form group.field=value"),
-        ("pop.rate=1", "there is no group 'pop': did you mean 'ppo'? known: ppo, model"),
-        ("ppo.rat=1", "ppo has no field 'rat': did you mean 'rate'? known: rate, count, fast, kind"),
+        ("pop.rate=1", "unknown group 'pop': did you mean 'ppo'? Choose from: ppo, model"),
+        ("ppo.rat=1", "ppo has no field 'rat': did you mean 'rate'? Choose from: rate, count, fast, kind"),
         ("ppo.=1", "ppo has no field ''"),
         ("ppo.width=1", "ppo.width has its own option: use --width"),
         ("ppo.rate=high", "ppo.rate is 'high': it must be a number"),

@@ -249,7 +249,7 @@ BAD = {
     "nowhere.csv": "nowhere.csv does not exist: name a run directory or its results.csv",
     "empty.csv": "empty.csv: the file is empty; a results file starts with a row of column names",
     "foreign.csv": "foreign.csv, row 1: no column 'schema_version', so this is not a scaleprof results file",
-    "newer.csv": f"newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to {SCHEMA_VERSION}; update scaleprof",
+    "newer.csv": f"newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to {SCHEMA_VERSION}",
     "text.csv": "text.csv, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
     "run.csv --where modle=sable": "--where: unknown column 'modle': did you mean mode or model?",
     "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable or",

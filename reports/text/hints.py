@@ -9,6 +9,6 @@ from collections.abc import Iterable
 def nearest(name: str, known: Iterable[str]) -> str:
     """The closest known name, if any is close, and all known names."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.52)
+    hint = f"did you mean '{close[0]}'? Choose" if close else "choose"
+    return f"{hint} from: {', '.join(known)}"

@@ -135,7 +135,7 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
     every_mode = tuple(dict.fromkeys(mode for entry in MODELS.values() for mode in entry.modes))
     for mode in modes:
         if mode not in every_mode:
-            raise UserError(f"--mode: there is no mode '{mode}': {nearest(mode, every_mode)}")
+            raise UserError(f"--mode: unknown mode '{mode}': {nearest(mode, every_mode)}")
     pairs: list[tuple[str, str]] = []
     for name in models:
         model, colon, mode = name.partition(":")
@@ -144,7 +144,7 @@ def choose_variants(models: tuple[str, ...], modes: tuple[str, ...]) -> tuple[tu
             pairs.append((name, ""))
             continue
         if model not in MODELS:
-            raise UserError(f"--model: there is no model '{model}': {nearest(model, MODELS)}")
+            raise UserError(f"--model: unknown model '{model}': {nearest(model, MODELS)}")
         entry = MODELS[model]
         pairs += [(model, _known_mode(entry, mode))] if colon else [(model, m) for m in _bare_modes(entry, modes)]
     chosen = tuple(pair for pair in dict.fromkeys(pairs) if not modes or not pair[1] or pair[1] in modes)
@@ -189,7 +189,7 @@ def choose_scenario(name: str, option: str = "--scenario") -> str:
         check_module(name, option, SCENARIOS)
         return name
     if base not in SCENARIOS:
-        raise UserError(f"{option}: there is no scenario '{base}': {nearest(base, SCENARIOS)}")
+        raise UserError(f"{option}: unknown scenario '{base}': {nearest(base, SCENARIOS)}")
     tasks = SCENARIOS[base].tasks
     if colon and task not in tasks:
         raise UserError(f"{option}: {base} has no task '{task}': {nearest(task, tasks)}")
@@ -202,7 +202,7 @@ def choose_dtypes(names: tuple[str, ...], option: str = "--dtype") -> tuple[str,
 
     for name in names:
         if name not in DTYPES:
-            raise UserError(f"{option}: there is no dtype '{name}': {nearest(name, DTYPES)}")
+            raise UserError(f"{option}: unknown dtype '{name}': {nearest(name, DTYPES)}")
     return names
 
 

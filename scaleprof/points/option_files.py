@@ -74,7 +74,7 @@ def read_preset(name: str, kinds: Kinds = (SweepRequest,)) -> OptionFile:
         path = Path(name)
         return OptionFile(f"preset {path.name}", _read_file(path, "--preset", kinds))
     if name not in preset_names():
-        raise UserError(f"--preset: there is no preset '{name}': {nearest(name, preset_names())}")
+        raise UserError(f"--preset: unknown preset '{name}': {nearest(name, preset_names())}")
     table = tomllib.loads(preset_text(name))[TABLE[0]]
     return OptionFile(f"preset {name}", _checked(table, f"--preset: {name}", kinds))
 

@@ -98,7 +98,7 @@ def duration(unit: str) -> Parser:
 def check_choice(value: str, option: str, choices: Iterable[str]) -> str:
     """Check a word against those that are known; the empty text, an option not given, stays empty."""
     if value and value not in choices:
-        raise UserError(f"{option}: there is no '{value}': {nearest(value, choices)}")
+        raise UserError(f"{option}: unknown value '{value}': {nearest(value, choices)}")
     return value
 
 
@@ -183,7 +183,7 @@ def parse_setting(text: str, groups: dict[str, type[Any]], axes: Mapping[str, st
     if not (equals and dot):
         raise UserError(f"--set: '{text}' does not have the form group.field=value, such as ppo.clip=0.1")
     if group not in groups:
-        raise UserError(f"--set: there is no group '{group}': {nearest(group, groups)}")
+        raise UserError(f"--set: unknown group '{group}': {nearest(group, groups)}")
     fields = {f.name: f for f in dataclasses.fields(groups[group]) if f.name not in axes}
     if field in axes:
         raise UserError(f"--set: {name} has its own option: use {axes[field]}")

@@ -60,8 +60,10 @@ def load(name: str, folder: Path) -> Run:
     path = _path_of(name, folder)
     if not path.is_dir():
         known = ", ".join(one.name for one in _folders(folder))
-        hint = f"known: {known}" if known else "none is saved yet; save one with 'scaleprof baseline save NAME RUN'"
-        raise UserError(f"--baseline: there is no baseline '{name}' in {path.parent}: {hint}")
+        hint = (
+            f"choose from: {known}" if known else "none is saved yet; save one with 'scaleprof baseline save NAME RUN'"
+        )
+        raise UserError(f"--baseline: unknown baseline '{name}' in {path.parent}: {hint}")
     return dataclasses.replace(read_run(path), name=f"baseline {name}")
 
 
