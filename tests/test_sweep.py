@@ -265,7 +265,7 @@ def test_report_of_a_sweep(sweep: Sweep, what: str) -> None:
     for record in sweep.ok:
         assert format_bytes(record.host_peak_rise_bytes) in done.stdout
     assert "sable chunkwise: oom at 16384 agents (largest that ran: 3): needs " in done.stdout
-    assert "sable chunkwise   1.5x the agents: " in done.stdout
+    assert "sable chunkwise  1.5x the agents: " in done.stdout
     assert "6 points: 4 ok, 2 failed (2 oom)" in done.stdout
 
 

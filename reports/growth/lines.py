@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from reports.text.section import shown
 from reports.text.units import format_bytes, format_rate, format_seconds
 
 _LEAST_PERCENT = 0.1
-_GAP = "   "
+_GAP = "  "
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,9 @@ class Growth:
     lines: tuple[str, ...]
     """One per curve, in columns."""
     step: tuple[int, int] | None
-    """The two sizes that the factors are between; None if curves differ in them."""
+    """The two sizes that the factors of most curves are between; None without lines. Lines name others."""
+    is_common: bool
+    """Whether the factors of all curves are between these sizes."""
     is_whole: bool
     """Whether every curve has a line; else only the longest of each model and mode."""
     laws: tuple[Law, ...]
@@ -53,28 +56,32 @@ def _growth(chosen: Sequence[Law], along: str, *, is_whole: bool) -> Growth:
     for law in chosen:
         curves.setdefault(law.name, []).append(law)
     steps = {name: sizes for name, curve in curves.items() if (sizes := step(curve)) is not None}
-    common = next(iter(steps.values())) if len(set(steps.values())) == 1 else None
-    return Growth(along, _columns(curves, along, steps), common, is_whole, tuple(chosen))
+    often = Counter(steps.values())
+    common = max(often, key=lambda sizes: (often[sizes], sizes), default=None)
+    return Growth(along, _columns(curves, along, steps, common), common, len(often) == 1, is_whole, tuple(chosen))
 
 
-def _columns(curves: Mapping[str, Sequence[Law]], along: str, steps: Mapping[str, tuple[int, int]]) -> tuple[str, ...]:
+def _columns(
+    curves: Mapping[str, Sequence[Law]],
+    along: str,
+    steps: Mapping[str, tuple[int, int]],
+    common: tuple[int, int] | None,
+) -> tuple[str, ...]:
     """One line per curve: its name, the factors of its last step, and its law."""
-    several = len(set(steps.values())) > 1
     rows = [
-        (name, _factors(curves[name], along, sizes, several=several), _word(curves[name]))
+        (name, _factors(curves[name], along, sizes, named=sizes != common), _word(curves[name]))
         for name, sizes in steps.items()
     ]
-    widths = [max((len(row[place]) for row in rows), default=0) for place in range(2)]
-    return tuple(
-        _GAP.join((name.ljust(widths[0]), factors.ljust(widths[1]), word)).rstrip() for name, factors, word in rows
-    )
+    names = max((len(name) for name, _, _ in rows), default=0)
+    width = max((len(factors) for _, factors, word in rows if word), default=0)
+    return tuple(_GAP.join((name.ljust(names), factors.ljust(width), word)).rstrip() for name, factors, word in rows)
 
 
-def _factors(curve: Sequence[Law], along: str, sizes: tuple[int, int], *, several: bool) -> str:
-    """`8x the agents: 7.9x memory, 8.1x time`; with the sizes if curves differ in them."""
+def _factors(curve: Sequence[Law], along: str, sizes: tuple[int, int], *, named: bool) -> str:
+    """`8x the agents: 7.9x memory, 8.1x time`; with the sizes if they are to be named."""
     known = [(law.quantity, factor(law, sizes)) for law in curve]
     parts = ", ".join(f"{short_factor(value)} {quantity}" for quantity, value in known if value is not None)
-    between = f" ({sizes[0]} to {sizes[1]})" if several else ""
+    between = f" ({sizes[0]} to {sizes[1]})" if named else ""
     return f"{sizes[1] / sizes[0]:.3g}x the {ALONG[along][1]}{between}: {parts}"
 
 

@@ -53,10 +53,11 @@ def growth_sections(records: Sequence[Record], also: Sequence[str] = (), *, full
     sections = []
     for found in growth(records, also, full=full):
         name = SIZE_NAMES[found.along]
-        factors = f"from {found.step[0]} to {found.step[1]}" if found.step else "of each curve's last step"
+        factors = f"from {found.step[0]} to {found.step[1]}" if found.step else ""
+        factors += "" if found.is_common else " unless noted"
         some = "" if found.is_whole else "; longest curve of each mode, --full shows all"
         if found.lines:
-            sections.append(Section(f"How cost grows with the {name} (factors {factors}{some}):", found.lines))
+            sections.append(Section(f"How cost grows with the {name} ({factors}{some}):", found.lines))
         if full:
             details = tuple(f"{law.name}: {in_words(law)}" for law in found.laws)
             sections.append(Section(f"Laws (N = {name}):", details))
