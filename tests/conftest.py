@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-import jaxlib.version
 import pytest
-from compiler import QUICK_FLAGS
+from compiler import QUICK_FLAGS, cache_folder
+from jax._src.lru_cache import LRUCache
 from jaxtyping import install_import_hook
 
 SHAPE_CHECKED = [
@@ -40,21 +39,24 @@ install_import_hook(SHAPE_CHECKED, "beartype.beartype")
 # XLA reads its flags once, when jax first uses it. Child processes inherit them.
 os.environ.setdefault("XLA_FLAGS", QUICK_FLAGS)
 
-
-def cache_folder() -> Path:
-    """Where compiled programs are kept: one folder per jaxlib version, XLA flags and kind of CPU."""
-    cpu = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    lines = [line for line in cpu if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    key = hashlib.sha256("\n".join([os.environ["XLA_FLAGS"], *lines]).encode()).hexdigest()[:12]
-    return Path(__file__).parents[1] / ".cache" / "tests" / f"jaxlib-{jaxlib.version.__version__}-{key}"
-
-
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 jax.config.update("jax_compilation_cache_max_size", 2**30)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
+evict = LRUCache._evict_if_needed
+evicted: list[LRUCache] = []
+
+
+def evict_at_the_first_write(cache: LRUCache, *, additional_size: int = 0) -> None:
+    """Reading the age of every entry at every write, as jax does, takes minutes of a first run."""
+    if not evicted:
+        evicted.append(cache)
+        evict(cache, additional_size=additional_size)
+
+
+LRUCache._evict_if_needed = evict_at_the_first_write  # type: ignore[method-assign, assignment]
 
 # Traced programs leave millions of objects: with Python's thresholds, collecting them takes a large part of the time.
 gc.set_threshold(200_000, 50, 1000)

@@ -35,11 +35,10 @@ def install() -> None:
         scenarios.SCENARIOS[fault] = dataclasses.replace(neom, name=fault, factory=factory)
 
 
-def variables(folder: Path) -> dict[str, str]:
-    """What makes every Python process know these scenarios; `folder` is to be empty."""
+def install_from(folder: Path) -> None:
+    """Make `folder`, from which every Python process with it on its path knows these scenarios."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text("import faulty_scenarios\nfaulty_scenarios.install()\n")
-    return {"PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent)])}
 
 
 class Faulty:

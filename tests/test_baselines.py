@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import children
 import pytest
 from checked import HOST, NOISE, record, repeats, run_folder, table
-from compiler import QUICK_FLAGS
 
 from reports import load_run
 from reports.checks.metrics import METRICS
@@ -144,7 +144,7 @@ def test_a_run_is_measured_again(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By real sweeps, all of whose own output is on stderr."""
-    monkeypatch.setenv("XLA_FLAGS", QUICK_FLAGS)
+    children.install(monkeypatch)
     sizes = "--agents 2 --model ippo --envs 2 --seq-len 2 --embed-dim 8 --min-updates 1 --min-seconds 0"
     assert main(["sweep", *sizes.split(), "--memory-limit", "4GiB", "--device", "cpu", "--out", "first"]) == 0
     capfd.readouterr()

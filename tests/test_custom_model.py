@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import children
 import pytest
 
 from reports.records.csv_file import read_records
@@ -33,8 +32,8 @@ SMALL = [
 
 
 def sweep(model: str, out: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scaleprof", "sweep", "--model", model, *SMALL, str(out)]
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLES.parents[1])}
+    command = [*children.COMMAND, "sweep", "--model", model, *SMALL, str(out)]
+    environment = children.variables(EXAMPLES.parents[1])
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 

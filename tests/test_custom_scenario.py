@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import children
 import pytest
-from compiler import QUICK_FLAGS
 
 from reports.records.csv_file import read_records
 from scaleprof.cli import diagnosis
@@ -42,11 +40,8 @@ def aborts(num_agents):
 
 def shell(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in `folder`."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, (EXAMPLES.parents[1], EXAMPLES))),
-        "XLA_FLAGS": QUICK_FLAGS,
-    }
-    command = [sys.executable, "-m", "scaleprof", *arguments]
+    environment = children.variables(EXAMPLES.parents[1], EXAMPLES)
+    command = [*children.COMMAND, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -6,12 +6,11 @@ called `environment.json`, as that version named it.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import children
 import pytest
 
 from reports import load_run
@@ -50,8 +49,8 @@ def test_the_rest_of_it_is_planned(run: Path, capsys: pytest.CaptureFixture[str]
 
 def test_it_resumes(run: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scaleprof", "sweep", "--resume", "run"],
-        env={**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        [*children.COMMAND, "sweep", "--resume", "run"],
+        env=children.variables(),
         capture_output=True,
         text=True,
         check=False,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import children
 import faulty_scenarios
 import psutil
 import pytest
-from compiler import QUICK_FLAGS
 
 from reports.records.record import Record
 from scaleprof.runs.store import load_records
@@ -22,13 +20,12 @@ slow = pytest.mark.slow
 
 def sweep(folder: Path, fault: str, *options: str) -> Record:
     """The one record of a sweep over a scenario with this fault; nothing it started is alive afterwards."""
-    variables = faulty_scenarios.variables(folder / "injected")
-    variables["XLA_FLAGS"] = QUICK_FLAGS
-    command = [sys.executable, "-m", "scaleprof", "sweep", "--scenario", fault, *SIZES, *LIMITS, *options]
+    faulty_scenarios.install_from(folder / "injected")
+    command = [*children.COMMAND, "sweep", "--scenario", fault, *SIZES, *LIMITS, *options]
     done = subprocess.run(
         [*command, "--out", "run"],
         cwd=folder,
-        env={**os.environ, **variables},
+        env=children.variables(folder / "injected"),
         capture_output=True,
         text=True,
         check=False,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
-from compiler import QUICK_FLAGS
 
 from scaleprof.cli import main
 from scaleprof.launch.pairs import MIN_BURSTS, find_version
@@ -20,9 +19,8 @@ SMALL = ["--agents", "2", "--model", "ippo", "--envs", "2", "--seq-len", "2", "-
 
 
 def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "XLA_FLAGS": QUICK_FLAGS}
-    command = [sys.executable, "-m", "scaleprof", "sweep", *SMALL, "--min-seconds", "0", "--device", "cpu", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    command = [*children.COMMAND, "sweep", *SMALL, "--min-seconds", "0", "--device", "cpu", *arguments]
+    return subprocess.run(command, cwd=folder, env=children.variables(), capture_output=True, text=True, check=False)
 
 
 def test_both_sides_of_a_pair(tmp_path: Path) -> None:

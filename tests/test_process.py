@@ -463,8 +463,8 @@ def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
 
 def test_a_worker_that_compiles_is_ended_above_its_limit(tmp_path: Path) -> None:
     """No allocation of a compiler's fails: it would die in ways that tell nothing."""
-    code = "def Programs(point, batching):\n    bytearray(3 * 2**30), __import__('time').sleep(60)"
-    outcome = work(tmp_path, inject(tmp_path, code))
+    code = "def Programs(point, batching):\n    bytearray(800 * 2**20), __import__('time').sleep(60)"
+    outcome = work(tmp_path, inject(tmp_path, code), task=dataclasses.replace(TASK, memory_limit_bytes=700 * 2**20))
     assert (outcome.status, outcome.reason_code) == ("oom", "limit")
     assert outcome.reason.startswith("stopped at ")
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import children
 import pytest
-from compiler import QUICK_FLAGS
 
 from reports.render.page import SCRIPTS
 from scaleprof import __version__
@@ -29,13 +28,13 @@ class Installed:
 
     def run(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Python in `folder`, where the installed packages come before any others."""
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(self.target),
-            "XLA_FLAGS": QUICK_FLAGS,
-        }
         return subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            [sys.executable, *arguments],
+            cwd=folder,
+            env=children.variables(self.target),
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
 
@@ -100,7 +99,7 @@ def test_commands(installed: Installed, tmp_path: Path) -> None:
 def test_a_sweep(installed: Installed, tmp_path: Path) -> None:
     sizes = "--agents 2 --seq-len 2 --envs 2 --embed-dim 8 --heads 2 --device cpu"
     sizes += " --min-updates 1 --min-seconds 0 --warmup-updates 0"
-    done = installed.run(tmp_path, "-m", "scaleprof", "sweep", "--model", "mat", *sizes.split(), "--out", "run")
+    done = installed.run(tmp_path, "-m", "children", "sweep", "--model", "mat", *sizes.split(), "--out", "run")
     assert done.returncode == 0, done.stderr
     (record,) = load_records(tmp_path / "run")
     assert record.status == "ok", record.reason
