@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from reports import Record, read_records, write_records
+from reports.records.record import SCHEMA_VERSION
 from scaleprof.errors import UserError
 from scaleprof.runs import store
 from scaleprof.runs.lock import take_lock
@@ -225,7 +226,7 @@ def test_paths_that_hold_no_run(tmp_path: Path) -> None:
         (b"\0\0\0\0", "line 2 is not a JSON object"),
         (b"{}", "line 2: no 'schema_version'"),
         (b'{"schema_version": 999}', "line 2: 'schema_version' is 999, but this scaleprof reads up to"),
-        (b'{"schema_version": 4}', "line 2: 'run_id' is missing"),
+        (f'{{"schema_version": {SCHEMA_VERSION}}}'.encode(), "line 2: 'run_id' is missing"),
     ],
 )
 def test_damaged_lines_are_named(run: RunDirectory, line: bytes, said: str) -> None:
