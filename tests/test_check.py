@@ -348,6 +348,10 @@ def test_another_way_to_compile_is_no_regression(check: Check) -> None:
             "programs compiled one by one in BASE, together in NEW (sweep --measure compile)"
         )
     assert check(after, repeats(host_rss_peak_bytes=600, compiling="together"))[0] == 1
+    later = [dataclasses.replace(one, repeat=one.repeat + 5) for one in after]  # as if an earlier run was resumed
+    code, content = check(before, [*repeats(host_rss_peak_bytes=400), *later])
+    found = {finding["metric"]: finding for finding in content["findings"]}
+    assert (code, found["host_peak"]["verdict"], found["host_peak"]["new"]["repeats"]) == (0, "unchanged", 5)
 
 
 def test_repeats_that_compiled_nothing_have_no_compile_time(check: Check) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,7 +19,9 @@ from scaleprof.probes import host
 from scaleprof.worker.compiling import (
     CACHE_READ,
     CACHE_WRITTEN,
+    LONGEST_FIRST,
     MEASURED,
+    THREADS,
     UNTIMED,
     PredictedOomError,
     compile_programs,
@@ -145,9 +149,33 @@ def test_only_a_cpu_compiles_several_programs_at_a_time(monkeypatch: pytest.Monk
     assert facts["compiling"] == "one by one"
 
 
+def slowed(monkeypatch: pytest.MonkeyPatch, wait: Callable[[str], object]) -> None:
+    """Call `wait` with its name before a program is compiled."""
+    original = FakePrograms.compile
+
+    def compile_later(self: FakePrograms, name: str, *rest: Any) -> SimpleNamespace:
+        wait(name)
+        return original(self, name, *rest)
+
+    monkeypatch.setattr(FakePrograms, "compile", compile_later)
+
+
+def test_several_compile_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones only go on once as many have begun."""
+    barrier = threading.Barrier(THREADS)
+    slowed(monkeypatch, lambda name: name in LONGEST_FIRST[:THREADS] and barrier.wait(timeout=30))
+    _, facts, reason = compiled(monkeypatch, limit=GIB, task=TOGETHER, act=1, rollout=1, learn=1)
+    assert (facts["compiling"], reason) == ("together", "")
+
+
 def test_together_none_waits_for_one_that_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the point while another still compiles."""
+    ended = threading.Event()
+    slowed(monkeypatch, lambda name: name == "learn" and ended.wait(timeout=30))
     sizes: dict[str, Any] = {"act": 10, "rollout": 3 * GIB, "learn": 2000}
     _, facts, reason = compiled(monkeypatch, limit=GIB, task=TOGETHER, **sizes)
+    assert "xla_learn_temp_bytes" not in facts
+    ended.set()
     assert reason == "the rollout program needs 3.00 GiB by XLA's analysis; the limit is 1.00 GiB"
     assert "compile_seconds" not in facts
 

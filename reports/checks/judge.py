@@ -109,37 +109,46 @@ def _figures(
     for source in sources:
         before, after = ([record for record in records if source.is_known(record)] for records in (base, new))
         if before and after:
-            why = _compiled_otherwise(before, after) if metric.of_compiling else ""
+            why = ""
+            if metric.of_compiling:
+                before, after, why = _of_one_kind(before, after, _way_to_compile, COMPILED_OTHERWISE)
             if metric.by_memory_quality and on_cpu and not why:
-                return (source, *_of_one_quality(before, after))
+                before, after, why = _of_one_kind(before, after, _quality, ALLOCATED_OTHERWISE)
             return source, before, after, why
         if (before or after) and only_one is None:
             only_one = source, before, after, f"not measured in {'BASE' if after else 'NEW'}"
-    if only_one is not None and metric.of_compiling:
-        return *only_one[:3], _compiled_otherwise(base, new) or only_one[3]
+    if only_one is not None and metric.of_compiling and base and new:
+        return *only_one[:3], _of_one_kind(base, new, _way_to_compile, COMPILED_OTHERWISE)[2] or only_one[3]
     return only_one or (metric.sources[0], [], [], "")
 
 
-def _compiled_otherwise(base: Sequence[Record], new: Sequence[Record]) -> str:
-    """Why figures of compiling cannot be compared, if the two runs compiled their programs in different ways."""
-    before, after = ({record.compiling or "one by one" for record in records} for records in (base, new))
-    if before & after or not (before and after):
-        return ""
-    ways = (", ".join(sorted(found)) for found in (before, after))
-    return "programs compiled {} in BASE, {} in NEW (sweep --measure compile)".format(*ways)
+def _of_one_kind(
+    base: Sequence[Record], new: Sequence[Record], kind: Callable[[Record], str], why: str
+) -> tuple[list[Record], list[Record], str]:
+    """The records of the same kind in both runs; all of them, and why they cannot be compared, if no kind is in both.
 
-
-def _of_one_quality(base: list[Record], new: list[Record]) -> tuple[list[Record], list[Record], str]:
-    """The records measured with the same allocator settings; the repeatable ones if both runs have both kinds."""
-    before, after = ({record.host_memory_quality for record in records} for records in (base, new))
+    The last kind in alphabetical order where several are: `repeatable` before `noisy`.
+    """
+    before, after = ({kind(record) for record in records} for records in (base, new))
     common = before & after
     if not common:
-        named = (", ".join(sorted(quality or "unknown" for quality in qualities)) for qualities in (before, after))
-        why = "allocator: {} in BASE, {} in NEW (see host_memory_quality)".format(*named)
-        return base, new, why
-    chosen = "repeatable" if "repeatable" in common else max(common)
-    kept = [[record for record in records if record.host_memory_quality == chosen] for records in (base, new)]
+        named = (", ".join(sorted(kind or "unknown" for kind in kinds)) for kinds in (before, after))
+        return list(base), list(new), why.format(*named)
+    kept = [[record for record in records if kind(record) == max(common)] for records in (base, new)]
     return kept[0], kept[1], ""
+
+
+COMPILED_OTHERWISE = "programs compiled {} in BASE, {} in NEW (sweep --measure compile)"
+ALLOCATED_OTHERWISE = "allocator: {} in BASE, {} in NEW (see host_memory_quality)"
+
+
+def _way_to_compile(record: Record) -> str:
+    """Earlier versions compiled one by one and did not say so."""
+    return record.compiling or "one by one"
+
+
+def _quality(record: Record) -> str:
+    return record.host_memory_quality
 
 
 def _without_contention(

@@ -246,7 +246,9 @@ class Record:
         "Compile time, all programs", "Tracing and compiling all programs; empty if any was read from the cache."
     )
     compiling: str = reported(
-        "How programs compiled", "`one by one`, each timed, or `together`: then the times above are empty.", default=""
+        "How programs compiled",
+        "`one by one`, each timed, or `together`: then only `compile_seconds` is known.",
+        default="",
     )
     compile_cache: str = reported(
         "Compile cache",

@@ -247,7 +247,7 @@ class SweepRequest:
     )
     measure: str = option(
         "together",
-        "What to measure: together, or memory,speed; add compile to time it",
+        "Measure together or memory,speed apart; compile adds compile times",
         metavar="WHAT",
         parse=choose_measure,
     )

@@ -14,9 +14,8 @@ from scaleprof.points.point import Point
 GROWTH = 1.1
 """The assumed exponent of update time in tokens where `ModelEntry.growth` gives none."""
 STEEPEST = 2.5
-LEAST_UPDATES = 3
 PATIENCE = 2.0
-"""A time limit that grows leaves this many times the time of starting, compiling and `LEAST_UPDATES` updates."""
+"""A time limit that grows is this many times what a point is expected to take."""
 
 
 class Estimate:
@@ -49,10 +48,10 @@ class Estimate:
         return sum(map(self._expected, self._points))
 
     def timeout_seconds(self, point: Point) -> float:
-        """The time limit of a point: the options' own, or more if they let it grow and `PATIENCE` asks for it."""
+        """The time limit of a point: the options' own; if it may grow, at least `PATIENCE` times what is expected."""
         limit = self._options.timeout_seconds
         parts = self._parts(point) if self._options.timeout_grows else None
-        return limit if parts is None else max(limit, PATIENCE * (parts[0] + LEAST_UPDATES * parts[1]))
+        return limit if parts is None else max(limit, PATIENCE * self._seconds(*parts))
 
     def _expected(self, point: Point) -> float:
         alike = self._alike(point)
@@ -61,8 +60,11 @@ class Estimate:
         parts = self._parts(point)
         if parts is None:
             return self._unknown(point, alike)
-        fixed, update = parts
-        return min(fixed + (self._updating(update) if update else 0.0), self.timeout_seconds(point))
+        return min(self._seconds(*parts), self.timeout_seconds(point))
+
+    def _seconds(self, fixed: float, update: float) -> float:
+        """What a point takes: its overhead, and its updates unless it will not fit."""
+        return fixed + (self._updating(update) if update else 0.0)
 
     def _alike(self, point: Point) -> list[tuple[Point, Record, float]]:
         return [(p, r, s) for p, r, s in self._ended if p.variant == point.variant]

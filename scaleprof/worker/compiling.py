@@ -24,7 +24,7 @@ MEASURED = ("act", "rollout", "learn")
 LONGEST_FIRST = ("learn", "rollout", "act", "init", "environment", "refresh", "inspect")
 """The order in which programs that compile together start."""
 THREADS = 3
-"""Programs that compile at a time: XLA releases the interpreter lock, and spreads each over the cores only in part."""
+"""Programs that compile at a time. XLA releases the interpreter lock, and one program does not keep two cores busy."""
 UNTIMED = ("init", "inspect")
 """Programs of which no time is measured."""
 UNTIMED_OPTIONS: Mapping[str, Mapping[str, Any]] = {"cpu": {"xla_backend_optimization_level": 0}}
