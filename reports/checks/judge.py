@@ -26,6 +26,9 @@ from reports.records.record import Record
 CONFIDENCE = 0.95
 MARGIN = 1 / 3
 """The share of its threshold that a sampled change must significantly exceed."""
+COMPILED_OTHERWISE = "programs compiled {} in BASE, {} in NEW (sweep --measure compile)"
+ALLOCATED_OTHERWISE = "allocator: {} in BASE, {} in NEW (see host_memory_quality)"
+"""Why figures of different kinds are not compared."""
 _LARGEST_LOG = math.log(sys.float_info.max)
 
 Pairing = Callable[[Metric, Source, Sequence[Record], Sequence[Record]], tuple[list[float], str]]
@@ -132,14 +135,10 @@ def _of_one_kind(
     before, after = ({kind(record) for record in records} for records in (base, new))
     common = before & after
     if not common:
-        named = (", ".join(sorted(kind or "unknown" for kind in kinds)) for kinds in (before, after))
+        named = (", ".join(sorted(one or "unknown" for one in kinds)) for kinds in (before, after))
         return list(base), list(new), why.format(*named)
     kept = [[record for record in records if kind(record) == max(common)] for records in (base, new)]
     return kept[0], kept[1], ""
-
-
-COMPILED_OTHERWISE = "programs compiled {} in BASE, {} in NEW (sweep --measure compile)"
-ALLOCATED_OTHERWISE = "allocator: {} in BASE, {} in NEW (see host_memory_quality)"
 
 
 def _way_to_compile(record: Record) -> str:
