@@ -150,7 +150,7 @@ def test_a_stricter_false_discovery_rate(check: Check) -> None:
     assert (16, "throughput", "inconclusive") in verdicts(content)
 
 
-@pytest.mark.parametrize("status", ["oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned"])
+@pytest.mark.parametrize("status", ["oom", "timeout", "crashed", "error", "skipped", "interrupted", "pending"])
 def test_a_point_that_is_no_longer_measured(check: Check, status: str) -> None:
     code, content = check(several(2, points=2), [*repeats(2), *failed(status, 2, agents=32)])
     assert code == 1
@@ -205,7 +205,7 @@ NO_MATCH = [
     ([record()], [record(seq_len=20)], "have no point in common: seq_len is 10 in the first and 20 in the second"),
     ([record()], [record(agents=4, seq_len=10), record(agents=8)], "agents is 16 in the first and 4, 8 in the second"),
     ([record()], [], "new has no measured point"),
-    ([record(status="planned")], [record()], "base has no measured point"),
+    ([record(status="pending")], [record()], "base has no measured point"),
 ]
 
 

@@ -169,6 +169,12 @@ def test_earlier_schemas_say_in_their_settings_how_learning_was_split(
     assert record_from_mapping(record_to_mapping(record)) == record
 
 
+@pytest.mark.parametrize(("version", "status"), [(1, "pending"), (5, "pending")])
+def test_what_earlier_schemas_called_planned_is_pending(version: int, status: str) -> None:
+    mapping = record_to_mapping(Record(agents=16, seq_len=4, envs=2)) | {"schema_version": version, "status": "planned"}
+    assert record_from_mapping(mapping).status == status
+
+
 def _drop_agents(header: list[str], row: list[str]) -> None:
     del row[header.index("agents")]
     header.remove("agents")
@@ -199,7 +205,7 @@ FAULTS = {
         "so use the file that the sweep wrote",
     ),
     "newer schema": (
-        _with_cell("schema_version", str(SCHEMA_VERSION + 1)).replace("planned", "3"),
+        _with_cell("schema_version", str(SCHEMA_VERSION + 1)).replace("pending", "3"),
         f"the input, row 2: 'schema_version' is {SCHEMA_VERSION + 1}, but this scaleprof reads up to {SCHEMA_VERSION}; "
         "update scaleprof",
     ),

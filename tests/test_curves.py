@@ -31,7 +31,7 @@ def run(*records: Record, name: str = "run") -> Run:
 
 def test_a_slice_holds_the_other_axis() -> None:
     records = [record("sable", agents, length) for agents in (4, 16) for length in (8, 32)]
-    records += [record("sable", 64, 8), record("sable", 64, 16, "planned")]
+    records += [record("sable", 64, 8), record("sable", 64, 16, "pending")]
     by_agents = slices([run(*records)], "agents")
     assert [(one.title, one.sizes) for one in by_agents] == [("8 timesteps", (4, 16, 64)), ("32 timesteps", (4, 16))]
     by_length = slices([run(*records)], "seq_len")
@@ -176,5 +176,5 @@ def test_ticks_lie_on_the_axis_and_are_few(unit: str, span: float) -> None:
 def test_every_curve_and_every_failure_looks_its_own_way() -> None:
     assert len(MARKERS) % len(COLOURS)
     assert len({(n % len(COLOURS), n % len(MARKERS)) for n in range(63)}) == 63
-    assert {"ok", "planned", *FAILURES} == set(STATUSES)
+    assert {"ok", "pending", *FAILURES} == set(STATUSES)
     assert not {mark for mark, _, _ in FAILURES.values()} & {mark for mark, _, _ in MARKERS}

@@ -290,7 +290,7 @@ def sections(records: list[Record], **wanted: Any) -> str:
 
 def test_nothing_measured() -> None:
     assert "No points measured yet." in sections([])
-    assert "No points measured yet." in sections([point("mat", "dense", 4, status="planned")])
+    assert "No points measured yet." in sections([point("mat", "dense", 4, status="pending")])
     failed = sections([too_large(point("mat", "dense", 4096))])
     assert "mat dense: oom at 4096 agents (nothing ran): needs" in failed
 

@@ -116,8 +116,8 @@ def test_summary_looks_as_agreed(name: str, records: list[Record], width: int) -
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_grid_looks_as_agreed(width: int) -> None:
-    planned = [dataclasses.replace(record, status="planned") for record in _varied() if record.agents == 16]
-    assert _printed(render_grid, [*planned, *_sweep()], width) == _snapshot(f"grid_{width}")
+    pending = [dataclasses.replace(record, status="pending") for record in _varied() if record.agents == 16]
+    assert _printed(render_grid, [*pending, *_sweep()], width) == _snapshot(f"grid_{width}")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])

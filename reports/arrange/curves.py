@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from reports.arrange.pivot import AxisValue, Repeats, varying_axes
 from reports.arrange.selection import run_names
 from reports.records.columns import Column
-from reports.records.record import Record
+from reports.records.record import Record, was_run
 from reports.records.run import Run
 from reports.text.units import counted
 
@@ -77,7 +77,7 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
     own curves, labelled with its name.
     """
     fixed = AXES[axis]
-    tried = [[record for record in run.records if record.status != "planned"] for run in runs]
+    tried = [[record for record in run.records if was_run(record)] for run in runs]
     names = run_names(runs)
     beside = [name for name in varying_axes(record for records in tried for record in records) if name not in AXES]
     styles: dict[tuple[object, ...], int] = {}

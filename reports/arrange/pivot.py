@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.records.columns import COLUMNS
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, was_run
 from reports.text.section import TableColumn, label, shown
 
 ROW_AXES = (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device")
@@ -44,7 +44,7 @@ class Repeats:
     @property
     def failed(self) -> tuple[Record, ...]:
         """The repeats that were run or skipped without a result."""
-        return tuple(record for record in self.records if record.status not in ("ok", "planned"))
+        return tuple(record for record in self.records if was_run(record) and record.status != "ok")
 
     @property
     def contended(self) -> bool:

@@ -12,7 +12,7 @@ from reports.records.run import latest_of_each_run
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
 _SPLIT = {"accumulate", "segment"}
-_NOT_TRIED = ("planned", "interrupted")
+_NOT_TRIED = ("pending", "interrupted")
 
 Key = tuple[object, ...]
 """What identifies a point in both runs."""
@@ -77,7 +77,7 @@ def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record
 def vanished_point(base: PointRepeats, untried: Sequence[Record], new: Iterable[Key] = ()) -> Finding:
     """The finding for a point that only BASE tried.
 
-    `untried` are NEW's planned or interrupted records of it, `new` the keys of all points that NEW tried: if it tried
+    `untried` are NEW's pending or interrupted records of it, `new` the keys of all points that NEW tried: if it tried
     this one with learning split in another way, such as after a change of the defaults, the two are not comparable.
     """
     key = point_identity(base.records[0])

@@ -16,7 +16,7 @@ from reports.arrange.pivot import AxisValue, Repeats, Row, make_pivot, row_name
 from reports.growth.fit import fit_curve, slopes_of
 from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS
-from reports.records.record import XLA_PLAN, Record, is_tuned
+from reports.records.record import XLA_PLAN, Record, is_tuned, was_run
 from reports.text.section import shown
 
 QUANTITIES = ("memory", "time")
@@ -98,7 +98,7 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
         along: `agents` or `seq_len`.
         also: fields that separate curves in addition to those of a point.
     """
-    pivot = make_pivot([record for record in records if record.status != "planned"], across=along, also=also)
+    pivot = make_pivot([record for record in records if was_run(record)], across=along, also=also)
     if len(pivot.sizes) < 2:
         return []
     return [

@@ -17,6 +17,8 @@ _TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "text"}
 _SPLIT_COLUMNS = 4
 """The schema since which `accumulate` and `segment` are columns."""
+_PENDING = 6
+"""The schema since which a point that was not tried is `pending`; before, it was `planned`."""
 _SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
 _AT_LEAST_ONE = ("agents", "seq_len", "envs")
 """Sizes that must be positive: charts take their logarithms."""
@@ -57,6 +59,8 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
             )
     if version < _SPLIT_COLUMNS and "accumulate" not in mapping:
         values |= _split_of_earlier(str(values.get("settings", "")))
+    if version < _PENDING and values.get("status") == "planned":
+        values["status"] = "pending"
     try:
         return Record(**values)
     except ValueError as error:

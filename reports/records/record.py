@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
     "device allocator",
@@ -24,7 +24,7 @@ DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
 )
 """Where `memory_bytes` comes from, in order of preference."""
 
-STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "planned")
+STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "pending")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Record:
     status: str = noted(
         "Status",
         f"How the point ended: {', '.join(f'`{name}`' for name in STATUSES)}.",
-        default="planned",
+        default="pending",
         places=("page", "repeats"),
     )
     reason_code: str = noted("Reason code", "Machine-readable reason for the failure, such as `predicted` or `signal`.")
@@ -419,6 +419,11 @@ POINT_FIELDS: tuple[str, ...] = tuple(
     field.name for field in dataclasses.fields(Record) if field.metadata[KEY]["identity"]
 )
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
+
+
+def was_run(record: Record) -> bool:
+    """Whether the sweep came to this point: it was measured, or how it failed is known."""
+    return record.status != "pending"
 
 
 def is_tuned(record: Record) -> bool:

@@ -33,7 +33,7 @@ def render_summary(records: Sequence[Record], console: Console, *, title: str = 
 
 
 def render_grid(records: Sequence[Record], console: Console) -> None:
-    """Print the planned points."""
+    """Print the points of a grid."""
     print_document(console, grid_document(records))
 
 

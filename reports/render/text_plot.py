@@ -7,7 +7,7 @@ import string
 from collections.abc import Callable, Sequence
 
 from reports.arrange.pivot import SIZE_NAMES, Pivot, Reading, Repeats, make_pivot, memory_of, reader, row_name
-from reports.records.record import Record
+from reports.records.record import Record, was_run
 from reports.text.units import format_bytes, format_rate
 from reports.text.wrapping import wrap
 
@@ -31,7 +31,7 @@ def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), a
         also: fields that distinguish rows besides those of a point.
         ascii_only: draw with `+`, `-` and `|` instead of box characters.
     """
-    tried = [record for record in records if record.status != "planned"]
+    tried = [record for record in records if was_run(record)]
     parts = []
     for across in SIZE_NAMES:
         pivot = make_pivot(tried, across=across, also=also)

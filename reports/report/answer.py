@@ -16,7 +16,7 @@ from reports.arrange.pivot import (
 )
 from reports.growth.laws import ALONG, Law, fullest_laws, laws
 from reports.growth.lines import about, growth, in_words
-from reports.records.record import Record
+from reports.records.record import Record, was_run
 from reports.report.reach import Reach, reaches
 from reports.text.section import Section
 from reports.text.units import counted, format_bytes, format_rate
@@ -37,7 +37,7 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
         memory: reads the memory of a point, as the tables below show it.
         also: fields that separate rows in addition to those of a point.
     """
-    tried = [record for record in records if record.status != "planned"]
+    tried = [record for record in records if was_run(record)]
     if not tried:
         return None
     pivots = [make_pivot(tried, across=across, also=also) for across in SIZE_NAMES]

@@ -21,7 +21,7 @@ from reports.arrange.pivot import (
 )
 from reports.arrange.selection import reference_row, sort
 from reports.records.columns import format_value, shown_in
-from reports.records.record import Record
+from reports.records.record import Record, was_run
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import reaches, reaches_section
 from reports.report.summary import (
@@ -57,7 +57,7 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     Raises:
         ValueError: the reference was not measured, or a column does not exist.
     """
-    measured = [record for record in records if record.status != "planned"]
+    measured = [record for record in records if was_run(record)]
     if not measured:
         return [Section(lines=("No points measured yet.",))]
     pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]

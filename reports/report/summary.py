@@ -22,7 +22,7 @@ from reports.arrange.pivot import (
     row_labels,
 )
 from reports.records.columns import shown_in
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key, was_run
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
@@ -65,16 +65,16 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
 
 
 def grid_document(records: Sequence[Record]) -> Document:
-    """The points with status `planned`, one row each, with the fields in which they differ as columns.
+    """The points with status `pending`, one row each, with the fields in which they differ as columns.
 
     What is the same for all of them stands in one paragraph above the table.
     """
-    planned = [record for record in records if record.status == "planned"]
-    if not planned:
+    pending = [record for record in records if not was_run(record)]
+    if not pending:
         return Document(lines=("No points.",))
-    repeats = Counter(point_key(record) for record in planned)
+    repeats = Counter(point_key(record) for record in pending)
     first: dict[tuple[object, ...], Record] = {}
-    for record in planned:
+    for record in pending:
         first.setdefault(point_key(record), record)
     points = list(first.values())
     differing = [name for name in POINT_FIELDS if len({getattr(point, name) for point in points}) > 1]
@@ -85,7 +85,7 @@ def grid_document(records: Sequence[Record]) -> Document:
     labels += [label(name, [getattr(point, name) for point in points]) for name in columns]
     if len(set(repeats.values())) > 1:
         labels.append(label("repeats", [repeats[point_key(point)] for point in points]))
-    count = point_count(len(points), len(planned))
+    count = point_count(len(points), len(pending))
     return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=(count,))))
 
 
@@ -242,18 +242,18 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     """Scenario, device, and the number of points and repeats by status.
 
     Args:
-        records: all records, planned ones included.
+        records: all records, pending ones included.
         also: fields that tell points apart besides their own and the device.
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
     statuses = Counter(record.status for record in records)
-    failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "planned")}
+    failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "pending")}
     counts = f"{statuses['ok']} ok, {sum(failed.values())} failed"
     if failed:
         counts += f" ({', '.join(f'{count} {name}' for name, count in failed.items())})"
-    if statuses["planned"]:
-        counts += f", {statuses['planned']} planned"
+    if statuses["pending"]:
+        counts += f", {statuses['pending']} pending"
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
     total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))

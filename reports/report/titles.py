@@ -11,7 +11,7 @@ from reports.arrange.pivot import make_pivot, memory_of, rate_of
 from reports.growth.laws import ALONG, factor, laws, step
 from reports.growth.lines import short_factor
 from reports.records.columns import Column
-from reports.records.record import Record
+from reports.records.record import Record, was_run
 from reports.report.answer import equal_work, largest_measured, ordered, sized
 from reports.text.units import format_bytes, format_rate
 
@@ -35,7 +35,7 @@ def title_of(measure: Column, one: Slice, records: Sequence[Record], also: Seque
         records: of all slices.
         also: fields that separate curves in addition to those of a point.
     """
-    shown = [r for r in records if r.status != "planned" and getattr(r, AXES[one.axis]) == one.at]
+    shown = [r for r in records if was_run(r) and getattr(r, AXES[one.axis]) == one.at]
     answers = _growth(measure, shown, one.axis, also) or _best(measure, shown, one.axis, also)
     return Title((f"{measure.title} at {one.title}", measure.title), answers)
 
