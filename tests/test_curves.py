@@ -176,5 +176,5 @@ def test_ticks_lie_on_the_axis_and_are_few(unit: str, span: float) -> None:
 def test_every_curve_and_every_failure_looks_its_own_way() -> None:
     assert len(MARKERS) % len(COLOURS)
     assert len({(n % len(COLOURS), n % len(MARKERS)) for n in range(63)}) == 63
-    assert {"ok", "pending", *FAILURES} == set(STATUSES)
+    assert {"ok", "planned", "pending", *FAILURES} == set(STATUSES)
     assert not {mark for mark, _, _ in FAILURES.values()} & {mark for mark, _, _ in MARKERS}

@@ -66,18 +66,21 @@ class Slice:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """All sizes on the axis, ascending."""
-        return tuple(sorted({size for curve in self.curves for size in curve.points if size > 0}))
+        """All sizes on the axis that were to be measured, ascending."""
+        points = ((size, point) for curve in self.curves for size, point in curve.points.items())
+        return tuple(sorted({size for size, point in points if size > 0 and any(map(was_run, point.records))}))
 
 
 def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
     """The slices along `axis`, ordered by the value that they hold fixed.
 
-    Slices along sequence length need at least two lengths. Planned points are left out. With several runs, each has its
+    Slices along sequence length need at least two lengths. Pending points are left out, and planned ones are no size of
+    a slice. With several runs, each has its
     own curves, labelled with its name.
     """
     fixed = AXES[axis]
     tried = [[record for record in run.records if was_run(record)] for run in runs]
+    planned = [[record for record in run.records if record.status == "planned"] for run in runs]
     names = run_names(runs)
     beside = [name for name in varying_axes(record for records in tried for record in records) if name not in AXES]
     styles: dict[tuple[object, ...], int] = {}
@@ -91,6 +94,11 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
             labels[key] = _label(record, beside, values, names[number] if len(runs) > 1 else "")
             curve = found.setdefault(getattr(record, fixed), {}).setdefault(key, {})
             curve.setdefault(getattr(record, axis), []).append(record)
+    for number, records in enumerate(planned):  # only along curves that were measured
+        for record in records:
+            key = (number, record.model, record.mode, tuple(getattr(record, name) for name in beside))
+            if key in (curves := found.get(getattr(record, fixed), {})):
+                curves[key].setdefault(getattr(record, axis), []).append(record)
     made = [
         Slice(axis, at, tuple(_curve(labels[key], styles[key], curves[key]) for key in sorted(curves, key=styles.get)))  # type: ignore[arg-type]
         for at, curves in sorted(found.items())

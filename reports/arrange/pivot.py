@@ -42,6 +42,11 @@ class Repeats:
         return tuple(record for record in self.records if record.status == "ok")
 
     @property
+    def planned(self) -> tuple[Record, ...]:
+        """The repeats of which only the memory is known, from compiling alone."""
+        return tuple(record for record in self.records if record.status == "planned")
+
+    @property
     def failed(self) -> tuple[Record, ...]:
         """The repeats that were run or skipped without a result."""
         return tuple(record for record in self.records if was_run(record) and record.status != "ok")

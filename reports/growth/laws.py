@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from reports.arrange.curves import memory_limits
 from reports.arrange.pivot import AxisValue, Repeats, Row, make_pivot, row_name
 from reports.growth.fit import fit_curve, slopes_of
+from reports.growth.plan_law import PlanLaw, plan_law
 from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS
 from reports.records.record import XLA_PLAN, Record, is_tuned, was_run
@@ -56,6 +57,8 @@ class Law:
     fit: Fit | Slopes | Refusal
     pieces: str
     """Gradient groups and segment lengths by size, in words, if they differ; else empty."""
+    plan: PlanLaw | str
+    """The law of XLA's plan, which `fit` is then, or why it has none; empty if nothing was only planned."""
     limit: tuple[int, float] | None
     """The memory limit in bytes, and the value of `field` at which it is reached; None if not known."""
 
@@ -79,14 +82,14 @@ class Law:
     def reaches_limit(self) -> int | None:
         """The size at which the memory reaches its limit.
 
-        None without a fit, without a limit, or if the size lies within the fitted ones or too far beyond.
+        None without a fit, without a limit, or if the size lies within the measured ones or too far beyond.
         """
         return None if self.limit is None else self._reaches(self.limit[1])
 
     def _reaches(self, value: float) -> int | None:
         if self.quantity != "memory" or not isinstance(self.fit, Fit):
             return None
-        size, largest = self.fit.size_where(value), self.fit.sizes[-1]
+        size, largest = self.fit.size_where(value), max(self.values, default=self.fit.sizes[-1])
         return round(size) if size is not None and largest < size <= _FAR * largest else None
 
 
@@ -98,14 +101,15 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
         along: `agents` or `seq_len`.
         also: fields that separate curves in addition to those of a point.
     """
-    pivot = make_pivot([record for record in records if was_run(record)], across=along, also=also)
+    tried = [record for record in records if was_run(record) or record.status == "planned"]
+    pivot = make_pivot(tried, across=along, also=also)
     if len(pivot.sizes) < 2:
         return []
     return [
         _law(row, row_name(pivot, row), quantity, along)
         for quantity in QUANTITIES
         for row in pivot.rows
-        if len(row.points) > 1 or len(pivot.rows) == 1
+        if (len(row.points) > 1 or len(pivot.rows) == 1) and (quantity == "memory" or _was_run(row))
     ]
 
 
@@ -124,7 +128,8 @@ def differing_pieces(points: Mapping[int, Repeats]) -> str:
 
     A segment that is the whole sequence at every size does not differ, however long the sequence is.
     """
-    measured = {size: point.measured[0] for size, point in sorted(points.items()) if point.measured}
+    known = {size: (*point.measured, *point.planned) for size, point in sorted(points.items())}
+    measured = {size: records[0] for size, records in known.items() if records}
     groups = [record.learn_groups for record in measured.values()]
     segments = [record.segment_timesteps for record in measured.values()]
     whole = [record.segment_timesteps == record.seq_len for record in measured.values()]
@@ -150,7 +155,7 @@ def law_of(
 def what_differs(points: Mapping[int, Repeats]) -> str:
     """Why the curve of `points` has no law with any number of sizes: its settings differ, or may differ, by size."""
     differing = differing_pieces(points)
-    tuned = any(is_tuned(record) for point in points.values() for record in point.measured)
+    tuned = any(is_tuned(record) for point in points.values() for record in (*point.measured, *point.planned))
     return differing or (_TUNED if tuned else "")
 
 
@@ -163,15 +168,25 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     unmeasured = {
         size: "unknown" if point.measured else point.outcome.status
         for size, point in sorted(row.points.items())
-        if size not in values
+        if size not in values and not point.planned
     }
     records = [record for point in row.points.values() for record in (point.measured or point.records)]
+    ran = [record for record in records if was_run(record)]
     bound = field == "xla_peak_bytes" and any(record.xla_bound == "lower" for record in records)
     fit = law_of(values, row.points, exact=bool(field) and COLUMNS[field].exact)
-    limits = memory_limits(records, COLUMNS[field]) if quantity == "memory" and field else []
+    plan = plan_law(row.points) if quantity == "memory" else ""
+    if isinstance(plan, PlanLaw):
+        differing = what_differs(row.points)
+        fit, plan = (fit, f"XLA's plan has no law: {differing}") if differing else (plan.fit, plan)
+    measure = COLUMNS[field or "memory_bytes"]
+    limits = memory_limits(ran, measure) if quantity == "memory" else []
     limit = limits[0] if limits else None
     pieces = what_differs({size: point for size, point in row.points.items() if size in values})
-    return Law(name, records[0], quantity, field, along, values, unmeasured, bound, fit, pieces, limit)
+    return Law(name, (ran or records)[0], quantity, field, along, values, unmeasured, bound, fit, pieces, plan, limit)
+
+
+def _was_run(row: Row) -> bool:
+    return any(was_run(record) for point in row.points.values() for record in point.records)
 
 
 def _values(row: Row, field: str) -> dict[int, tuple[float, ...]]:

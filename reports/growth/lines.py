@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.growth.laws import ALONG, Law, factor, fullest_laws, laws, step
+from reports.growth.plan_law import PlanLaw
 from reports.growth.results import SO_FAR, Fit, Refusal
 from reports.records.columns import COLUMNS
 from reports.records.record import Record
@@ -110,8 +112,18 @@ def in_words(law: Law) -> str:
     what = "update time" if law.quantity == "time" else "memory"
     if law.quantity == "memory" and law.field:
         source = law.record.memory_source if law.field == "memory_bytes" else COLUMNS[law.field].short
-        what += f" ({source}{', lower bound' if law.lower_bound else ''})"
-    return "; ".join([f"{what} {_formula(law)}", *_consequences(law), *_missing(law)])
+        what += f" ({_planned(law.plan) or source}{', lower bound' if law.lower_bound else ''})"
+    why_unplanned = [law.plan] if isinstance(law.plan, str) and law.plan else []
+    return "; ".join([f"{what} {_formula(law)}", *_consequences(law), *_missing(law), *why_unplanned])
+
+
+def _planned(plan: PlanLaw | str) -> str:
+    """`XLA's plan + 15.6 MiB at 7 sizes, within 3% of what was measured`; empty without a law of the plan."""
+    if isinstance(plan, str):
+        return ""
+    constant = f" + {format_bytes(plan.constant)}" if plan.constant else ""
+    apart = "" if plan.apart is None else f", within {max(math.ceil(100 * plan.apart), 1)}% of what was measured"
+    return f"XLA's plan{constant} at {len(plan.fit.sizes)} sizes{apart}"
 
 
 def _formula(law: Law) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from reports.arrange.curves import Curve
-from reports.growth.laws import law_of
-from reports.growth.results import Fit
+from reports.growth.laws import law_of, what_differs
+from reports.growth.plan_law import PlanLaw, plan_law
+from reports.growth.results import Fit, Refusal, Slopes
 from reports.records.columns import COLUMNS, Column
 
 _STEPS = 40
@@ -38,7 +39,11 @@ def trend_of(curve: Curve, measure: Column, axis: str, to: float) -> Trend | Non
     """
     rate = measure.unit == "rate"
     values = curve.values(_UPDATE if rate else measure)
-    fit = law_of(values, curve.points, exact=not rate and measure.exact)
+    plan = plan_law(curve.points) if measure.name == "memory_bytes" else ""
+    if isinstance(plan, PlanLaw) and not what_differs(curve.points):
+        fit: Fit | Slopes | Refusal = plan.fit
+    else:
+        fit = law_of(values, curve.points, exact=not rate and measure.exact)
     if not isinstance(fit, Fit):
         return None
     first, last = fit.sizes[0], fit.sizes[-1]
@@ -54,6 +59,7 @@ def trend_of(curve: Curve, measure: Column, axis: str, to: float) -> Trend | Non
         steps = [unit * (size if grows else 1) for size in sizes]
         line, low, high = (_quotients(steps, seconds) for seconds in (line, high, low))
     words = f"update time: {fit.word}" if rate else fit.word
+    words += " by XLA's plan" if isinstance(plan, PlanLaw) and fit is plan.fit else ""
     return Trend(tuple(sizes), tuple(line), tuple(low), tuple(high), last, words)
 
 

@@ -24,7 +24,12 @@ DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
 )
 """Where `memory_bytes` comes from, in order of preference."""
 
-STATUSES = ("ok", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "pending")
+STATUSES = ("ok", "planned", "oom", "timeout", "crashed", "error", "skipped", "interrupted", "pending")
+
+WITH_RESULT = ("ok", "planned")
+"""The statuses of points that did not fail: measured, or planned by compiling alone."""
+PLAN = "plan"
+"""What the column `measure` holds for a point that was only planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +103,9 @@ class Record:
     phase: str = noted("Phase", "The phase in which a failed point ended.")
     stderr_tail: str = noted("Last stderr lines", "Last lines that a failed process wrote to stderr, joined by ` | `.")
     measure: str = noted(
-        "Measure", "`together` in one process; `memory,speed` in one process each; `memory` or `speed` alone."
+        "Measure",
+        "`together` in one process; `memory,speed` in one process each; `memory` or `speed` alone; "
+        "`plan`: nothing ran.",
     )
     memory_status: str = noted("Memory status", "How the process that measures memory ended.")
     speed_status: str = noted("Speed status", "How the process that measures speed ended.")
@@ -422,8 +429,13 @@ POINT_FIELDS: tuple[str, ...] = tuple(
 
 
 def was_run(record: Record) -> bool:
-    """Whether the sweep came to this point: it was measured, or how it failed is known."""
-    return record.status != "pending"
+    """Whether the sweep tried to measure this point. One that waits, or that was only planned, was not."""
+    return record.status != "pending" and not is_plan(record)
+
+
+def is_plan(record: Record) -> bool:
+    """Whether the point was only to be planned by compiling it."""
+    return record.measure == PLAN
 
 
 def is_tuned(record: Record) -> bool:

@@ -33,7 +33,7 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
     """At most three sentences: the best modes at the largest size, what did not fit, how much further each would go.
 
     Args:
-        records: of points that were tried.
+        records: of points that were tried, and of those that were only planned.
         memory: reads the memory of a point, as the tables below show it.
         also: fields that separate rows in addition to those of a point.
     """
@@ -43,7 +43,7 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
     pivots = [make_pivot(tried, across=across, also=also) for across in SIZE_NAMES]
     pivot = next((pivot for pivot in pivots if len(pivot.sizes) > 1), pivots[0])
     pivot = equal_work(pivot)
-    sentences = [_best(pivot, memory), _stopped(reaches(pivot)), _further(tried, also)]
+    sentences = [_best(pivot, memory), _stopped(reaches(pivot)), _further(records, also)]
     lines = tuple(sentence for sentence in sentences if sentence)
     return Section(lines=lines) if lines else None
 

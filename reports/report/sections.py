@@ -64,8 +64,8 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
     reference = reference_row(measured, wanted.reference)
     sections: list[Section | None] = [
-        answer_section(measured, memory_of, also),
-        *growth_sections(measured, also, full=wanted.full),
+        answer_section(records, memory_of, also),
+        *growth_sections(records, also, full=wanted.full),
     ]
     sections += [_memory_table(pivot, reference) for pivot in pivots]
     sections += [_rate_table(pivot, reference) for pivot in pivots]

@@ -22,7 +22,7 @@ from reports.arrange.pivot import (
     row_labels,
 )
 from reports.records.columns import shown_in
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, point_key, was_run
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, is_plan, point_key, was_run
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
@@ -49,17 +49,20 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
     """
     if not records:
         return Document(title, ("No records.",))
+    everything, records = records, [record for record in records if was_run(record)]
+    if not records:
+        return Document(title, sections=(counts_section(everything),))
     pivot = make_pivot(records)
     sections = [
-        answer_section(records, memory_of),
-        *growth_sections(records),
+        answer_section(everything, memory_of),
+        *growth_sections(everything),
         memory_section(pivot),
         rate_section(pivot),
         matches_section(pivot, records),
         failures_section(pivot),
         environment_share_section(records),
         diverged_section(records),
-        counts_section(records),
+        counts_section(everything),
     ]
     return Document(title, sections=tuple(section for section in sections if section is not None))
 
@@ -69,9 +72,13 @@ def grid_document(records: Sequence[Record]) -> Document:
 
     What is the same for all of them stands in one paragraph above the table.
     """
-    pending = [record for record in records if not was_run(record)]
-    if not pending:
+    pending = [record for record in records if record.status == "pending" and not is_plan(record)]
+    to_plan = [record for record in records if record.status == "pending" and is_plan(record)]
+    if not pending and not to_plan:
         return Document(lines=("No points.",))
+    plan = _to_plan(to_plan) if to_plan else ""
+    if not pending:
+        return Document(lines=(plan,))
     repeats = Counter(point_key(record) for record in pending)
     first: dict[tuple[object, ...], Record] = {}
     for record in pending:
@@ -86,7 +93,18 @@ def grid_document(records: Sequence[Record]) -> Document:
     if len(set(repeats.values())) > 1:
         labels.append(label("repeats", [repeats[point_key(point)] for point in points]))
     count = point_count(len(points), len(pending))
-    return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=(count,))))
+    counts = tuple(filter(None, (count, plan)))
+    return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=counts)))
+
+
+def _to_plan(records: Sequence[Record]) -> str:
+    """`Also planned, by compiling alone: 24 points, at 32, 64, 256, 512 agents.`"""
+    parts = []
+    for field, unit in (("agents", "agents"), ("seq_len", "timesteps")):
+        sizes = sorted({getattr(record, field) for record in records})
+        if len(sizes) > 1 or field == "agents":
+            parts.append(f"{', '.join(map(str, sizes))} {unit}")
+    return f"Also planned, by compiling alone: {counted(len(records), 'point')}, at {' and '.join(parts)}."
 
 
 def memory_section(pivot: Pivot, *, more: str = "", details: Details | None = None) -> Section:
@@ -247,11 +265,15 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
-    statuses = Counter(record.status for record in records)
-    failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "pending")}
+    statuses = Counter(record.status for record in records if not is_plan(record))
+    plans = Counter(record.status for record in records if is_plan(record))
+    failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "planned", "pending")}
     counts = f"{statuses['ok']} ok, {sum(failed.values())} failed"
     if failed:
         counts += f" ({', '.join(f'{count} {name}' for name, count in failed.items())})"
+    if plans:
+        wrong = plans.total() - plans["planned"]
+        counts += f", {plans.total()} planned by compiling alone" + (f" ({wrong} failed)" if wrong else "")
     if statuses["pending"]:
         counts += f", {statuses['pending']} pending"
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)

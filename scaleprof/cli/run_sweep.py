@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from reports.records.record import PLAN, is_plan
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.section import one_line
@@ -21,7 +22,7 @@ from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
-from scaleprof.points.plan import SweepOptions, SweepPlan
+from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.baselines import RUNS
 from scaleprof.runs.store import RunDirectory, check_free, csv_text, records_so_far
@@ -38,7 +39,7 @@ def show_grid(plan: SweepPlan, from_files: str) -> int:
     """`--dry-run`: print the points and the options that files set, and write nothing."""
     if from_files:
         typer.echo(f"Options {one_line(from_files)}")
-    _show_points(plan, plan.points, newest_runs(RUNS))
+    _show_points(plan, plan.all_points, newest_runs(RUNS))
     return 0
 
 
@@ -47,10 +48,10 @@ def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, 
     folder = out if out is not None else default_folder(plan.scenario)
     check_free(folder)
     check_csv(csv)
-    announce(plan.points, plan.options, folder, from_files)
+    announce(plan, plan.all_points, folder, from_files)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
-        return measure_and_show(plan, list(enumerate(plan.points)), run_directory, launcher, csv=csv, strict=strict)
+        return measure_and_show(plan, list(enumerate(plan.all_points)), run_directory, launcher, csv=csv, strict=strict)
 
 
 def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
@@ -60,7 +61,7 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         work = points_to_measure(plan, folder, run_directory.records, retry)
         launcher = None
         if work:
-            announce([point for _, point in work], plan.options, folder)
+            announce(plan, [point for _, point in work], folder)
             launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
             changed = changed_fields(run_directory.host(), described)
@@ -70,14 +71,21 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
 
 
-def announce(points: Sequence[Point], options: SweepOptions, folder: Path, from_files: str = "") -> None:
-    """Say at once, before the first process starts, what begins."""
-    count = counted(len(points), "point")
+def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files: str = "") -> None:
+    """Say at once, before the first process starts, what begins: these points of the plan."""
+    count, options = _counted(plan, points), plan.options
     limits = [] if options.timeout_grows else [format_seconds(options.timeout_seconds)]
     limits.append(format_bytes(options.memory_limit_bytes))
     say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
+
+
+def _counted(plan: SweepPlan, points: Sequence[Point]) -> str:
+    """`18 points`, or `18 points and 24 planned`."""
+    between = set(plan.between).intersection(points)
+    count = counted(len(points) - len(between), "point")
+    return f"{count} and {len(between)} planned" if between else count
 
 
 def say(line: str) -> None:
@@ -94,8 +102,8 @@ def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> in
 
 def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Path]) -> None:
     """Print points, and how long they take where an earlier run tells."""
-    console = open_console()
-    render_grid([point.record() for point in points], console)
+    console, only_planned = open_console(), set(plan.between)
+    render_grid([point.record(measure=PLAN if point in only_planned else "") for point in points], console)
     found = foresee(plan, points, earlier, this_machine())
     if found is not None:
         minutes = round(found.seconds / 60)
@@ -110,10 +118,10 @@ def measure_again(folder: Path, option: str) -> Path | int:
     """
     plan = plan_again(folder, option)
     new = default_folder(plan.scenario)
-    announce(plan.points, plan.options, new)
+    announce(plan, plan.all_points, new)
     launcher, described = preflight(plan)
     with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
-        work = list(enumerate(plan.points))
+        work = list(enumerate(plan.all_points))
         code = measure_and_show(plan, work, run_directory, launcher, csv=None, strict=False, aside=True)
     return code or new
 
@@ -149,14 +157,14 @@ def measure_and_show(
     if isinstance(ended_by, UserError):
         raise ended_by
     if ended_by is not None:
-        ended = len(plan.points) - len(points_to_measure(plan, folder, records, ()))
+        ended = len(plan.all_points) - len(points_to_measure(plan, folder, records, ()))
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
         why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
-        message = f"{why} after {ended} of {len(plan.points)} points; resume with: {command}"
+        message = f"{why} after {ended} of {len(plan.all_points)} points; resume with: {command}"
         progress.print(message, soft_wrap=True, markup=False)
     if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
-    failed = [record.status != "ok" for record in records]
+    failed = [record.status != "ok" for record in records if not is_plan(record)]
     return FAILED if failed and (all(failed) or (strict and any(failed))) else 0
 
 
@@ -168,15 +176,15 @@ def _measure(
     console: Console,
 ) -> None:
     """Measure the points in `work` and show the progress; without any, say that there is nothing to do."""
-    done = len(plan.points) - len(work)
+    done, points = len(plan.all_points) - len(work), [point for _, point in work]
     if launcher is not None:
-        with Progress([point for _, point in work], plan.options, console, done=done) as observer:
-            sweep(work, plan.options, run_directory, launcher, observer)
+        with Progress(points, plan.options, console, done=done, planned=plan.between) as observer:
+            sweep(work, plan.options, run_directory, launcher, observer, plan.planned)
     else:
         failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
         hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
-        points = "the only point has" if done == 1 else f"all {done} points have"
-        console.print(f"Nothing to do: {points} ended.{hint}", soft_wrap=True)
+        ended = "the only point has" if done == 1 else f"all {done} points have"
+        console.print(f"Nothing to do: {ended} ended.{hint}", soft_wrap=True)
 
 
 def default_folder(scenario: str) -> Path:

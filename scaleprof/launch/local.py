@@ -18,7 +18,7 @@ from scaleprof.launch.machine import Machine
 from scaleprof.launch.process import run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.launch.stopping import Stop
-from scaleprof.points.plan import MEMORY, SPEED, TOGETHER, SweepOptions
+from scaleprof.points.plan import MEMORY, PLAN, SPEED, TOGETHER, SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import Nvml
@@ -69,7 +69,7 @@ def measure_point(
     on_event: EventHandler,
     stop: Stop,
 ) -> Outcome:
-    """Measure one repeat of a point in one process, or in one for memory and then one for speed.
+    """Measure one repeat of a point in one process, or in one for memory and then one for speed; or only plan it.
 
     If the first of two shows that the point cannot run, the second is not started and its status is `skipped`.
     Compiled programs are reused only when measuring speed: the memory process also measures the memory of compiling.
@@ -97,7 +97,9 @@ def measure_point(
     outcome = merged(options.measure, outcomes)
     seconds = time.monotonic() - began
     outcome.facts["point_seconds"] = seconds
-    if options.measure[0] != SPEED:
+    if options.measure == (PLAN,):
+        outcome.status = "planned" if outcome.status == "ok" else outcome.status
+    elif options.measure[0] != SPEED:
         outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0], fixed=fixed)
     measured = outcome.facts.get("measured_updates")
     if outcome.status == "ok" and measured is not None and measured < options.min_updates:
@@ -144,7 +146,7 @@ def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0,
         warmup_updates=options.warmup_updates,
         memory_limit_bytes=options.memory_limit_bytes,
         pin=options.pin,
-        compile_together=options.compile_together and kind == TOGETHER and not burst,
+        compile_together=options.compile_together and kind in (TOGETHER, PLAN) and not burst,
         batching=batching,
         burst=burst,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import scenarios
 from scaleprof.errors import UserError
 from scaleprof.points.axes import COMMAND_LINE, SweepRequest, axes, config_options, rows
+from scaleprof.points.between import points_between
 from scaleprof.points.choices import (
     COMPILE,
     DEFAULT_TIMEOUT_SECONDS,
@@ -81,6 +82,8 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     )
     if request.against and options.measure != (TOGETHER,):
         raise UserError("--against: each version is measured in one process: omit --measure")
+    if request.against and request.plan_between:
+        raise UserError("--plan-between: only one version of the code can be planned: omit --against")
     values = {name: getattr(request, name) for name in table}
     manifest = {
         "preset": request.preset and Path(request.preset).name,
@@ -90,6 +93,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     }
     return SweepPlan(
         points=tuple(grid.points()),
+        between=points_between(grid) if request.plan_between else (),
         options=options,
         scenario=grid.scenario,
         device=request.device,

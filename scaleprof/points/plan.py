@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.records.record import Record
+from reports.records.record import PLAN, Record
 from reports.records.run import record_key
 from scaleprof.points.choices import AUTO, MEMORY, SPEED, TOGETHER
 from scaleprof.points.point import Point
 
-__all__ = ["AUTO", "MEMORY", "SIDES", "SPEED", "TOGETHER", "SweepOptions", "SweepPlan", "keys_of", "remaining"]
+__all__ = ["AUTO", "MEMORY", "PLAN", "SIDES", "SPEED", "TOGETHER", "SweepOptions", "SweepPlan", "keys_of", "remaining"]
 
 SIDES = ("new", "base")
 """The sides of a live pair: this code, and the version it is measured against."""
@@ -61,7 +61,20 @@ class SweepPlan:
     """A checked sweep: its points, and how they are measured."""
 
     points: tuple[Point, ...]
+    """The points to measure."""
+    between: tuple[Point, ...] = ()
+    """Points whose memory is planned by compiling alone; their numbers follow those of `points`."""
     options: SweepOptions
     scenario: str
     device: str | None
     manifest: dict[str, Any]
+
+    @property
+    def all_points(self) -> tuple[Point, ...]:
+        """The points to measure, then those to plan, in the order of their numbers."""
+        return self.points + self.between
+
+    @property
+    def planned(self) -> range:
+        """The numbers of the points that are only planned."""
+        return range(len(self.points), len(self.all_points))

@@ -78,7 +78,7 @@ def _describes(host: Any, here: Mapping[str, Any]) -> bool:
 def _seconds(plan: SweepPlan, points: Sequence[Point], records: Sequence[Record]) -> float | None:
     """The seconds of all points; None if one of them is unlike all that was measured."""
     planned = {_key(point.record()): point for point in points}
-    estimate, near = Estimate(points, plan.options), []
+    estimate, near = Estimate(points, plan.options, plan.between), []
     for record in records:
         like = planned.get(_key(record))
         if like is not None and record.update_seconds is not None and record.point_seconds is not None:

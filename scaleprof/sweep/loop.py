@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from reports.records.record import POINT_FIELDS, Record
+from reports.records.record import POINT_FIELDS, WITH_RESULT, Record, is_plan
 from reports.records.run import record_key
 from scaleprof.launch.facts import is_column
 from scaleprof.launch.launcher import Launcher, Outcome
 from scaleprof.launch.stopping import StopSignals
-from scaleprof.points.plan import SweepOptions, keys_of
+from scaleprof.points.plan import PLAN, SweepOptions, keys_of
 from scaleprof.points.point import Point
 from scaleprof.probes.roofline import Rates
 from scaleprof.runs.store import RunDirectory
@@ -53,22 +53,23 @@ def sweep(
     run: RunDirectory,
     launcher: Launcher,
     observer: Observer,
+    planned: Collection[int] = (),
 ) -> list[Record]:
     """Measure and record every point; returns all records of the run.
 
     `work` gives each point with its number in the grid, which names its files. Raises `SweepInterruptedError` after
     Ctrl-C or SIGTERM, once the interrupted point is recorded and its process is gone; `TimeIsUpError` instead of
-    starting a point after `options.max_seconds`.
+    starting a point after `options.max_seconds`. `planned` are the numbers of points that are only planned.
     """
     started = time.monotonic()
     too_large = TooLarge(run.records, work, options)
-    estimate = Estimate([point for _, point in work], options)
+    estimate = Estimate([point for _, point in work], options, [point for index, point in work if index in planned])
     with StopSignals() as stop:
         for index, point in work:
             if options.max_seconds is not None and time.monotonic() - started > options.max_seconds:
                 raise TimeIsUpError
             observer.point_begins(index, point)
-            exceeded = None if options.keep_going else too_large.exceeded_by(point)
+            exceeded = None if options.keep_going or index in planned else too_large.exceeded_by(point)
             if exceeded is not None:
                 records = skipped_records(point, exceeded, run.run_id, options)
                 for record in records:
@@ -76,11 +77,13 @@ def sweep(
             else:
                 began = time.monotonic()
                 patient = dataclasses.replace(options, timeout_seconds=estimate.timeout_seconds(point))
+                if index in planned:
+                    patient = dataclasses.replace(patient, measure=(PLAN,))
                 records = measure(index, point, patient, launcher, run, observer, stop)
                 estimate.add(point, records[0], time.monotonic() - began)
             for record in records:
                 too_large.add(record)
-            observer.point_ended(index, next((r for r in records if r.status != "ok"), records[0]))
+            observer.point_ended(index, next((r for r in records if r.status not in WITH_RESULT), records[0]))
             if stop.requested:
                 raise SweepInterruptedError
     return run.records
@@ -102,7 +105,7 @@ class TooLarge:
 
     def add(self, record: Record) -> None:
         """Add a record, if its point ran out of memory."""
-        if record.status == "oom":
+        if record.status == "oom" and not is_plan(record):
             key = self._key(record)
             self._agents[key] = min(record.agents, self._agents.get(key, record.agents))
 
@@ -168,7 +171,7 @@ def make_record(point: Point, outcome: Outcome, run_id: str, options: SweepOptio
         status=outcome.status,
         reason_code=outcome.reason_code,
         reason=outcome.reason,
-        phase="" if outcome.status == "ok" else outcome.phase,
+        phase="" if outcome.status in WITH_RESULT else outcome.phase,
         stderr_tail=outcome.stderr_tail,
         memory_limit_bytes=options.memory_limit_bytes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -27,10 +27,19 @@ SHOWN_RESULTS = 8
 class Progress:
     """Implements `scaleprof.sweep.loop.Observer`; a context manager around the sweep.
 
-    `points` are to be measured now, in order; `done` others of the same grid have already ended.
+    `points` are to be measured now, in order, those of `planned` only compiled; `done` others of the same grid have
+    already ended.
     """
 
-    def __init__(self, points: Sequence[Point], options: SweepOptions, console: Console, *, done: int = 0) -> None:
+    def __init__(
+        self,
+        points: Sequence[Point],
+        options: SweepOptions,
+        console: Console,
+        *,
+        done: int = 0,
+        planned: Collection[Point] = (),
+    ) -> None:
         self._points = points
         self._done = done
         self._console = console
@@ -40,7 +49,7 @@ class Progress:
         """The updates of the running phase."""
         self._options = options
         self._results: list[Record] = []
-        self._estimate = Estimate(points, options)
+        self._estimate = Estimate(points, options, planned)
         self._is_live = is_live(console.file)
         self._live = Live(
             console=console,
@@ -116,6 +125,8 @@ class Progress:
 
 def _outcome(record: Record) -> str:
     """How a point ended, in one line."""
+    if record.status == "planned":
+        return f"planned, {format_bytes(record.memory_bytes)}"
     if record.status != "ok":
         return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
     return (

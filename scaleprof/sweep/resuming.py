@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.records.record import Record
+from reports.records.record import Record, is_plan
 from reports.records.run import record_key
 from reports.text.hints import nearest
 from scaleprof.errors import UserError
@@ -21,8 +21,8 @@ from scaleprof.runs.store import read_manifest
 
 RETRYABLE = ("oom", "timeout", "error", "crashed", "skipped")
 """The statuses that `--retry` can name. An interrupted point is always measured again."""
-MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going")
-"""Options that a resumed run may change: they decide when to give up, not what is measured or how."""
+MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going", "plan_between")
+"""Options that a resumed run may change: when to give up and what to plan, not what is measured or how."""
 
 
 def check_retry(text: str | None) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def points_to_measure(
 
     Raises `UserError` where the run has records of points that are not in the plan.
     """
-    unknown = {record_key(record) for record in records} - {
+    unknown = {record_key(record) for record in records if not is_plan(record)} - {
         key for point in plan.points for key in keys_of(point, plan.options.sides)
     }
     if unknown:
@@ -86,7 +86,7 @@ def points_to_measure(
             f"--resume: {folder} cannot be resumed here: {len(unknown)} of its records belong to points that its "
             "options do not make: use the scaleprof version that began it"
         )
-    return remaining(plan.points, records, retry, plan.options.sides)
+    return remaining(plan.all_points, records, retry, plan.options.sides)
 
 
 def check_platform(folder: Path, records: Sequence[Record], platform: str) -> None:

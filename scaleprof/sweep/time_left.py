@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from reports.records.record import Record
 from sable.models import find
@@ -23,22 +23,27 @@ class Estimate:
 
     A point takes the overhead (mostly compilation) of the nearest point of the same model and mode, plus the updates
     that the options ask for. Update time grows as a power of tokens, fitted once two sizes are known. An unknown model
-    takes as long as the others; points larger than one that ran out of memory take no time.
+    takes as long as the others; points larger than one that ran out of memory take no time. Those in `planned` only
+    compile.
     """
 
-    def __init__(self, points: Sequence[Point], options: SweepOptions) -> None:
+    def __init__(self, points: Sequence[Point], options: SweepOptions, planned: Collection[Point] = ()) -> None:
         self._points = points
+        self._planned = frozenset(planned)
+        self._planning: list[float] = []
         self._options = options
         self._ended: list[tuple[Point, Record, float]] = []
 
     def add(self, point: Point, record: Record, seconds: float) -> None:
         """Add a finished point and the time it took."""
-        if record.status != "skipped":
+        if point in self._planned:
+            self._planning.append(seconds)
+        elif record.status != "skipped":
             self._ended.append((point, record, seconds))
 
     def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
         """Seconds until the end, if point `running` has run for `elapsed_seconds`; None before any point ended."""
-        if not self._ended:
+        if not self._ended and not self._planning:
             return None
         now = max(self._expected(self._points[running]) - elapsed_seconds, 0.0)
         return now + sum(self._expected(point) for point in self._points[running + 1 :])
@@ -54,6 +59,9 @@ class Estimate:
         return limit if parts is None else max(limit, PATIENCE * self._seconds(*parts))
 
     def _expected(self, point: Point) -> float:
+        if point in self._planned:
+            known = self._planning or [_compiling(record) for _, record, _ in self._ended]
+            return sum(known) / len(known) if known else 0.0
         alike = self._alike(point)
         if any(record.status == "oom" and _tokens(p) < _tokens(point) for p, record, _ in alike):
             return 0.0 if not self._options.keep_going else self._options.timeout_seconds / 10

@@ -27,8 +27,8 @@ THREADS = 3
 """Programs that compile at a time. XLA releases the interpreter lock, and one program does not keep two cores busy."""
 UNTIMED = ("init", "inspect")
 """Programs of which no time is measured."""
-UNTIMED_OPTIONS: Mapping[str, Mapping[str, Any]] = {"cpu": {"xla_backend_optimization_level": 0}}
-"""XLA's options for them by platform: they compile faster, with the same buffers."""
+QUICK_OPTIONS: Mapping[str, Mapping[str, Any]] = {"cpu": {"xla_backend_optimization_level": 0}}
+"""XLA's options by platform for programs whose time does not matter: they compile faster, with the same buffers."""
 CACHE_READ = "/jax/compilation_cache/cache_hits"
 CACHE_WRITTEN = "/jax/compilation_cache/cache_misses"
 """Names of the events of jax's compilation cache (`jax._src.compiler` of 0.10)."""
@@ -145,7 +145,7 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     plan, cache, began = Plan(task, device, programs.while_trips), CacheUse(), time.monotonic()
     reset, resident = host.reset_peak(), resident_bytes(device)
     build_all = build_together if together else build_one_by_one
-    with closing(build_all(programs, names, UNTIMED_OPTIONS.get(device.platform), events)) as ready:
+    with closing(build_all(programs, names, quick_options(UNTIMED, device), events)) as ready:
         for built in ready:
             facts = built.facts
             if cache.was_read():  # reading a file is not compiling
@@ -170,6 +170,26 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     return Compiling(seconds, here)
 
 
+def plan_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> None:
+    """Compile the measured programs as quickly as possible, send what XLA plans for them, and run nothing.
+
+    The plan is that of the program that would run: on a CPU, unoptimised code has the same buffers.
+    """
+    plan = Plan(task, device, programs.while_trips)
+    together = task.compile_together and device.platform == "cpu"
+    build_all = build_together if together else build_one_by_one
+    with closing(build_all(programs, MEASURED, quick_options(MEASURED, device), events)) as ready:
+        for built in ready:
+            send(events, "facts", **plan.add(built))
+    send(events, "facts", **plan.work(), compiling="together" if together else "one by one")
+
+
+def quick_options(names: Sequence[str], device: jax.Device) -> dict[str, Mapping[str, Any]]:
+    """The options of `QUICK_OPTIONS` for these programs; none on other platforms."""
+    options = QUICK_OPTIONS.get(device.platform)
+    return {} if options is None else dict.fromkeys(names, options)
+
+
 def resident_bytes(device: jax.Device) -> int:
     """What this process holds of the memory that the device's programs use."""
     host.release_free_memory()
@@ -177,15 +197,14 @@ def resident_bytes(device: jax.Device) -> int:
 
 
 def build_one_by_one(
-    programs: Programs, names: Sequence[str], untimed: Mapping[str, Any] | None, events: TextIO
+    programs: Programs, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], events: TextIO
 ) -> Generator[Built]:
-    """Trace and compile programs one after the other, and time each. `untimed` are XLA's options for `UNTIMED`."""
+    """Trace and compile programs one after the other, and time each. `options` are XLA's, by program."""
     for name in names:
         send(events, "phase", name=f"compile {name}")
         traced = timing.timed_host(programs.trace, name)
         lowered = timing.timed_host(traced.result.lower)
-        options = untimed if name in UNTIMED else None
-        compiled = timing.timed_host(programs.compile, name, lowered.result, options)
+        compiled = timing.timed_host(programs.compile, name, lowered.result, options.get(name))
         facts = {
             f"trace_{name}_seconds": traced.seconds + lowered.seconds,
             f"compile_{name}_seconds": compiled.seconds,
@@ -194,11 +213,11 @@ def build_one_by_one(
 
 
 def build_together(
-    programs: Programs, names: Sequence[str], untimed: Mapping[str, Any] | None, events: TextIO
+    programs: Programs, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], events: TextIO
 ) -> Generator[Built]:
     """Trace programs one after the other while others compile; each comes when it is ready.
 
-    Nothing is timed, since each waits for the others. `untimed` are XLA's options for `UNTIMED`.
+    Nothing is timed, since each waits for the others. `options` are XLA's, by program.
     """
     send(events, "phase", name="compile")
     threads = ThreadPoolExecutor(THREADS)
@@ -206,8 +225,7 @@ def build_together(
         running: dict[Future[jax.stages.Compiled], tuple[str, Any]] = {}
         for name in sorted(names, key=LONGEST_FIRST.index):
             traced = programs.trace(name)
-            options = untimed if name in UNTIMED else None
-            running[threads.submit(programs.compile, name, traced.lower(), options)] = name, traced.jaxpr
+            running[threads.submit(programs.compile, name, traced.lower(), options.get(name))] = name, traced.jaxpr
         for future in as_completed(running):
             name, jaxpr = running[future]
             yield Built(name, future.result(), jaxpr, {})

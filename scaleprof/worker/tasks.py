@@ -13,10 +13,10 @@ import scaleprof
 import scenarios
 from sable.models import is_custom
 from scaleprof.launch.protocol import PROTOCOL, Task, send
-from scaleprof.points.plan import AUTO
+from scaleprof.points.plan import AUTO, PLAN
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
-from scaleprof.worker.compiling import compile_programs
+from scaleprof.worker.compiling import compile_programs, plan_programs
 from scaleprof.worker.measuring import run_programs
 
 
@@ -55,7 +55,7 @@ def import_libraries() -> None:
 
 
 def measure(task: Task, events: TextIO) -> None:
-    """Compile, warm up and measure one point, sending facts as soon as they are known."""
+    """Compile, warm up and measure one point, sending facts as soon as they are known; or only plan it."""
     assert task.point is not None
     if is_custom(task.point.model) or scenarios.is_custom(task.point.scenario):
         sys.path.insert(0, os.getcwd())  # As for a user's script; the project's own modules take precedence.
@@ -93,6 +93,9 @@ def measure(task: Task, events: TextIO) -> None:
         matched_embed_dim=programs.embed_dim if task.point.match else None,
         reference_parameters=programs.reference_parameters,
     )
+    if task.measure == PLAN:
+        plan_programs(programs, task, device, events)
+        return
     compiling = compile_programs(programs, task, device, events)
     if device.platform == "cpu":  # not earlier: a compiler that fails to allocate crashes without a usable message
         host.limit_data(task.memory_limit_bytes)
