@@ -15,7 +15,7 @@ from rich.console import Console
 
 from reports.arrange.curves import slices
 from reports.growth.laws import laws
-from reports.growth.lines import in_words
+from reports.growth.lines import growth, in_words
 from reports.growth.plan_law import PlanLaw
 from reports.growth.results import Fit
 from reports.growth.trends import trend_of
@@ -212,6 +212,13 @@ def test_the_answer_says_where_the_limit_is_passed() -> None:
     section = answer_section(curve(), lambda point: None)
     assert section is not None
     assert section.lines[-1] == "By its law, mat dense passes 8.00 GiB near 15000 agents."
+
+
+def test_a_line_of_growth_says_once_what_memory_and_time_have_in_common() -> None:
+    times = {16: 0.1, 128: 0.8, 1024: 6.4}
+    timed = [dataclasses.replace(record, update_seconds=times.get(record.agents)) for record in curve()]
+    (found,) = growth(timed)
+    assert found.lines == ("mat dense  8x the agents: 6.7x memory, 8.0x time  linear (time so far)",)
 
 
 def test_tables_show_what_was_measured_and_the_last_line_counts_the_plans() -> None:

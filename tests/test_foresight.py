@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reports.records.mapping import record_to_mapping
 from scaleprof.cli.app import main
 from scaleprof.launch.host_description import this_machine
 from scaleprof.points.options import make_request, plan_sweep
@@ -83,6 +85,33 @@ def test_another_machine_tells_nothing(capsys: pytest.CaptureFixture[str], host:
 def test_points_that_failed_tell_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     measured(status="crashed", update_seconds=None, point_seconds=1.0)
     assert foreseen(capsys, "--agents", "16") == ""
+
+
+def test_a_point_that_did_not_fit_tells_of_itself_only(capsys: pytest.CaptureFixture[str]) -> None:
+    measured()
+    records = Path("runs/before/records.jsonl")
+    given = make_request({"agents": "512", "model": "ippo,mappo", "envs": "2"})
+    for point in plan_sweep(given).points:
+        record = point.record(run_id="before", status="oom", point_seconds=60.0)
+        records.write_text(records.read_text() + json.dumps(record_to_mapping(record)) + "\n")
+    assert foreseen(capsys, "--agents", "16,512") == "About 4 minutes, judging by runs/before"
+    assert foreseen(capsys, "--agents", "16,4096") == ""
+
+
+def test_what_xla_planned_then_is_shown_now(capsys: pytest.CaptureFixture[str]) -> None:
+    temporaries: dict[str, Any] = {f"xla_{program}_temp_bytes": 1 for program in ("act", "rollout", "learn")}
+    measured(xla_peak_bytes=3 * 2**20, **temporaries)
+    assert main([*DRY, "--agents", "16,32"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "ppo" in line]
+    assert rows == [
+        ["1", "ippo", "-", "16", "3.00", "MiB"],
+        ["2", "mappo", "-", "16", "3.00", "MiB"],
+        ["3", "ippo", "-", "32", "-"],
+        ["4", "mappo", "-", "32", "-"],
+    ]
+    measured("runs/later", xla_peak_bytes=3 * 2**20)  # of some programs only
+    assert main([*DRY, "--agents", "16"]) == 0
+    assert "MiB" not in capsys.readouterr().out
 
 
 def test_damaged_runs_are_passed_over(capsys: pytest.CaptureFixture[str]) -> None:

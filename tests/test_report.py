@@ -347,8 +347,8 @@ def lines_of(records: list[Record], **options: Any) -> tuple[str, ...]:
 
 def test_every_curve_has_one_line() -> None:
     assert lines_of(grow((16, 32, 64, 128, 1024))) == (
-        "sable chunkwise  8x the agents: 5.9x memory, 6.0x time              linear",
-        "sable recurrent  8x the agents: 5.5x memory, 5.7x time              linear",
+        "sable chunkwise  8x the agents: 5.9x memory, 6.0x time  linear",
+        "sable recurrent  8x the agents: 5.5x memory, 5.7x time  linear",
         "mat dense        2x the agents (64 to 128): 2.8x memory, 2.9x time  quadratic",
     )
 

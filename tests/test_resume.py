@@ -237,6 +237,17 @@ def test_files_of_options_are_not_read_again(world: World, capsys: pytest.Captur
     assert {(record.agents, record.heads) for record in load_records(Path("run"))} == {(2, 2), (3, 2)}
 
 
+def test_what_was_measured_before_tells_how_long_the_rest_takes(stopped: World) -> None:
+    """The time limit of a point grows with what smaller ones took, also if those are of an earlier command."""
+    path = Path("run/records.jsonl")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    slow = {"update_seconds": 60.0, "point_seconds": 500.0}
+    path.write_text("".join(json.dumps(record | slow) + "\n" for record in records if record["status"] == "ok"))
+    stopped.timeouts.clear()
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert stopped.timeouts[0] > 500.0
+
+
 def test_when_to_give_up_may_differ(stopped: World) -> None:
     assert main(["sweep", "--resume", "run", "--memory-limit", "3GiB", "--timeout", "7", "--keep-going"]) == 0
     assert {task.memory_limit_bytes for task in stopped.tasks} == {3 * 2**30}

@@ -109,6 +109,17 @@ def test_a_skipped_point_says_nothing_of_what_others_take() -> None:
 GROWING = dataclasses.replace(OPTIONS, timeout_seconds=120.0, timeout_grows=True)
 
 
+def test_points_of_an_earlier_run_tell_what_these_take() -> None:
+    small, large, other = (point(model="mat", mode="dense", agents=16, seed=seed) for seed in (0, 1, 2))
+    small, other = dataclasses.replace(small, seed=1), dataclasses.replace(other, envs=9)
+    large = dataclasses.replace(large, agents=1024)
+    estimate = Estimate([large], GROWING)
+    slow = {"status": "ok", "update_seconds": 50.0, "point_seconds": 400.0}
+    records = [small.record(**slow), other.record(**slow), small.record(status="planned", measure="plan")]
+    assert estimate.learn(records) == records[:1]
+    assert estimate.timeout_seconds(large) > 400.0
+
+
 @pytest.mark.parametrize("grows", [True, False])
 def test_a_point_that_takes_long_has_a_longer_time_limit(grows: bool) -> None:
     """A machine on which an update takes 100 seconds still measures three, unless the user set the limit."""

@@ -75,7 +75,8 @@ def _columns(
         for name, sizes in steps.items()
     ]
     names = max((len(name) for name, _, _ in rows), default=0)
-    width = max((len(factors) for _, factors, word in rows if word), default=0)
+    aligned = [factors for name, factors, word in rows if word and steps[name] == common]
+    width = max(map(len, aligned), default=0)
     return tuple(_GAP.join((name.ljust(names), factors.ljust(width), word)).rstrip() for name, factors, word in rows)
 
 
@@ -95,10 +96,15 @@ def short_factor(value: float) -> str:
 
 
 def _word(curve: Sequence[Law]) -> str:
-    """The laws of memory and time: one word if they agree. Why there is none if the settings differ by size."""
+    """The laws of memory and time: one word if they agree, `linear (time so far)` if time only seems to agree.
+
+    It also says why there is none if the settings differ by size.
+    """
     words = {law.quantity: "" if isinstance(law.fit, Refusal) else law.fit.word for law in curve}
     if len(words) > 1 and len(set(words.values())) == 1:
         said = next(iter(words.values()))
+    elif words.get("memory") and words.get("time") == f"about {words['memory']}{SO_FAR}":
+        said = f"{words['memory']} (time{SO_FAR})"
     else:
         said = ", ".join(f"{quantity} {word}" for quantity, word in words.items() if word)
         if said.count(SO_FAR) == said.count(",") + 1 > 1:

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from reports.arrange.pivot import Repeats
 from reports.growth.fit import fit_curve
 from reports.growth.results import Fit
-from reports.records.record import XLA_PLAN, Record
+from reports.records.record import XLA_PLAN, Record, has_plan
 
 AGREES_WITHIN = 0.1
 """How far the plan and its constant may be from what was measured, if XLA does not see all that programs allocate."""
-_PROGRAMS = ("act", "rollout", "learn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,5 @@ def _measured(point: Repeats) -> float | None:
 
 def _planned(records: tuple[Record, ...]) -> float | None:
     """The plan of a point, if all of its programs were compiled."""
-    found = [
-        record.xla_peak_bytes
-        for record in records
-        if record.xla_peak_bytes is not None
-        and all(getattr(record, f"xla_{program}_temp_bytes") is not None for program in _PROGRAMS)
-    ]
+    found = [record.xla_peak_bytes for record in records if record.xla_peak_bytes is not None and has_plan(record)]
     return statistics.median(found) if found else None

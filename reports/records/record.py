@@ -438,6 +438,12 @@ def is_plan(record: Record) -> bool:
     return record.measure == PLAN
 
 
+def has_plan(record: Record) -> bool:
+    """Whether XLA's plan is of all programs; where compiling ended early it is of some."""
+    programs = (record.xla_act_temp_bytes, record.xla_rollout_temp_bytes, record.xla_learn_temp_bytes)
+    return record.xla_peak_bytes is not None and None not in programs
+
+
 def is_tuned(record: Record) -> bool:
     """Whether learning was split by size (`auto`): then figures of several sizes are no law of the model."""
     return "auto" in (record.accumulate, record.segment)

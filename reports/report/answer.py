@@ -23,6 +23,7 @@ from reports.text.units import counted, format_bytes, format_rate
 
 _MOST_NAMED = 3
 """How many modes a sentence names before it counts the others."""
+_MOST_LAWS = 6
 _FAILED = {"oom": "did not fit", "timeout": "timed out", "skipped": "was skipped", "interrupted": "was interrupted"}
 """Statuses in words; any other one failed."""
 
@@ -153,7 +154,7 @@ def _further(records: Sequence[Record], also: Sequence[str]) -> str:
 
 def _passes(found: Sequence[Law]) -> str:
     parts: list[str] = []
-    for law in found[: _MOST_NAMED + 1]:
+    for law in found[:_MOST_LAWS]:
         if law.limit is not None and law.reaches_limit is not None:
             passes = f"passes {format_bytes(law.limit[0])} " if not parts else ""
             unit = f" {ALONG[law.along][1]}" if not parts else ""

@@ -70,7 +70,7 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
 def grid_document(records: Sequence[Record]) -> Document:
     """The points with status `pending`, one row each, with the fields in which they differ as columns.
 
-    What is the same for all of them stands in one paragraph above the table.
+    What is the same for all of them stands in one paragraph above the table. Memory is shown where it is planned.
     """
     pending = [record for record in records if record.status == "pending" and not is_plan(record)]
     to_plan = [record for record in records if record.status == "pending" and is_plan(record)]
@@ -92,9 +92,13 @@ def grid_document(records: Sequence[Record]) -> Document:
     labels += [label(name, [getattr(point, name) for point in points]) for name in columns]
     if len(set(repeats.values())) > 1:
         labels.append(label("repeats", [repeats[point_key(point)] for point in points]))
+    sizes = [format_bytes(point.xla_peak_bytes) for point in points]
+    plans = (TableColumn("XLA's plan", tuple(map(Cell, sizes))),) if {*sizes} != {UNKNOWN} else ()
     count = point_count(len(points), len(pending))
     counts = tuple(filter(None, (count, plan)))
-    return Document(lines=(common,) if same else (), sections=(Section(labels=tuple(labels)), Section(lines=counts)))
+    return Document(
+        lines=(common,) if same else (), sections=(Section(labels=tuple(labels), columns=plans), Section(lines=counts))
+    )
 
 
 def _to_plan(records: Sequence[Record]) -> str:

@@ -6,13 +6,14 @@ import itertools
 import shlex
 from collections.abc import Collection, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from reports.records.record import PLAN, is_plan
+from reports.records.record import PLAN, is_plan, point_key
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.section import one_line
@@ -30,6 +31,7 @@ from scaleprof.sweep.foresight import foresee, newest_runs
 from scaleprof.sweep.loop import SweepInterruptedError, TimeIsUpError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
+from scaleprof.sweep.time_left import Estimate
 
 FAILED = 3
 """The exit code when every point failed; under `--strict`, when any did."""
@@ -103,8 +105,10 @@ def show_missing(plan: SweepPlan, folder: Path, *, retry: Collection[str]) -> in
 def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Path]) -> None:
     """Print points, and how long they take where an earlier run tells."""
     console, only_planned = open_console(), set(plan.between)
-    render_grid([point.record(measure=PLAN if point in only_planned else "") for point in points], console)
     found = foresee(plan, points, earlier, this_machine())
+    records = [point.record(measure=PLAN if point in only_planned else "") for point in points]
+    plans = found.plans if found is not None else {}
+    render_grid([replace(record, xla_peak_bytes=plans.get(point_key(record))) for record in records], console)
     if found is not None:
         minutes = round(found.seconds / 60)
         about = f"About {counted(minutes, 'minute')}" if minutes else "Less than a minute"
@@ -178,8 +182,10 @@ def _measure(
     """Measure the points in `work` and show the progress; without any, say that there is nothing to do."""
     done, points = len(plan.all_points) - len(work), [point for _, point in work]
     if launcher is not None:
-        with Progress(points, plan.options, console, done=done, planned=plan.between) as observer:
-            sweep(work, plan.options, run_directory, launcher, observer, plan.planned)
+        estimate = Estimate(points, plan.options, plan.between)
+        estimate.learn(run_directory.records)
+        with Progress(points, plan.options, console, done=done, estimate=estimate) as observer:
+            sweep(work, plan.options, run_directory, launcher, observer, plan.planned, estimate)
     else:
         failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
         hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reports.records.record import POINT_FIELDS, Record
+from reports.records.record import Record, has_plan, point_key
 from reports.records.run import host_files
 from scaleprof.errors import UserError
 from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.store import load_records, read_manifest
-from scaleprof.sweep.time_left import Estimate
+from scaleprof.sweep.time_left import Estimate, like
 
 RUNS_TRIED = 20
 """At most so many of the newest runs are looked at."""
@@ -22,14 +21,15 @@ FURTHEST = 4
 """How many times more or fewer agents than measured a point may have to be foreseen."""
 MEASURING = ("measure", "min_updates", "min_seconds", "warmup_updates", "fresh_compile", "pin", "device")
 """Options of how to measure, which must be those of the earlier run."""
-_MAY_DIFFER = ("agents", "seed", "side")
 
 
 class Foreseen(NamedTuple):
-    """The seconds that all points take together, and the run that they are judged by."""
+    """The seconds that all points take together, the run that they are judged by, and what it knows of memory."""
 
     seconds: float
     run: Path
+    plans: Mapping[tuple[object, ...], int]
+    """The peak memory in bytes that XLA planned there, by `point_key`."""
 
 
 def foresee(
@@ -44,7 +44,8 @@ def foresee(
         records = _records_like(plan, folder, here)
         seconds = _seconds(plan, points, records) if records and points else None
         if seconds is not None:
-            return Foreseen(seconds, folder)
+            plans = {point_key(r): r.xla_peak_bytes for r in records if r.xla_peak_bytes is not None and has_plan(r)}
+            return Foreseen(seconds, folder, plans)
     return None
 
 
@@ -77,23 +78,15 @@ def _describes(host: Any, here: Mapping[str, Any]) -> bool:
 
 def _seconds(plan: SweepPlan, points: Sequence[Point], records: Sequence[Record]) -> float | None:
     """The seconds of all points; None if one of them is unlike all that was measured."""
-    planned = {_key(point.record()): point for point in points}
-    estimate, near = Estimate(points, plan.options, plan.between), []
-    for record in records:
-        like = planned.get(_key(record))
-        if like is not None and record.update_seconds is not None and record.point_seconds is not None:
-            near.append(record)
-            estimate.add(
-                dataclasses.replace(like, agents=record.agents, repeat=record.repeat), record, record.point_seconds
-            )
+    estimate = Estimate(points, plan.options, plan.between)
+    near = estimate.learn(records)
     return estimate.total_seconds() if all(_within_reach(point, near) for point in points) else None
 
 
 def _within_reach(point: Point, records: Sequence[Record]) -> bool:
-    key = _key(point.record())
-    agents = [record.agents for record in records if _key(record) == key]
+    """Whether a mode was measured at a size near this point's, or ran out of memory at this one."""
+    alike = [record for record in records if like(record) == like(point.record())]
+    agents = [record.agents for record in alike if record.update_seconds is not None]
+    if agents and any(record.agents == point.agents and record.status == "oom" for record in alike):
+        return True
     return bool(agents) and min(agents) <= point.agents * FURTHEST and point.agents <= max(agents) * FURTHEST
-
-
-def _key(record: Record) -> tuple[object, ...]:
-    return tuple(getattr(record, name) for name in POINT_FIELDS if name not in _MAY_DIFFER)

@@ -54,16 +54,18 @@ def sweep(
     launcher: Launcher,
     observer: Observer,
     planned: Collection[int] = (),
+    estimate: Estimate | None = None,
 ) -> list[Record]:
     """Measure and record every point; returns all records of the run.
 
     `work` gives each point with its number in the grid, which names its files. Raises `SweepInterruptedError` after
     Ctrl-C or SIGTERM, once the interrupted point is recorded and its process is gone; `TimeIsUpError` instead of
-    starting a point after `options.max_seconds`. `planned` are the numbers of points that are only planned.
+    starting a point after `options.max_seconds`. `planned` are the numbers of points that are only planned;
+    `estimate` learns how long each took.
     """
     started = time.monotonic()
     too_large = TooLarge(run.records, work, options)
-    estimate = Estimate([point for _, point in work], options, [point for index, point in work if index in planned])
+    estimate = estimate or Estimate([point for _, point in work], options)
     with StopSignals() as stop:
         for index, point in work:
             if options.max_seconds is not None and time.monotonic() - started > options.max_seconds:

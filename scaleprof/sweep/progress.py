@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -27,8 +27,8 @@ SHOWN_RESULTS = 8
 class Progress:
     """Implements `scaleprof.sweep.loop.Observer`; a context manager around the sweep.
 
-    `points` are to be measured now, in order, those of `planned` only compiled; `done` others of the same grid have
-    already ended.
+    `points` are to be measured now, in order; `done` others of the same grid have already ended. `estimate` is the
+    sweep's own, which learns of every point that ends.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Progress:
         console: Console,
         *,
         done: int = 0,
-        planned: Collection[Point] = (),
+        estimate: Estimate | None = None,
     ) -> None:
         self._points = points
         self._done = done
@@ -49,7 +49,7 @@ class Progress:
         """The updates of the running phase."""
         self._options = options
         self._results: list[Record] = []
-        self._estimate = Estimate(points, options, planned)
+        self._estimate = estimate or Estimate(points, options)
         self._is_live = is_live(console.file)
         self._live = Live(
             console=console,
@@ -85,7 +85,6 @@ class Progress:
         seconds = time.monotonic() - self._point_started
         point = self._points[len(self._results)]
         self._results.append(record)
-        self._estimate.add(point, record, seconds)
         if not self._is_live:
             done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
             line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from reports.records.record import Record
+from reports.records.record import POINT_FIELDS, Record, was_run
 from sable.models import find
 from scaleprof.launch.protocol import LONG_SECONDS
 from scaleprof.points.plan import SweepOptions
@@ -40,6 +41,18 @@ class Estimate:
             self._planning.append(seconds)
         elif record.status != "skipped":
             self._ended.append((point, record, seconds))
+
+    def learn(self, records: Iterable[Record]) -> list[Record]:
+        """Add earlier points that differ from one of these in size, seed or repeat only; returns their records."""
+        known = {like(point.record()): point for point in self._points}
+        used = []
+        for record in records:
+            point = known.get(like(record))
+            if point is not None and record.point_seconds is not None and was_run(record):
+                ended = dataclasses.replace(point, agents=record.agents, repeat=record.repeat)
+                self._ended.append((ended, record, record.point_seconds))
+                used.append(record)
+        return used
 
     def remaining_seconds(self, running: int, elapsed_seconds: float) -> float | None:
         """Seconds until the end, if point `running` has run for `elapsed_seconds`; None before any point ended."""
@@ -112,6 +125,11 @@ class Estimate:
         warmup = 1 if update_seconds >= LONG_SECONDS else options.warmup_updates
         measured = max(options.min_updates, math.ceil(options.min_seconds / update_seconds))
         return (warmup + measured) * update_seconds
+
+
+def like(record: Record) -> tuple[object, ...]:
+    """What points have in common that tell each other's time."""
+    return tuple(getattr(record, name) for name in POINT_FIELDS if name not in ("agents", "seed", "side"))
 
 
 def _growth(point: Point, measured: Sequence[tuple[Point, Record]]) -> float:
