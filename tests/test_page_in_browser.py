@@ -229,6 +229,27 @@ def test_the_table_filters_and_sorts(fresh: Chrome, run: Run) -> None:
     assert len(texts(fresh, "#table thead th")) > len(columns)
 
 
+def test_bars_reach_from_the_lowest_to_the_highest_repeat(chrome: Chrome, folder: Path) -> None:
+    first, second, third, *others = sweep(MODELS[:1], agents=(4, 16), repeats=3).records
+    rises = (2 * 2**20, 3 * 2**20, 7 * 2**20)
+    repeats = [
+        dataclasses.replace(one, agents=4, repeat=number, host_peak_rise_bytes=rise)
+        for number, (one, rise) in enumerate(zip((first, second, third), rises, strict=True))
+    ]
+    single = dataclasses.replace(others[0], agents=16, repeat=0)
+    write_page([Run("bars", folder, (*repeats, single))], folder / "bars.html")
+    browser.show(chrome, folder / "bars.html")
+    traces = "document.getElementById('memory-chart').data.find(one => one.meta === 'median')"
+    bars = chrome.execute_script(f"return {traces}.error_y")
+    assert chrome.execute_script(f"return {traces}.x") == [4, 16]
+    assert (bars["array"], bars["arrayminus"]) == ([4 * 2**20, 0], [2**20, 0])
+    assert count(chrome, "#memory-chart .errorbar path.yerror") > 0
+    write_page([Run("bars", folder, (repeats[0], single))], folder / "single.html")
+    browser.show(chrome, folder / "single.html")
+    assert chrome.execute_script(f"return {traces}.error_y") is None
+    assert browser.console(chrome) == []
+
+
 def test_values_with_spaces_can_be_filtered(chrome: Chrome, folder: Path) -> None:
     first, *others = sweep(MODELS[:1], agents=(4, 16), repeats=2).records
     devices = ("NVIDIA A100-SXM4-80GB", "NVIDIA", "NVIDIA A100-SXM4-80GB", "cpu")

@@ -48,9 +48,13 @@
     }
     const middle = { x: [], y: [], customdata: [], text: [] };
     const single = { x: [], y: [], customdata: [], text: [] };
+    const above = [];
+    const below = [];
     for (const { size, at, value, text, places } of curve.measured[measure.field]) {
       const where = `${plain(curve.label)}<br>${at}: `;
       middle.x.push(size); middle.y.push(value); middle.customdata.push(places[0]); middle.text.push(where + text);
+      const repeats = places.map((index) => cell(data.records[index], measure.field));
+      above.push(Math.max(...repeats) - value); below.push(value - Math.min(...repeats));
       if (places.length < 2) continue;
       for (const index of places) {
         single.x.push(size); single.y.push(cell(data.records[index], measure.field)); single.customdata.push(index);
@@ -62,7 +66,11 @@
       traces.push({ ...single, ...hover, mode: "markers", meta: "repeats", marker: { ...hover.marker, size: 5, opacity: 0.5 } });
     }
     if (middle.x.length) {
+      // From the lowest to the highest repeat; a single one has no bar.
+      const bars = above.some((height, place) => height + below[place] > 0);
+      const errors = { type: "data", symmetric: false, array: above, arrayminus: below, color: look.color, thickness: 1.2, width: 4 };
       traces.push({
+        ...(bars ? { error_y: errors } : {}),
         ...middle, ...hover, mode: "lines+markers", meta: "median", line: { ...look, width: 2, dash: dash(curve.style) },
         marker: { ...hover.marker, size: 9, symbol: `${symbol(curve.style)}-open`, line: { width: 2 } },
       });
