@@ -15,6 +15,7 @@ HOST: dict[str, Any] = {
     "command": ["scaleprof", "--out", "/home/joe/run"],
     "cpu": "Abacus 3",
     "cores": 4,
+    "governor": "performance",
     "affinity": [0, 1],
     "cards": [],
     "platform": "cpu",
@@ -76,3 +77,8 @@ def run_folder(
     for name, text in (samples or {}).items():
         (path / "samples" / f"{name}.csv").write_text(text)
     return str(path)
+
+
+def verdicts(content: dict[str, Any]) -> set[tuple[int, str, str]]:
+    """Agents, metric and verdict of every finding in a check's JSON."""
+    return {(found["point"]["agents"], found["metric"], found["verdict"]) for found in content["findings"]}

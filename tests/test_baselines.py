@@ -36,7 +36,7 @@ def test_a_baseline_holds_what_a_check_needs_and_nothing_of_the_machine(
     run_folder(folder / "runs" / "older", [*repeats(), failed])
     assert main(["baseline", "save", "main"]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
-    assert sorted(path.name for path in kept.iterdir()) == ["host.json", "results.csv"]
+    assert sorted(path.name for path in kept.iterdir()) == ["checksum.json", "host.json", "results.csv"]
     assert sorted(path.name for path in kept.parent.iterdir()) == ["main"]
     text = "".join(path.read_text() for path in kept.iterdir())
     assert "joe" not in text
@@ -108,7 +108,7 @@ def test_a_baseline_of_a_resumed_run_and_of_pairs(folder: Path) -> None:
     (folder / "run" / "host-3.json").write_text(json.dumps({**HOST, "cores": 8}))
     assert main(["baseline", "save", "main", run]) == 0
     kept = folder / ".scaleprof" / "baselines" / "main"
-    assert sorted(path.name for path in kept.iterdir()) == ["host-2.json", "host.json", "results.csv"]
+    assert sorted(path.name for path in kept.iterdir()) == ["checksum.json", "host-2.json", "host.json", "results.csv"]
     assert {one.side for one in load_run(kept / "results.csv").records} == {"new"}
 
 

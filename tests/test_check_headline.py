@@ -108,8 +108,11 @@ def test_wall_time_that_contention_may_explain(check: Check) -> None:
 def test_a_figure_that_new_lacks(check: Check) -> None:
     lost = [dataclasses.replace(one, update_cpu_seconds=None) for one in repeats()]
     code, content = check(repeats(), lost)
+    assert (code, content["headline"]) == (1, "Regressed: 1 figure of BASE is missing in NEW")
+    assert check(repeats(), lost, "--threshold-only")[0] == 1
+    not_asked_for = [dataclasses.replace(one, measure="memory") for one in lost]
+    code, content = check(repeats(), not_asked_for)
     assert (code, content["headline"]) == (5, "Inconclusive: 1 figure of BASE is missing in NEW")
-    assert check(repeats(), lost, "--threshold-only")[0] == 5
     code, content = check(lost, repeats())
     said = "No regression: 1 of 2 figures could be compared, none worse by more than its threshold"
     assert (code, content["headline"]) == (0, said)
@@ -118,7 +121,7 @@ def test_a_figure_that_new_lacks(check: Check) -> None:
 def test_repeats_that_read_the_cache_lack_nothing(check: Check) -> None:
     read = timed(5, compile_act_seconds=None, compile_rollout_seconds=None, compile_learn_seconds=None)
     assert check(timed(5), [dataclasses.replace(one, compile_cache="read") for one in read])[0] == 0
-    assert check(timed(5), read)[0] == 5
+    assert check(timed(5), read)[0] == 1
 
 
 def test_memory_of_two_qualities(check: Check) -> None:
@@ -135,7 +138,15 @@ def test_memory_of_two_qualities(check: Check) -> None:
 def test_a_mixture_of_all_kinds(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
     base = [*timed(5, points=1), *repeats(1, agents=48), *repeats(5, agents=64), record(agents=80, status="oom")]
     new = [
-        *timed(5, points=1, update_seconds=0.3, contended=1, others_cpu_share=0.9, compile_learn_seconds=None),
+        *timed(
+            5,
+            points=1,
+            update_seconds=0.3,
+            contended=1,
+            others_cpu_share=0.9,
+            compile_learn_seconds=None,
+            measure="speed",
+        ),
         *repeats(1, agents=48, slower=1.5),
         *repeats(5, agents=64, device="Xeon", slower=2),
         record(agents=80, status="oom"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,18 +26,26 @@ from reports import (
     record_to_mapping,
     write_records,
 )
-from reports.records.columns import COLUMNS
+from reports.records.columns import COLUMNS, Column
+from reports.records.lines import read_lines, record_line
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))
 OF_KIND: dict[type, st.SearchStrategy[Any]] = {int: st.integers(-(10**30), 10**30), float: st.floats(), str: TEXTS}
+AT_LEAST_ZERO: dict[type, st.SearchStrategy[Any]] = {
+    int: st.integers(0, 10**30),
+    float: st.floats(min_value=0.0) | st.just(math.nan),
+}
+
+
+def _value_of(column: Column) -> st.SearchStrategy[Any]:
+    never_negative = column.unit in ("bytes", "seconds", "rate", "count")
+    found = (AT_LEAST_ZERO if never_negative else OF_KIND)[column.kind]
+    return st.none() | found if column.optional else found
 
 
 def _records() -> st.SearchStrategy[Record]:
-    fields = {
-        column.name: st.none() | OF_KIND[column.kind] if column.optional else OF_KIND[column.kind]
-        for column in COLUMNS.values()
-    }
+    fields = {column.name: _value_of(column) for column in COLUMNS.values()}
     fields["schema_version"] = st.just(SCHEMA_VERSION)
     fields["status"] = st.sampled_from(STATUSES)
     fields |= dict.fromkeys(("agents", "seq_len", "envs"), st.integers(1, 10**30))
@@ -79,6 +88,50 @@ def test_csv_round_trip_is_exact(records: list[Record]) -> None:
 def test_json_round_trip_is_exact(record: Record) -> None:
     line = json.dumps(record_to_mapping(record))
     assert repr(record_from_mapping(json.loads(line))) == repr(record)
+    (read,), left_out = read_lines(record_line(record), "records.jsonl")
+    assert repr(read) == repr(record)
+    assert left_out == []
+
+
+def _refused(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+@given(_records(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_line_is_strict_json_and_no_flipped_bit_passes(record: Record, data: st.DataObject) -> None:
+    line = record_line(record)
+    json.loads(line, parse_constant=_refused)
+    raw = bytearray(line.encode())
+    place = data.draw(st.integers(0, len(raw) - 2))
+    raw[place] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        records, left_out = read_lines(raw.decode(errors="replace"), "records.jsonl")
+    except ValueError:
+        return
+    assert left_out or repr(records) == repr([record]), "only the name of the checksum's own field may change"
+
+
+@given(_records(), _records(), st.data())
+@settings(max_examples=50, deadline=None)
+def test_what_is_torn_off_is_said(first: Record, second: Record, data: st.DataObject) -> None:
+    whole, last = record_line(first), record_line(second)
+    kept = data.draw(st.integers(1, len(last) - 1))
+    records, left_out = read_lines(whole + last[:kept], "records.jsonl")
+    if kept == len(last) - 1:
+        assert (repr(records), left_out) == (repr([first, second]), []), "only the line feed is missing"
+    else:
+        assert (repr(records), left_out) == (repr([first]), ["1 torn line"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("update_seconds", -0.5), ("host_peak_rise_bytes", -1), ("agent_steps_per_second", -2.0), ("learn_groups", -1)],
+)
+def test_what_cannot_be_negative_is_damage(column: str, value: float) -> None:
+    mapping = record_to_mapping(RECORD) | {column: value}
+    with pytest.raises(ValueError, match=f"'{column}' is {value}, which cannot be negative; correct the value"):
+        record_from_mapping(mapping)
 
 
 def test_columns_are_the_fields_in_order_and_unknown_is_empty() -> None:

@@ -35,8 +35,10 @@ def test_it_reads(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_it_checks(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(run, "again")
-    assert main(["check", "run", "again"]) == 0
-    assert main(["baseline", "save", "earlier", "run"]) == 0
+    assert main(["check", "run", "again"]) == 4, "it is incomplete"
+    assert main(["check", "run", "again", "--allow-incomplete"]) == 0
+    assert main(["baseline", "save", "earlier", "run"]) == 2
+    assert main(["baseline", "save", "earlier", "run", "--allow-incomplete"]) == 0
     assert main(["check", "--baseline", "earlier", "again"]) == 0
 
 

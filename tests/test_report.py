@@ -252,7 +252,7 @@ BAD = {
     "newer.csv": f"newer.csv, row 2: 'schema_version' is 99, but this scaleprof reads up to {SCHEMA_VERSION}",
     "text.csv": "text.csv, row 2, column 'agents': expected a whole number, found 'many'; correct the cell",
     "run.csv --where modle=sable": "--where: unknown column 'modle': did you mean mode or model?",
-    "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable or",
+    "run.csv --where model": "--where: 'model' is not a condition: write column=value, such as model=sable, ",
     "run.csv --where model=sabel": "--where: no record has model=sabel: found sable, mat",
     "run.csv --where agents=few": "--where: agents=few: column 'agents' needs a whole number, not 'few'",
     "run.csv --columns agents,xyz": "--columns: unknown column 'xyz': the first line of results.csv lists all",

@@ -241,6 +241,8 @@ def test_what_was_measured_before_tells_how_long_the_rest_takes(stopped: World) 
     """The time limit of a point grows with what smaller ones took, also if those are of an earlier command."""
     path = Path("run/records.jsonl")
     records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        del record["crc"]
     slow = {"update_seconds": 60.0, "point_seconds": 500.0}
     path.write_text("".join(json.dumps(record | slow) + "\n" for record in records if record["status"] == "ok"))
     stopped.timeouts.clear()

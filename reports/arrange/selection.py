@@ -4,39 +4,67 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from reports.records.columns import COLUMNS, Value, shown_in
 from reports.records.record import Record
 from reports.records.run import Run
 from reports.text.section import shown
 
+_CONDITION = re.compile(r"([^=<>!]*)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
+_ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
 
 def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
-    """The records that meet every condition: `column=value`, or `column=value,value` for any of several values.
+    """The records that meet every condition: `column=value`, `column=value,value` for any of several, `column!=value`.
 
-    Numbers are compared as numbers. A condition without a value (`side=`) selects empty cells.
+    Numbers are compared as numbers, also by order: `agents>=128`. A condition without a value (`side=`) selects empty
+    cells.
 
     Raises:
         ValueError: a malformed condition, an unknown column, text for a number, or no record meets the conditions.
     """
     left = list(records)
     for condition in conditions:
-        name, equals, text = condition.partition("=")
-        name = name.strip()
-        if not equals:
+        found = _CONDITION.fullmatch(condition)
+        if found is None:
             raise ValueError(
-                f"'{condition}' is not a condition: write column=value, such as model=sable or agents=16,128"
+                f"'{condition}' is not a condition: write column=value, such as model=sable, agents=16,128 or "
+                "agents>=128"
             )
+        name, how, text = found[1].strip(), found[2], found[3]
         known_column(name)
-        wanted = {_value(name, part.strip()) for part in text.split(",")}
-        kept = [record for record in left if getattr(record, name) in wanted]
+        meets = _test(name, how, text)
+        kept = [record for record in left if meets(getattr(record, name))]
         if not kept:
             there = dict.fromkeys("(empty)" if (v := getattr(r, name)) in (None, "") else str(v) for r in left)
             some = ", ".join(list(there)[:8]) + (", ..." if len(there) > 8 else "")
-            raise ValueError(f"no record has {name}={text}: " + (f"found {some}" if some else "there are no records"))
+            raise ValueError(
+                f"no record has {name}{how}{text}: " + (f"found {some}" if some else "there are no records")
+            )
         left = kept
     return left
+
+
+def _test(name: str, how: str, text: str) -> Callable[[Value], bool]:
+    """Whether a value meets a condition; nothing unknown meets one by order."""
+    if how in _ORDERS:
+        if COLUMNS[name].kind is str:
+            raise ValueError(f"{name}{how}{text}: column '{name}' is text, which has no order: write {name}=value")
+        limit, holds = _value(name, text.strip()), _ORDERS[how]
+        if limit is None:
+            raise ValueError(f"{name}{how}: needs a number, such as {name}{how}128")
+        return lambda value: value is not None and bool(holds(value, limit))
+    wanted = {_value(name, part.strip()) for part in text.split(",")}
+    return lambda value: (value in wanted) is (how == "=")
 
 
 def columns(text: str) -> tuple[str, ...]:

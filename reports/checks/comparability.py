@@ -14,6 +14,17 @@ _PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/,;:='\"]+)*/(?=[^\s/,;:='\"]*)")
 MEMORY_KIND = "MALLOC_MMAP_THRESHOLD_"
 """Set in a process that measures memory only; `host_memory_quality` of its records says so too."""
 
+_HARD = {
+    "cpu": "CPU",
+    "cores": "cores",
+    "governor": "CPU frequency governor",
+    "platform": "platform",
+    "devices": "devices",
+}
+"""Facts of a host without which figures are not comparable, with their titles."""
+_SOFT = {"os": "kernel", "python": "Python"}
+"""Facts that a check notes."""
+
 Host = Mapping[str, Any]
 
 
@@ -26,6 +37,9 @@ def comparable_facts(host: Host) -> dict[str, Any]:
     return {
         "cpu": host.get("cpu"),
         "cores": host.get("cores"),
+        "governor": host.get("governor"),
+        "os": host.get("os"),
+        "python": host.get("python"),
         "affinity": affinity if isinstance(affinity, list) else None,
         "cards": [{"name": card.get("name")} for card in cards if isinstance(card, dict)]
         if isinstance(cards, list)
@@ -59,8 +73,17 @@ def differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def soft_differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:
+    """The differences that may affect sampled figures but do not stop a comparison, a line each."""
+    facts = [(comparable_facts(one), comparable_facts(other)) for one in base for other in new]
+    found = [
+        line for one, other in facts for name, title in _SOFT.items() for line in _line(title, one[name], other[name])
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _differing(base: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
-    for name, title in (("cpu", "CPU"), ("cores", "cores"), ("platform", "platform"), ("devices", "devices")):
+    for name, title in _HARD.items():
         yield from _line(title, base[name], new[name])
     # How many cores, not which: a host hands out any of them.
     yield from _line(

@@ -22,9 +22,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from reports.checks.comparability import differences
+from reports.checks.comparability import differences, soft_differences
 from reports.checks.decide import PendingTest, can_be_significant, caveats_of, decide
-from reports.checks.findings import NEW, STATUS, Comparison, Finding, NothingToCompareError
+from reports.checks.findings import NEW, STATUS, Comparison, Finding, IncompleteError, NothingToCompareError
 from reports.checks.judge import Pairing, judge_metric
 from reports.checks.live_pairs import pair_logs
 from reports.checks.metrics import METRICS
@@ -40,27 +40,33 @@ from reports.checks.policy import CheckPolicy
 from reports.records.record import Record
 from reports.records.run import Run
 
-_AFFECT_STATIC = ("platform: ", "jaxlib: ")
-"""How the differences begin that affect XLA's static figures."""
+_AFFECT_STATIC = ("platform: ", "jax: ", "jaxlib: ", "JAX_", "XLA_")
+"""How the differences begin that affect XLA's static figures: versions, and variables that change programs."""
 
 
 def compare_runs(base: Run, new: Run, policy: CheckPolicy) -> Comparison:
     """Compare two runs, or a saved baseline with a run: repeats of one against repeats of the other.
 
-    Of a run of live pairs the side `new` is taken. Raises `NothingToCompareError` if they have no point in common.
+    Of a run of live pairs the side `new` is taken. Raises `NothingToCompareError` if they have no point in common,
+    `IncompleteError` if BASE lacks some of its records and the policy does not allow that.
     """
+    sides = (("BASE", base), ("NEW", new))
     notes = [
         f"{name} holds live pairs; its side 'new' is compared"
-        for name, run in (("BASE", base), ("NEW", new))
+        for name, run in sides
         if any(record.side == "base" for record in run.records)
     ]
-    for name, run in (("BASE", base), ("NEW", new)):
+    for name, run in sides:
         if not run.hosts:
             notes.append(f"{name} is a bare results file: only platform, device and pinned cores of its host are known")
+    incomplete = tuple(f"{name} is incomplete: {run.incomplete}" for name, run in sides if run.incomplete)
+    if base.incomplete and not policy.allow_incomplete:
+        raise IncompleteError(f"{incomplete[0]}: complete it (sweep --resume), or compare with --allow-incomplete")
     changed = differences(base.hosts, new.hosts)
+    notes += soft_differences(base.hosts, new.hosts)
     before, after = ([record for record in run.records if record.side != "base"] for run in (base, new))
     names = (base.name, new.name) if base.name != new.name else (str(base.path), str(new.path))
-    return _compare(*names, before, after, policy, notes, changed, None)
+    return replace(_compare(*names, before, after, policy, notes, changed, None), incomplete=incomplete)
 
 
 def compare_sides(run: Run, policy: CheckPolicy) -> Comparison:
@@ -94,7 +100,7 @@ def _compare(
     for key, before in base_points.items():
         if key not in new_points:
             untried = [record for record in new if point_identity(record) == key]
-            findings.append(vanished_point(before, untried, new_points))
+            findings.append(vanished_point(before, untried, new_points, allowed=policy.allow_missing))
             continue
         after = new_points[key]
         status = status_change(before, after)

@@ -17,6 +17,11 @@ VERDICTS = (REGRESSED, INCONCLUSIVE, NOT_COMPARABLE, IMPROVED, NEW, UNCHANGED)
 STATUS = "status"
 """The name in place of a metric's where the outcome of a point is judged."""
 
+TRAINING = "training"
+"""The name in place of a metric's where it is judged whether training diverged."""
+OUTCOMES = (STATUS, TRAINING)
+"""Findings with these names are of how a point ended; all others are of a figure."""
+
 NOTHING_COMPARED = 4
 """The exit code of a check that could compare nothing."""
 
@@ -39,6 +44,12 @@ ROUNDING = 1 + 1e-9
 
 class NothingToCompareError(ValueError):
     """Two runs without a point in common."""
+
+    exit_code = NOTHING_COMPARED
+
+
+class IncompleteError(ValueError):
+    """A run that lacks some of its records is not fit to be compared with."""
 
     exit_code = NOTHING_COMPARED
 
@@ -108,6 +119,8 @@ class Comparison:
     """About the figures."""
     caveats: tuple[str, ...]
     """About the verdicts."""
+    incomplete: tuple[str, ...] = ()
+    """What is missing in BASE and NEW: `BASE is incomplete: 11 of 12 records`."""
 
     def of(self, verdict: str) -> tuple[Finding, ...]:
         """The findings with this verdict."""
@@ -125,7 +138,7 @@ class Comparison:
             return "Regressed"
         if self._nothing_compared:
             return "Not comparable"
-        return "Inconclusive" if self.doubts else "No regression"
+        return "Inconclusive" if self.doubts or self.incomplete else "No regression"
 
     @property
     def exit_code(self) -> int:

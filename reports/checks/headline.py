@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from reports.checks.findings import (
     INCONCLUSIVE,
     NOT_COMPARABLE,
+    OUTCOMES,
     REGRESSED,
     STATUS,
+    TRAINING,
     UNCHANGED,
     VERDICTS,
     Comparison,
@@ -26,7 +28,16 @@ def headline(comparison: Comparison) -> str:
         "Inconclusive": _inconclusive,
         "No regression": _no_regression,
     }
-    return shown(f"{comparison.outcome}: {evidence[comparison.outcome](comparison)}")
+    said = [evidence[comparison.outcome](comparison), *_left_out(comparison)]
+    return shown(f"{comparison.outcome}: {'; '.join(filter(None, said))}")
+
+
+def _left_out(comparison: Comparison) -> list[str]:
+    """What the outcome does not rest on: points that NEW may lack, records that are missing."""
+    vanished = sum(one.metric == STATUS and one.verdict == NOT_COMPARABLE for one in comparison.findings)
+    allowed = comparison.policy.allow_missing and vanished
+    missing = f"{counted(vanished, 'point')} of BASE {'is' if vanished == 1 else 'are'} not in NEW"
+    return [*([missing] if allowed else []), *comparison.incomplete]
 
 
 def counts(comparison: Comparison) -> str:
@@ -81,26 +92,32 @@ _KINDS: Mapping[str, Mapping[str, Callable[[Finding], bool]]] = {
     },
     UNCHANGED: {
         "past the threshold but within the noise": lambda finding: finding.past_threshold,
-        "failed before too": lambda finding: finding.metric == STATUS,
+        "failed before too": lambda finding: finding.metric in OUTCOMES,
     },
 }
 
 
 def _compared(comparison: Comparison) -> int:
     """How many figures could be compared."""
-    return sum(finding.metric != STATUS and finding.verdict != NOT_COMPARABLE for finding in comparison.findings)
+    return sum(finding.metric not in OUTCOMES and finding.verdict != NOT_COMPARABLE for finding in comparison.findings)
 
 
 def _regressed(comparison: Comparison) -> str:
     worse = comparison.of(REGRESSED)
-    figures = sum(finding.metric != STATUS for finding in worse)
-    points = len(worse) - figures
+    points = sum(finding.metric == STATUS for finding in worse)
+    broken = sum(finding.metric == TRAINING for finding in worse)
+    lost = sum(finding.metric not in OUTCOMES and not finding.new for finding in worse)
+    figures = len(worse) - points - broken - lost
     said = []
     if figures:
         their = "its threshold" if figures == 1 else "their thresholds"
         said.append(f"{figures} of {counted(_compared(comparison), 'figure')} got worse by more than {their}")
     if points:
         said.append(f"{counted(points, 'point')} {'gives' if points == 1 else 'give'} fewer results than before")
+    if broken:
+        said.append(f"training diverged at {counted(broken, 'point')}")
+    if lost:
+        said.append(f"{counted(lost, 'figure')} of BASE {'is' if lost == 1 else 'are'} missing in NEW")
     return "; ".join(said)
 
 

@@ -17,7 +17,7 @@ from reports.checks.exact_tests import (
     shift_interval,
     sign_flip_p,
 )
-from reports.checks.findings import NOT_COMPARABLE, UNCHANGED, Doubt, Finding
+from reports.checks.findings import NOT_COMPARABLE, REGRESSED, UNCHANGED, Doubt, Finding
 from reports.checks.metrics import Metric, Source
 from reports.checks.pair_up import PointRepeats
 from reports.checks.policy import CheckPolicy
@@ -29,6 +29,7 @@ MARGIN = 1 / 3
 COMPILED_OTHERWISE = "programs compiled {} in BASE, {} in NEW (sweep --measure compile)"
 ALLOCATED_OTHERWISE = "allocator: {} in BASE, {} in NEW (see host_memory_quality)"
 """Why figures of different kinds are not compared."""
+NOT_IN_BASE, NOT_IN_NEW = "not measured in BASE", "not measured in NEW"
 _LARGEST_LOG = math.log(sys.float_info.max)
 
 Pairing = Callable[[Metric, Source, Sequence[Record], Sequence[Record]], tuple[list[float], str]]
@@ -64,6 +65,8 @@ def judge_metric(
         source=source.title,
         threshold=policy.threshold(metric),
     )
+    if not blocked and why == NOT_IN_NEW and not finding.new and _is_lost(metric, base.ok, new.ok):
+        return replace(finding, verdict=REGRESSED, reason="measured in BASE, missing in NEW"), None
     if blocked or why:
         doubt = _doubt_if_not_comparable(metric, finding, new.ok)
         return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked, doubt=doubt), None
@@ -119,7 +122,7 @@ def _figures(
                 before, after, why = _of_one_kind(before, after, _quality, ALLOCATED_OTHERWISE)
             return source, before, after, why
         if (before or after) and only_one is None:
-            only_one = source, before, after, f"not measured in {'BASE' if after else 'NEW'}"
+            only_one = source, before, after, NOT_IN_BASE if after else NOT_IN_NEW
     if only_one is not None and metric.of_compiling and base and new:
         return *only_one[:3], _of_one_kind(base, new, _way_to_compile, COMPILED_OTHERWISE)[2] or only_one[3]
     return only_one or (metric.sources[0], [], [], "")
@@ -174,6 +177,16 @@ def _without_contention(
     measured = describe_change(finding.ratio, finding.threshold)
     reason = f"{measured} as measured, but other processes competed for the CPU and may have caused it"
     return replace(adjusted, doubt="contention", reason=reason)
+
+
+def _is_lost(metric: Metric, base: Sequence[Record], new: Sequence[Record]) -> bool:
+    """Whether NEW should have the figure: it was asked for, and read programs from the cache only if BASE did.
+
+    A repeat that reads compiled programs compiles nothing.
+    """
+    if {record.measure for record in base} != {record.measure for record in new}:
+        return False
+    return not metric.of_compiling or any(record.compile_cache != "read" for record in new)
 
 
 def _doubt_if_not_comparable(metric: Metric, finding: Finding, new: Sequence[Record]) -> Doubt:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, UNCHANGED, Finding
-from reports.records.record import POINT_FIELDS, Record
+from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, TRAINING, UNCHANGED, Finding
+from reports.records.record import POINT_FIELDS, Record, diverged, was_run
 from reports.records.run import latest_of_each_run
+from reports.text.units import counted
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
 _SPLIT = {"accumulate", "segment"}
-_NOT_TRIED = ("pending", "interrupted")
 
 Key = tuple[object, ...]
 """What identifies a point in both runs."""
@@ -54,7 +54,7 @@ def tried_points(records: Iterable[Record]) -> dict[Key, PointRepeats]:
     """The repeats of every point that was tried. Duplicate rows of one run: the last one wins."""
     points: dict[Key, list[Record]] = {}
     for record in latest_of_each_run(records):
-        if record.status not in _NOT_TRIED:
+        if was_run(record) and record.status != "interrupted":
             points.setdefault(point_identity(record), []).append(record)
     return {key: PointRepeats(tuple(repeats)) for key, repeats in points.items()}
 
@@ -74,11 +74,14 @@ def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record
     return f"{base_name} and {new_name} have no point in common; compare runs of the same grid"
 
 
-def vanished_point(base: PointRepeats, untried: Sequence[Record], new: Iterable[Key] = ()) -> Finding:
+def vanished_point(
+    base: PointRepeats, untried: Sequence[Record], new: Iterable[Key] = (), *, allowed: bool = False
+) -> Finding:
     """The finding for a point that only BASE tried.
 
     `untried` are NEW's pending or interrupted records of it, `new` the keys of all points that NEW tried: if it tried
     this one with learning split in another way, such as after a change of the defaults, the two are not comparable.
+    `allowed` says that NEW may lack points.
     """
     key = point_identity(base.records[0])
     split = next((other for other in new if _differing(key, other) <= _SPLIT), None)
@@ -87,7 +90,7 @@ def vanished_point(base: PointRepeats, untried: Sequence[Record], new: Iterable[
         changes = ", ".join(f"{name} {before} → {after}" for name, before, after in pairs if before != after)
         return Finding(base.records[0], STATUS, NOT_COMPARABLE, f"{changes}: learned from in another way")
     now = f"now {untried[-1].status}, not measured" if untried else "no longer measured"
-    verdict = REGRESSED if base.ok else UNCHANGED
+    verdict = UNCHANGED if not base.ok else NOT_COMPARABLE if allowed else REGRESSED
     return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
 
 
@@ -98,14 +101,24 @@ def _differing(key: Key, other: Key) -> set[str]:
 def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:
     """The finding on how a point ended; None if every repeat gave a result in both runs.
 
-    A point regresses from results of all repeats to results of some, or from some to none.
+    A point regresses from results of all repeats to results of some, or from some to none; and from training whose
+    losses are finite to training that diverged.
     """
     if base.outcome == new.outcome == 2:
-        return None
+        return _divergence(base, new)
     verdict = UNCHANGED
     if new.outcome != base.outcome:
         verdict = REGRESSED if new.outcome < base.outcome else IMPROVED
     return Finding(new.records[0], STATUS, verdict, f"was {base.describe()}, now {new.describe()}")
+
+
+def _divergence(base: PointRepeats, new: PointRepeats) -> Finding | None:
+    before, after = (sum(map(diverged, point.ok)) for point in (base, new))
+    if not before and not after:
+        return None
+    verdict = UNCHANGED if before and after else IMPROVED if before else REGRESSED
+    was, now = (f"{count} of {counted(len(point.ok), 'repeat')}" for count, point in ((before, base), (after, new)))
+    return Finding(new.records[0], TRAINING, verdict, f"losses or gradients were not finite in {was}, now in {now}")
 
 
 def device_differences(base: PointRepeats, new: PointRepeats) -> list[str]:

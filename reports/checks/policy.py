@@ -32,6 +32,10 @@ class CheckPolicy:
     """Skip significance tests: every change past its threshold counts."""
     cross_machine: bool = False
     """Compare even if hosts, versions or variables differ."""
+    allow_incomplete: bool = False
+    """Compare with a BASE that lacks some of its records."""
+    allow_missing: bool = False
+    """Points of BASE that NEW lacks are no regression."""
     fail_inconclusive: bool = False
     """An inconclusive check fails: its exit code is 5."""
     metrics: tuple[str, ...] = tuple(name for name in METRIC_NAMES if name not in IN_MEMORY)

@@ -20,6 +20,9 @@ _SPLIT_COLUMNS = 4
 _PENDING = 6
 """The schema since which a point that was not tried is `pending`; before, it was `planned`."""
 _SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
+_NOT_FINITE = ("nan", "inf", "-inf")
+"""How lines of JSON hold what JSON has no numbers for."""
+_NEVER_NEGATIVE = ("bytes", "seconds", "rate", "count")
 _AT_LEAST_ONE = ("agents", "seq_len", "envs")
 """Sizes that must be positive: charts take their logarithms."""
 
@@ -99,13 +102,19 @@ def _checked(column: Column, value: object, source: str) -> Value:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
         raise ValueError(f"{source}: '{column.name}' has {len(str(abs(value)))} digits; correct the value")
+    if column.kind is float and value in _NOT_FINITE:
+        return float(str(value))
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value < 0 and column.unit in _NEVER_NEGATIVE:
+            raise ValueError(f"{source}: '{column.name}' is {value}, which cannot be negative; correct the value")
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
         if value < 1 and column.name in _AT_LEAST_ONE:
             raise ValueError(
                 f"{source}: '{column.name}' is {value}, expected a whole number of at least 1; correct the value"
             )
+        if value < 0 and column.unit in _NEVER_NEGATIVE:
+            raise ValueError(f"{source}: '{column.name}' is {value}, which cannot be negative; correct the value")
         return value
     if column.kind is str and isinstance(value, str):
         return value.encode(errors="replace").decode()  # a lone surrogate cannot be encoded

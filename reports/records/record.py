@@ -11,6 +11,7 @@ reads them. An unknown value is `None` here and an empty cell in a CSV file, nev
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
@@ -442,6 +443,12 @@ def has_plan(record: Record) -> bool:
     """Whether XLA's plan is of all programs; where compiling ended early it is of some."""
     programs = (record.xla_act_temp_bytes, record.xla_rollout_temp_bytes, record.xla_learn_temp_bytes)
     return record.xla_peak_bytes is not None and None not in programs
+
+
+def diverged(record: Record) -> bool:
+    """Whether training broke: a loss or the gradient is not finite."""
+    figures = (record.policy_loss, record.value_loss, record.entropy, record.grad_norm)
+    return any(figure is not None and not math.isfinite(figure) for figure in figures)
 
 
 def is_tuned(record: Record) -> bool:

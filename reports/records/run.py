@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import stat
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reports.records.csv_file import read_records
 from reports.records.files import file_errors
-from reports.records.mapping import record_from_mapping
-from reports.records.record import Record, point_key
+from reports.records.lines import json_object, read_lines
+from reports.records.record import Record, point_key, was_run
+
+CHECKSUM = "checksum.json"
+"""The file of a baseline with the checksum of its results.csv."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,10 @@ class Run:
     """One record per repeat of a point (in a CSV file, per run): the last one wins, in the position of the first."""
     hosts: tuple[dict[str, Any], ...] = ()
     """The host at the start and after each resume; empty for a CSV file."""
+    left_out: tuple[str, ...] = ()
+    """What reading left out, in a few words each: `1 torn line`."""
+    incomplete: str = ""
+    """What the folder lacks: `11 of 12 records, 1 torn line left out`; empty if nothing is known to be missing."""
 
     def samples(self, record: Record) -> list[dict[str, str]]:
         """One row per update of `record`: times and metrics as text, empty if unknown."""
@@ -53,7 +60,7 @@ class Run:
 def load_run(path: str | os.PathLike[str]) -> Run:
     """Read a run directory, a folder with only a results.csv (a baseline), or a CSV file.
 
-    An incomplete last line of records.jsonl is ignored: its point never finished.
+    An incomplete last line of records.jsonl is left out, and `Run.left_out` says so.
 
     Raises:
         ValueError: the path does not exist or is not a run, or a file is damaged or of a newer version. The message is
@@ -70,8 +77,13 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
-    records = latest_records(_read_lines(lines)) if lines.is_file() else latest_of_each_run(read_records(table))
-    return Run(path.resolve().name, path, tuple(records), tuple(_hosts(path)))
+    name = path.resolve().name
+    if not lines.is_file():
+        return Run(name, path, tuple(latest_of_each_run(_read_table(table))), tuple(_hosts(path)))
+    found, left_out = read_lines(_text(lines), str(lines))
+    records = latest_records(found)
+    incomplete = _incomplete(records, left_out, path / "manifest.json")
+    return Run(name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete)
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -104,26 +116,43 @@ def host_files(path: Path) -> list[Path]:
 
 def _hosts(path: Path) -> Iterable[dict[str, Any]]:
     for file in host_files(path):
-        yield _json_object(_text(file), str(file))
+        yield json_object(_text(file), str(file))
 
 
-def _read_lines(path: Path) -> list[Record]:
-    *lines, _ = _text(path).split("\n")
-    records = []
-    for number, line in enumerate(lines, start=1):
-        source = f"{path}, line {number}"
-        records.append(record_from_mapping(_json_object(line, source), source=source))
-    return records
+def _read_table(path: Path) -> list[Record]:
+    """The records of a results.csv, whose checksum stands beside it in a baseline."""
+    checksum = path.with_name(CHECKSUM)
+    if checksum.is_file():
+        with file_errors(path, "read"):
+            content = path.read_bytes()
+        if json_object(_text(checksum), str(checksum)) != table_checksum(content):
+            raise ValueError(
+                f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it"
+            )
+    return read_records(path)
 
 
-def _json_object(text: str, source: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):  # not JSON, a number with thousands of digits, or nesting too deep
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"{source} is not a JSON object: the file was edited or damaged")
-    return content
+def table_checksum(content: bytes) -> dict[str, Any]:
+    """What `CHECKSUM` holds of a results.csv: its length and its CRC-32."""
+    return {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
+
+
+def _incomplete(records: Sequence[Record], left_out: Sequence[str], manifest: Path) -> str:
+    expected = _expected(manifest)
+    ended = sum(was_run(record) and record.status != "interrupted" for record in records)
+    parts = [f"{ended} of {expected} records"] if expected is not None and ended < expected else []
+    return ", ".join([*parts, *(f"{what} left out" for what in left_out)])
+
+
+def _expected(manifest: Path) -> int | None:
+    """The records of a complete run: one per point, or two of a live pair."""
+    if not manifest.is_file():
+        return None
+    content = json_object(_text(manifest), str(manifest))
+    points, options = content.get("points"), content.get("options")
+    if not isinstance(points, int) or isinstance(points, bool):
+        return None
+    return points * (2 if isinstance(options, dict) and options.get("against") else 1)
 
 
 def _text(path: Path) -> str:

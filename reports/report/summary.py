@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from reports.arrange.pivot import (
     row_labels,
 )
 from reports.records.columns import shown_in
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, is_plan, point_key, was_run
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, diverged, is_plan, point_key, was_run
 from reports.report.answer import answer_section, growth_sections
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
@@ -250,10 +249,7 @@ def diverged_section(records: Sequence[Record]) -> Section | None:
     lines = []
     for model, mode in dict.fromkeys((record.model, record.mode) for record in records):
         sizes = {
-            record.agents
-            for record in records
-            if (record.model, record.mode) == (model, mode)
-            and any(loss is not None and not math.isfinite(loss) for loss in (record.policy_loss, record.value_loss))
+            record.agents for record in records if (record.model, record.mode) == (model, mode) and diverged(record)
         }
         if sizes:
             lines.append(f"{shown(f'{model} {mode}')}: at {', '.join(map(str, sorted(sizes)))} agents")

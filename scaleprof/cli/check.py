@@ -43,6 +43,18 @@ CrossMachine = Annotated[bool, option("--cross-machine", "Compare even if host, 
 Metrics = Annotated[
     str | None, option("--metrics", "Only these metrics: xla_peak,throughput", panel=WHAT, metavar="LIST", shown="all")
 ]
+Where = Annotated[
+    list[str] | None,
+    option(
+        "--where",
+        "Only these points: model=sable, 'agents>=128' (repeatable)",
+        panel=WHAT,
+        metavar="CONDITION",
+    ),
+]
+AllowIncomplete = Annotated[
+    bool, option("--allow-incomplete", "Accept a run that lacks some of its records as BASE", panel=WHAT)
+]
 BaselineName = Annotated[
     str | None,
     option("--baseline", "Saved baseline to use as BASE", panel=WHAT, metavar="NAME", complete=completions.baselines),
@@ -69,6 +81,7 @@ def compare(
     baseline: BaselineName = None,
     cross_machine: CrossMachine = False,
     metrics: Metrics = None,
+    where: Where = None,
     format_: CompareFormat = None,
 ) -> int:
     """Show the points that two runs share side by side, with ratios and exact intervals, without judging them.
@@ -78,7 +91,7 @@ def compare(
     """
     chosen = choose_format("compare", format_)
     policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
-    found = _compare(runs, baseline, policy)
+    found = _compare(runs, baseline, replace(policy, allow_incomplete=True), where or ())
     if chosen == "json":
         from reports.render.check_exports import as_json
 
@@ -102,6 +115,11 @@ def check(
     everything: Annotated[
         bool, option("--all", "Also list what is unchanged or not comparable in the table", panel=OUTPUT)
     ] = False,
+    where: Where = None,
+    allow_missing: Annotated[
+        bool, option("--allow-missing", "Points of BASE that NEW lacks are no regression", panel=WHAT)
+    ] = False,
+    allow_incomplete: AllowIncomplete = False,
     fail_inconclusive: Annotated[
         bool, option("--fail-inconclusive", "Exit with 5 if a change could not be judged", panel=OUTPUT)
     ] = False,
@@ -120,8 +138,10 @@ def check(
     policy = replace(
         _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
         fail_inconclusive=fail_inconclusive,
+        allow_missing=allow_missing,
+        allow_incomplete=allow_incomplete,
     )
-    found = _compare(runs, baseline, policy)
+    found = _compare(runs, baseline, policy, where or ())
     with tolerate_broken_pipe():
         _show_check(found, chosen, everything=everything)
     return 0 if exit_zero else found.exit_code
@@ -195,6 +215,9 @@ def baseline_save(
         ),
     ] = None,
     force: Annotated[bool, option("--force", "Replace an existing baseline", panel=OUTPUT)] = False,
+    allow_incomplete: Annotated[
+        bool, option("--allow-incomplete", "Save a run that lacks some of its records", panel=OUTPUT)
+    ] = False,
 ) -> int:
     """Save the part of a run that checks need in .scaleprof/baselines/NAME, small enough to commit."""
     from reports.text.units import format_bytes
@@ -203,7 +226,7 @@ def baseline_save(
 
     here = Path.cwd()
     chosen = baselines.newest_run(here) if run is None else run
-    path = baselines.save(name, read_run(chosen), here, force=force)
+    path = baselines.save(name, read_run(chosen), here, force=force, allow_incomplete=allow_incomplete)
     size = sum(file.stat().st_size for file in path.iterdir())
     typer.echo(f"Saved {chosen} as {path} ({format_bytes(size)})")
     return 0
@@ -253,8 +276,9 @@ def _policy(
     return dataclasses.replace(policy, cross_machine=cross_machine, threshold_only=threshold_only)
 
 
-def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy) -> Comparison:
+def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy, where: Sequence[str]) -> Comparison:
     """Compare what the command line names: two runs, a baseline and a run, or the sides of one run."""
+    from reports.arrange import selection
     from reports.checks.compare import compare_runs, compare_sides
     from scaleprof.runs import baselines
     from scaleprof.runs.store import read_run
@@ -265,10 +289,11 @@ def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy
         raise UserError(f"{len(given)} runs are too many: give {named}")
     if not given and baseline is None:
         raise UserError("nothing to compare: give BASE and NEW, one run of live pairs, or --baseline NAME")
+    if baseline is not None:
+        runs = [baselines.load(baseline, Path.cwd()), read_run(given[0] if given else baselines.newest_run(Path.cwd()))]
+    else:
+        runs = [read_run(path) for path in given]
+    with user_errors("--where"):
+        runs = [replace(run, records=tuple(selection.where(run.records, where))) for run in runs]
     with user_errors():
-        if baseline is not None:
-            base = baselines.load(baseline, Path.cwd())
-            return compare_runs(base, read_run(given[0] if given else baselines.newest_run(Path.cwd())), policy)
-        if len(given) == 1:
-            return compare_sides(read_run(given[0]), policy)
-        return compare_runs(read_run(given[0]), read_run(given[1]), policy)
+        return compare_sides(runs[0], policy) if len(runs) == 1 else compare_runs(runs[0], runs[1], policy)

@@ -1,6 +1,7 @@
 """Saved baselines to check later runs against, in the project's `.scaleprof/baselines/NAME/`.
 
 results.csv   the records, without file names and without the output of failed processes
+checksum.json the length and the checksum of that file
 host.json     what a check compares of the machine and its versions; host-2.json, … of a resumed run
 
 A baseline appears as a whole folder or not at all. It contains no paths and no user names.
@@ -13,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from typing import Any
 
 from reports.checks.comparability import comparable_facts, without_paths
 from reports.records.record import Record, point_key
-from reports.records.run import Run
+from reports.records.run import CHECKSUM, Run, table_checksum
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.store import as_json, csv_text, read_run
 
@@ -88,16 +90,22 @@ def _folders(folder: Path) -> list[Path]:
     return [file.parent for file in files if _NAME.fullmatch(file.parent.name)]
 
 
-def save(name: str, run: Run, folder: Path, *, force: bool) -> Path:
+def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bool = False) -> Path:
     """Save what a check needs of `run`; returns the baseline's folder.
 
-    Of live pairs the side `new` is saved. Raises `UserError` if the name is taken (unless `force`), if no point of the
-    run was measured, or if the folder cannot be written; an existing baseline then stays.
+    Of live pairs the side `new` is saved. Raises `UserError` if the name is taken (unless `force`), if the run lacks
+    some of its records (unless `allow_incomplete`), if no point of it was measured, or if the folder cannot be
+    written; an existing baseline then stays.
     """
     path = _path_of(name, folder)
     records = [_kept(record) for record in run.records if record.side != "base"]
     if not any(record.status == "ok" for record in records):
         raise UserError(f"{run.path}: no point was measured, so there is nothing to save")
+    if run.incomplete and not allow_incomplete:
+        raise UserError(
+            f"{run.path} is incomplete: {run.incomplete}: complete it (sweep --resume {shlex.quote(str(run.path))}), "
+            "or save it with --allow-incomplete"
+        )
     if path.exists() and not force:
         raise UserError(f"baseline '{name}' already exists ({path}): --force replaces it")
     with user_errors(cannot=f"write to {path.parent}"):
@@ -106,6 +114,7 @@ def save(name: str, run: Run, folder: Path, *, force: bool) -> Path:
             made = Path(temporary) / name
             made.mkdir()
             _write(made / "results.csv", csv_text(records))
+            _write(made / CHECKSUM, as_json(table_checksum(csv_text(records).encode())))
             for file, host in zip(_names(), _distinct(run), strict=False):
                 _write(made / file, as_json(host))
             _put(made, path, Path(temporary) / "before")

@@ -24,11 +24,14 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from reports.records.csv_file import write_records
 from reports.records.files import PART, write_whole
-from reports.records.mapping import record_to_mapping
+from reports.records.lines import is_whole, record_line
 from reports.records.record import Record
 from reports.records.run import Run, host_files, load_run, record_key
+from reports.text.section import one_line
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
@@ -105,9 +108,8 @@ class RunDirectory:
 
         It replaces an earlier record of the same repeat of a point. A partly written line is cut off again.
         """
-        line = json.dumps(record_to_mapping(record), allow_nan=True) + "\n"
         with self._writing():
-            _append(self.path / "records.jsonl", line.encode())
+            _append(self.path / "records.jsonl", record_line(record).encode())
             self._records[record_key(record)] = record
             write_whole(self.path / "results.csv", csv_text(self.records).encode())
 
@@ -219,9 +221,15 @@ def records_so_far(path: Path) -> list[Record]:
 
 
 def read_run(path: Path) -> Run:
-    """A run directory, a CSV file or the folder of a baseline; raises `UserError` saying what is wrong and where."""
+    """A run directory, a CSV file or the folder of a baseline; raises `UserError` saying what is wrong and where.
+
+    What reading left out is said on stderr.
+    """
     with user_errors():
-        return load_run(path)
+        run = load_run(path)
+    if run.left_out:
+        typer.echo(f"scaleprof: {one_line(str(path))}: {run.incomplete}", err=True)
+    return run
 
 
 def load_records(path: Path) -> list[Record]:
@@ -267,10 +275,15 @@ def _append(path: Path, line: bytes) -> None:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Cut off a half-written last line, so that the next one starts on its own."""
+    """Cut off a half-written last line, or end one that is whole, so that the next one starts on its own."""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         with path.open("r+b") as stream:
-            stream.truncate(whole)
+            if is_whole(content[whole:].decode(errors="replace")):
+                stream.seek(0, os.SEEK_END)
+                stream.write(b"\n")
+            else:
+                stream.truncate(whole)
+            stream.flush()
             os.fsync(stream.fileno())
