@@ -82,7 +82,7 @@ class Adapted:
         self._observe = observe or (lambda _, timestep: flat_observation(timestep.observation, self._agents))
         self._truncated = truncated
         actions, self._bounds = self._action_kind()
-        state, timestep = jax.eval_shape(self._jumanji_reset, jax.ShapeDtypeStruct((2,), jnp.uint32))
+        state, timestep = jax.eval_shape(lambda: self._jumanji_reset(jax.random.key_data(jax.random.key(0))))
         features = jax.eval_shape(self._observe, state, timestep)
         if features.ndim != 2 or features.shape[0] != self._agents:
             raise ValueError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Collection, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.section import one_line
 from reports.text.units import counted, format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
-from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.errors import INTERRUPTED, UserError, user_errors
 from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
@@ -46,13 +46,15 @@ def show_grid(plan: SweepPlan, from_files: str) -> int:
 
 
 def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, strict: bool) -> int:
-    """Measure all points of the plan in a new folder, by default `default_folder`; returns the exit code."""
-    folder = out if out is not None else default_folder(plan.scenario)
-    check_free(folder)
+    """Measure all points of the plan in a new folder, by default `claimed_folder`; returns the exit code."""
     check_csv(csv)
-    announce(plan, plan.all_points, folder, from_files)
-    launcher, described = preflight(plan)
-    with closing(RunDirectory.create(folder, plan.manifest, described)) as run_directory:
+    if out is not None:
+        check_free(out)
+    with nullcontext(out) if out is not None else claimed_folder(plan.scenario) as folder:
+        announce(plan, plan.all_points, folder, from_files)
+        launcher, described = preflight(plan)
+        run_directory = RunDirectory.create(folder, plan.manifest, described)
+    with closing(run_directory):
         return measure_and_show(plan, list(enumerate(plan.all_points)), run_directory, launcher, csv=csv, strict=strict)
 
 
@@ -121,10 +123,11 @@ def measure_again(folder: Path, option: str) -> Path | int:
     All output goes to stderr. Raises `UserError`, naming `option`, if there is no run or it cannot be measured here.
     """
     plan = plan_again(folder, option)
-    new = default_folder(plan.scenario)
-    announce(plan, plan.all_points, new)
-    launcher, described = preflight(plan)
-    with closing(RunDirectory.create(new, plan.manifest, described)) as run_directory:
+    with claimed_folder(plan.scenario) as new:
+        announce(plan, plan.all_points, new)
+        launcher, described = preflight(plan)
+        run_directory = RunDirectory.create(new, plan.manifest, described)
+    with closing(run_directory):
         work = list(enumerate(plan.all_points))
         code = measure_and_show(plan, work, run_directory, launcher, csv=None, strict=False, aside=True)
     return code or new
@@ -193,9 +196,31 @@ def _measure(
         console.print(f"Nothing to do: {ended} ended.{hint}", soft_wrap=True)
 
 
-def default_folder(scenario: str) -> Path:
-    """`runs/<time>-<scenario>` without special characters; numbered if it exists."""
+@contextmanager
+def claimed_folder(scenario: str) -> Iterator[Path]:
+    """A new folder `runs/<time>-<scenario>` without special characters, numbered if another sweep has that name.
+
+    It is made when its name is chosen, so that two sweeps that start in the same second have two. It is removed again
+    if the block fails before anything is in it.
+    """
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
     first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
     names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
+    with user_errors("--out", cannot=f"write to {Path('runs')}"):
+        path = next(path for path in (Path("runs") / name for name in names) if _made(path))
+    try:
+        yield path
+    except BaseException:
+        with suppress(OSError):  # something is in it
+            path.rmdir()
+        raise
+
+
+def _made(path: Path) -> bool:
+    """Whether this call made the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True

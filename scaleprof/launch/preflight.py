@@ -106,5 +106,6 @@ def inspect_version(against: str, version: Version, variables: dict[str, str], o
 
 
 def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The fields in `DIFFERING` that have changed since a run began."""
-    return [name for name in DIFFERING if before.get(name) != now.get(name)]
+    """The fields in `DIFFERING` that have changed since a run began; what was never known has not changed."""
+    known = [name for name in DIFFERING if before.get(name) is not None and now.get(name) is not None]
+    return [name for name in known if before[name] != now[name]]
