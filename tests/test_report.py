@@ -16,7 +16,7 @@ from rich.console import Console
 from reports import Record, Run, write_records
 from reports.arrange.pivot import reader
 from reports.arrange.selection import joined
-from reports.growth.laws import fullest_laws, laws
+from reports.growth.laws import Law, curves_of, fullest_curves, law_of_curve, laws
 from reports.growth.lines import growth, in_words
 from reports.growth.results import Fit, Slopes
 from reports.records.record import SCHEMA_VERSION
@@ -461,9 +461,13 @@ def test_the_answer_compares_only_equal_work() -> None:
     assert "sable" not in one
 
 
+def fullest(records: list[Record], along: str) -> list[Law]:
+    return list(map(law_of_curve, fullest_curves(curves_of(records, along))))
+
+
 def test_the_fullest_curve_of_each_mode() -> None:
     records = [*grow((16, 32), (8,)), *grow((16, 32, 64), (16,)), *grow((16, 32), (32,))]
-    chosen = fullest_laws(laws(records, "agents"))
+    chosen = fullest(records, "agents")
     assert len(chosen) == 6
     assert {law.record.seq_len for law in chosen} == {16}
 
@@ -472,13 +476,13 @@ def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
     sizes = (16, 32, 64)
     here = [point("mat", "dense", size) for size in sizes]
     card = [dataclasses.replace(record, device="A100", platform="gpu") for record in here]
-    assert [law.record.device for law in fullest_laws(laws([*here, *card], "agents"))] == ["A100", "cpu (8 cores)"] * 2
+    assert [law.record.device for law in fullest([*here, *card], "agents")] == ["A100", "cpu (8 cores)"] * 2
     text = sections([*here, *card])
     assert "mat dense, device=A100           2x the agents" in text
     assert "mat dense, device=cpu (8 cores)  2x the agents" in text
     assert "| 6 points: 6 ok" in text
     other = [dataclasses.replace(record, scenario="lbf") for record in here]
-    assert [law.record.scenario for law in fullest_laws(laws([*here, *other], "agents"))] == ["lbf", "neom"] * 2
+    assert [law.record.scenario for law in fullest([*here, *other], "agents")] == ["lbf", "neom"] * 2
     assert "| 3 points, 6 repeats: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
 
 

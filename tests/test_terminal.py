@@ -120,7 +120,7 @@ def test_grid_looks_as_agreed(width: int) -> None:
     assert _printed(render_grid, [*pending, *_sweep()], width) == _snapshot(f"grid_{width}")
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
+@pytest.mark.parametrize("width", [20, 30, 40, 60, 80, 100, 120])
 def test_no_line_is_wider_than_the_console_and_no_number_is_lost(width: int) -> None:
     records = [dataclasses.replace(record, settings="decay_scaling=0.5" * 3) for record in _many_agents()]
     text = _printed(render_summary, [*records, *_many_agents()], width)

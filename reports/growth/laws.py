@@ -10,9 +10,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reports.arrange.curves import memory_limits
-from reports.arrange.pivot import AxisValue, Repeats, Row, make_pivot, row_name
+from reports.arrange.pivot import AxisValue, Pivot, Repeats, Row, make_pivot, row_name
 from reports.growth.fit import fit_curve, slopes_of
 from reports.growth.plan_law import PlanLaw, plan_law
 from reports.growth.results import Fit, Refusal, Slopes
@@ -30,7 +31,7 @@ LARGE_MEMORY_BYTES = 80 * 10**9
 """The memory of a large accelerator, 80 GB: each memory law is extrapolated to the size that reaches it."""
 
 _APART = ("run_id", "scenario", "device", "model", "mode")
-"""Fields in which each value keeps a law of its own in `fullest_laws`."""
+"""Fields in which each value keeps a law of its own in `fullest_curves`."""
 _FAR = 1000.0
 """How far to extrapolate at most, as a multiple of the largest size."""
 _TUNED = "gradient groups or segments are chosen by size (auto)"
@@ -93,8 +94,24 @@ class Law:
         return round(size) if size is not None and largest < size <= _FAR * largest else None
 
 
+class Curve(NamedTuple):
+    """What a law is fitted to: memory or time of one row of a pivot table."""
+
+    pivot: Pivot
+    row: Row
+    quantity: str
+
+
 def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> list[Law]:
     """The laws of all curves of `records` along one axis, memory before time; empty if there is only one size.
+
+    The arguments are those of `curves_of`.
+    """
+    return list(map(law_of_curve, curves_of(records, along, also=also)))
+
+
+def curves_of(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> list[Curve]:
+    """All curves of `records` along one axis, memory before time; empty if there is only one size.
 
     Args:
         records: of one run, or of several that `also` distinguishes.
@@ -106,21 +123,23 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
     if len(pivot.sizes) < 2:
         return []
     return [
-        _law(row, row_name(pivot, row), quantity, along)
+        Curve(pivot, row, quantity)
         for quantity in QUANTITIES
         for row in pivot.rows
         if (len(row.points) > 1 or len(pivot.rows) == 1) and (quantity == "memory" or _was_run(row))
     ]
 
 
-def fullest_laws(found: Sequence[Law]) -> list[Law]:
-    """One law per run, scenario, device, model, mode and quantity: the one with the most sizes; ties go to the last."""
-    best: dict[tuple[AxisValue, ...], Law] = {}
-    for law in found:
-        key = (*(getattr(law.record, name) for name in _APART), law.quantity)
-        if key not in best or len(law.values) >= len(best[key].values):
-            best[key] = law
-    return list(best.values())
+def fullest_curves(found: Sequence[Curve]) -> list[Curve]:
+    """One per run, scenario, device, model, mode and quantity: the one with the most sizes; ties go to the last."""
+    best: dict[tuple[AxisValue, ...], tuple[int, Curve]] = {}
+    for curve in found:
+        records = [point.records[0] for point in curve.row.points.values()]
+        key = (*(getattr(records[0], name) for name in _APART), curve.quantity)
+        sizes = len(_read(curve.row, curve.quantity)[1])
+        if key not in best or sizes >= best[key][0]:
+            best[key] = sizes, curve
+    return [curve for _, curve in best.values()]
 
 
 def differing_pieces(points: Mapping[int, Repeats]) -> str:
@@ -159,12 +178,11 @@ def what_differs(points: Mapping[int, Repeats]) -> str:
     return differing or (_TUNED if tuned else "")
 
 
-def _law(row: Row, name: str, quantity: str, along: str) -> Law:
-    fields = [TIME_FIELD] if quantity == "time" else list(MEMORY_FIELDS)
-    read = {field: _values(row, field) for field in fields}
-    # max returns the first of several maxima.
-    field = max((name for name in fields if read[name]), key=lambda name: len(read[name]), default="")
-    values = read.get(field, {})
+def law_of_curve(curve: Curve) -> Law:
+    """The law of one curve."""
+    pivot, row, quantity = curve
+    name, along = row_name(pivot, row), pivot.across
+    field, values = _read(row, quantity)
     unmeasured = {
         size: "unknown" if point.measured else point.outcome.status
         for size, point in sorted(row.points.items())
@@ -183,6 +201,15 @@ def _law(row: Row, name: str, quantity: str, along: str) -> Law:
     limit = limits[0] if limits else None
     pieces = what_differs({size: point for size, point in row.points.items() if size in values})
     return Law(name, (ran or records)[0], quantity, field, along, values, unmeasured, bound, fit, pieces, plan, limit)
+
+
+def _read(row: Row, quantity: str) -> tuple[str, dict[int, tuple[float, ...]]]:
+    """The field that a row's memory or time is read from, and its values by size; none if nothing is known."""
+    fields = [TIME_FIELD] if quantity == "time" else list(MEMORY_FIELDS)
+    read = {field: _values(row, field) for field in fields}
+    # max returns the first of several maxima.
+    field = max((name for name in fields if read[name]), key=lambda name: len(read[name]), default="")
+    return field, read.get(field, {})
 
 
 def _was_run(row: Row) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.growth.laws import ALONG, Law, factor, fullest_laws, laws, step
+from reports.growth.laws import ALONG, Law, curves_of, factor, fullest_curves, law_of_curve, step
 from reports.growth.plan_law import PlanLaw
 from reports.growth.results import SO_FAR, Fit, Refusal
 from reports.records.columns import COLUMNS
@@ -46,10 +46,10 @@ def growth(records: Sequence[Record], also: Sequence[str] = (), *, full: bool = 
     """
     made = []
     for along in ALONG:
-        found = laws(records, along, also=also)
-        chosen = found if full else fullest_laws(found)
+        found = curves_of(records, along, also=also)
+        chosen = found if full else fullest_curves(found)
         if chosen:
-            made.append(_growth(chosen, along, is_whole=len(chosen) == len(found)))
+            made.append(_growth(list(map(law_of_curve, chosen)), along, is_whole=len(chosen) == len(found)))
     return made
 
 

@@ -1,7 +1,8 @@
 """Documents as text for a terminal, a pipe or a log file.
 
 Everything can be read without colour. Numbers are never cut or wrapped: columns that do not fit the width of the
-console continue in a further table below. Text from data is never read as markup.
+console continue in a further table below; where not even one fits, rows become lists. Text from data is never read as
+markup.
 """
 
 from __future__ import annotations
@@ -112,12 +113,26 @@ def _without_remarks(section: Section) -> tuple[Section, list[str]]:
 
 
 def _print_tables(console: Console, section: Section, *, after: bool) -> None:
-    """As many tables as it takes to show every column in full, each `after` an empty line."""
+    """As many tables as it takes to show every column in full, each `after` an empty line; a list if none has room."""
     label_widths = _label_widths(console.width, section.labels, section.columns)
+    widest = max(map(_width, section.columns), default=-_GAP)
+    if sum(width + _GAP for width in label_widths) + widest > console.width:
+        if after:
+            console.print()
+        _print_list(console, section)
+        return
     for place, some in enumerate(_fitting(console.width, label_widths, section.columns)):
         if place or after:
             console.print()
         console.print(_table(section.labels, label_widths, some))
+
+
+def _print_list(console: Console, section: Section) -> None:
+    """Every row as a line of its labels, with a line `header: figure` for each column below it."""
+    for row in range(len(section.labels[0].cells)):
+        print_lines(console, " ".join(one.cells[row].text for one in section.labels), style="bold")
+        for column in section.columns:
+            print_lines(console, f"{column.header}: {' '.join(column.cells[row].lines)}", indent="  ")
 
 
 def _width(column: TableColumn) -> int:

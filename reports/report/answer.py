@@ -14,7 +14,7 @@ from reports.arrange.pivot import (
     row_name,
     same_work,
 )
-from reports.growth.laws import ALONG, Law, fullest_laws, laws
+from reports.growth.laws import ALONG, Law, curves_of, fullest_curves, law_of_curve
 from reports.growth.lines import about, growth, in_words
 from reports.records.record import Record, was_run
 from reports.report.reach import Reach, reaches
@@ -146,7 +146,8 @@ def _stopped(found: Sequence[Reach]) -> str:
 def _further(records: Sequence[Record], also: Sequence[str]) -> str:
     """`By its law, mat dense passes 8.00 GiB near 1100 agents; sable factored near 11000.`"""
     for along in ALONG:
-        found = [law for law in fullest_laws(laws(records, along, also=also)) if law.reaches_limit is not None]
+        fullest = map(law_of_curve, fullest_curves(curves_of(records, along, also=also)))
+        found = [law for law in fullest if law.reaches_limit is not None]
         if found:
             return _passes(sorted(found, key=lambda law: law.reaches_limit or 0))
     return ""

@@ -111,6 +111,7 @@ class _Details:
         self._pivot, self._reference = pivot, reference
         self._field, self._read, self._format = field, read, format_value
         self._work = same_work(pivot)
+        self._references = {row.values: row for row in pivot.rows if (row.model, row.mode) == reference}
         cells = [(row, size, point) for row in pivot.rows for size, point in row.points.items() if read(point)]
         said = [line for cell in cells for line in self(*cell)]
         several = any(self._range(point) for _, _, point in cells)
@@ -137,12 +138,13 @@ class _Details:
         def alike(other: Row) -> int:
             return sum(mine == its for mine, its in zip(row.values, other.values, strict=True))
 
+        if row.values in self._references:
+            return self._references[row.values]
         axes = self._pivot.axes
         found = [
             other
-            for other in self._pivot.rows
-            if (other.model, other.mode) == self._reference
-            and all(
+            for other in self._references.values()
+            if all(
                 mine == its
                 for axis, mine, its in zip(axes, row.values, other.values, strict=True)
                 if axis in self._work
