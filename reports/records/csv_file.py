@@ -20,9 +20,11 @@ from typing import TextIO
 
 from reports.records.columns import COLUMNS, Column, Value
 from reports.records.files import file_errors
-from reports.records.mapping import record_from_mapping, record_to_mapping
+from reports.records.mapping import checked, record_from_mapping, record_of, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
+_REMEMBERED = 10_000
+"""Cells of a column that are remembered."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _GUARDED = ("'", *_FORMULA_STARTS)
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,40}")
@@ -53,7 +55,8 @@ def read_records(path_or_stream: str | os.PathLike[str] | TextIO) -> list[Record
     rows = _rows(csv.reader(stream, strict=True), name)
     row, header = next(((row, cells) for row, cells in rows if cells), (1, []))
     _check_header(header, row, name)
-    return [_record(cells, header, f"{name}, row {row}") for row, cells in rows if cells]
+    reader = _Reader(header)
+    return [reader.record(cells, f"{name}, row {row}") for row, cells in rows if cells]
 
 
 def _cell(value: Value) -> str:
@@ -118,16 +121,38 @@ def _check_header(header: list[str], row: int, name: str) -> None:
         seen.add(column)
 
 
-def _record(cells: list[str], header: list[str], where: str) -> Record:
-    if len(cells) != len(header):
-        raise ValueError(
-            f"{where}: {len(cells)} cells, but the header has {len(header)}; "
-            "the row was cut off or edited, so correct or delete it"
-        )
-    by_name = dict(zip(header, cells, strict=True))
-    _refuse_newer(by_name["schema_version"], where)
-    values = {name: _value(COLUMNS[name], text, where) for name, text in by_name.items() if name in COLUMNS}
-    return record_from_mapping(values, source=where)
+class _Reader:
+    """Reads the rows of one file; a cell that occurred before is not read again, since most cells of a column do."""
+
+    def __init__(self, header: list[str]) -> None:
+        self._header = header
+        self._version = header.index("schema_version")
+        self._known = [(place, COLUMNS[name]) for place, name in enumerate(header) if name in COLUMNS]
+        self._seen: list[dict[str, Value]] = [{} for _ in self._known]
+        self._complete = len({column.name for _, column in self._known}) == len(COLUMNS)
+
+    def record(self, cells: list[str], where: str) -> Record:
+        """The record in a row."""
+        if len(cells) != len(self._header):
+            raise ValueError(
+                f"{where}: {len(cells)} cells, but the header has {len(self._header)}; "
+                "the row was cut off or edited, so correct or delete it"
+            )
+        _refuse_newer(cells[self._version], where)
+        known: list[Value] = []
+        for (place, column), seen in zip(self._known, self._seen, strict=True):
+            text = cells[place]
+            try:
+                known.append(seen[text])
+            except KeyError:
+                value = checked(column, _value(column, text, where), where)
+                if len(seen) < _REMEMBERED:
+                    seen[text] = value
+                known.append(value)
+        values = {column.name: value for (_, column), value in zip(self._known, known, strict=True)}
+        if self._complete and values["schema_version"] == SCHEMA_VERSION:
+            return record_of(values, where)
+        return record_from_mapping(values, source=where)
 
 
 def _refuse_newer(text: str, where: str) -> None:

@@ -54,7 +54,7 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
     values: dict[str, typing.Any] = {}
     for column in COLUMNS.values():
         if column.name in mapping:
-            values[column.name] = _checked(column, mapping[column.name], source)
+            values[column.name] = checked(column, mapping[column.name], source)
         elif version == SCHEMA_VERSION:
             raise ValueError(
                 f"{source}: '{column.name}' is missing; schema {SCHEMA_VERSION} needs every field, "
@@ -64,6 +64,11 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
         values |= _split_of_earlier(str(values.get("settings", "")))
     if version < _PENDING and values.get("status") == "planned":
         values["status"] = "pending"
+    return record_of(values, source)
+
+
+def record_of(values: Mapping[str, typing.Any], source: str) -> Record:
+    """The record of checked values; raises `ValueError` naming `source` if its status is unknown."""
     try:
         return Record(**values)
     except ValueError as error:
@@ -96,8 +101,11 @@ def _schema_version(mapping: Mapping[str, object], source: str) -> int:
     return version
 
 
-def _checked(column: Column, value: object, source: str) -> Value:
-    """`value` in the type of `column`. An int is accepted for a float; nothing else is converted."""
+def checked(column: Column, value: object, source: str) -> Value:
+    """`value` in the type of `column`. An int is accepted for a float; nothing else is converted.
+
+    Raises `ValueError` naming `source` for a value that the column cannot have.
+    """
     if value is None and column.optional:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
