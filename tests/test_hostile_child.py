@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -18,11 +19,16 @@ import psutil
 import pytest
 from points import point
 
-from scaleprof.launch.endings import signal_name
+from scaleprof.errors import UserError
+from scaleprof.launch.endings import judge, signal_name
 from scaleprof.launch.events import MAX_NAMES, EventReader, ProtocolError
 from scaleprof.launch.launcher import Outcome
-from scaleprof.launch.process import run_child
+from scaleprof.launch.local import limit_name
+from scaleprof.launch.log_file import CUT_BYTES, HEAD_BYTES, TAIL_BYTES, CappedLog
+from scaleprof.launch.patience import Patience
+from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import EVENTS, FACT_TYPES, MAX_LINE_BYTES, SAMPLE, Task
+from scaleprof.points.plan import SweepOptions
 from scaleprof.probes.nvml import Nvml
 
 TASK = Task(point=point(), min_updates=1, memory_limit_bytes=2 * 2**30)
@@ -328,3 +334,207 @@ def test_a_long_task_arrives_whole(tmp_path: Path) -> None:
     )
     assert outcome.status == "ok", outcome.reason
     assert outcome.facts["parameters"] > 200_000
+
+
+# Which deaths are for want of memory.
+
+WORDS = "terminate called after throwing an instance of 'std::bad_alloc'"
+
+
+@pytest.mark.parametrize(
+    ("code", "lines", "kills", "status"),
+    [
+        (-9, [], 1, "oom"),
+        (137, [], 1, "oom"),
+        (-9, [], 0, "crashed"),
+        (-11, [], 1, "crashed"),
+        (0, [], 1, "crashed"),
+        (-6, [WORDS], 0, "oom"),
+        (-11, ["RESOURCE_EXHAUSTED", "a stack"], 0, "oom"),
+        (-15, [WORDS], 0, "crashed"),
+        (-2, ["out of memory"], 0, "crashed"),
+        (-40, ["out of memory"], 0, "crashed"),
+        (0, ["out of memory"], 0, "crashed"),
+        (1, ["out of memory"], 0, "oom"),
+        (1, ["out of memory", "cannot go on"], 0, "crashed"),
+        (1, ["ValueError: the replay is out of memory"], 0, "crashed"),
+        (1, ["MemoryError"], 0, "oom"),
+        (1, ["numpy._core._exceptions._ArrayMemoryError: Unable to allocate 8.00 GiB"], 0, "oom"),
+        (1, ["jaxlib._jax.XlaRuntimeError: RESOURCE_EXHAUSTED: no"], 0, "oom"),
+    ],
+)
+def test_evidence_of_memory_that_ran_out(code: int, lines: list[str], kills: int, status: str) -> None:
+    assert judge(code, lines, kills, TASK)[0] == status
+
+
+@pytest.mark.parametrize(("counts", "status"), [((3, 4), "oom"), ((3, 3), "crashed"), ((None, 4), "crashed")])
+def test_the_kernels_counter_tells_memory_from_a_crash(
+    tmp_path: Path, counts: tuple[int | None, int], status: str
+) -> None:
+    counted = iter(counts)
+    outcome = follow(tmp_path, "kill -9 $$", count_oom_kills=lambda: next(counted))
+    assert outcome.status == status
+    assert outcome.reason.startswith("killed by the kernel, which ran" if status == "oom" else "killed by SIGKILL")
+
+
+@pytest.mark.parametrize("words", [WORDS, "out of memory", "MemoryError"])
+def test_words_do_not_overrule_what_a_child_reports(tmp_path: Path, words: str) -> None:
+    script = f"""
+    echo {shlex.quote(words)} >&2
+    echo '{{"event": "error", "reason": "ValueError: no"}}'
+    kill -6 $$
+    """
+    outcome = follow(tmp_path, script)
+    assert (outcome.status, outcome.reason) == ("error", "ValueError: no [start]")
+
+
+# Time.
+
+
+def test_time_in_which_the_parent_was_stopped_does_not_count() -> None:
+    now = 0.0
+    patience = Patience(10.0, lambda: now)
+    for now in (1.0, 2.0, 3000.0, 3001.0):  # noqa: B007
+        assert not patience.is_over()
+    assert patience.left_seconds == 6.0
+    now = 5000.0
+    patience.start()
+    assert not patience.is_over()
+    assert patience.left_seconds == 6.0
+    for step in range(6):
+        now = 5001.0 + step
+        assert not patience.is_over()
+    now += 0.1
+    assert patience.is_over()
+
+
+@pytest.mark.parametrize("ending", ['echo \'{"event": "done"}\'; exec sleep 600', "kill -11 $$", "exit 3"])
+def test_a_child_that_ends_while_its_parent_is_stopped(tmp_path: Path, ending: str) -> None:
+    """The parent is stopped for longer than the time limit, with what the child says in the pipe."""
+    code = """
+    import sys
+    from pathlib import Path
+    from points import point
+    from scaleprof.launch.process import run_child
+    from scaleprof.launch.protocol import Task
+    from scaleprof.probes.nvml import Nvml
+    def begun(event):
+        print("begun", flush=True)
+    outcome = run_child(Task(point=point()), {}, Path(sys.argv[1]), timeout_seconds=2.0, nvml=Nvml(None),
+                        on_event=begun, command=("/bin/sh", "-c", sys.argv[2]))
+    print(outcome.status)
+    """
+    script = f"""echo '{{"event": "ready"}}'; sleep 0.7; {ending}"""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "log"), script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])},
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "begun\n"
+        parent.send_signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        parent.send_signal(signal.SIGCONT)
+        said = parent.stdout.read().split()
+    assert said[-1] == ("ok" if "done" in ending else "crashed")
+
+
+def test_what_lies_in_the_pipe_counts_before_the_deadline(tmp_path: Path) -> None:
+    """The parent is busy with an event until the time is up; the child's last word came in time."""
+    outcome = run_child(
+        TASK,
+        dict(os.environ),
+        tmp_path / "child.log",
+        timeout_seconds=0.2,
+        nvml=Nvml(None),
+        on_event=lambda event: time.sleep(0.5 if event["event"] == "ready" else 0.0),
+        command=("sh", "-c", 'echo \'{"event": "ready"}\'; sleep 0.1; echo \'{"event": "done"}\'; exec sleep 600'),
+    )
+    assert outcome.status == "ok"
+
+
+def test_the_name_of_a_limit(tmp_path: Path) -> None:
+    outcome = follow(tmp_path, "exec sleep 600", timeout_seconds=0.1, limit_name="the limit for starting")
+    assert outcome.reason == "not finished after 0.1 s (the limit for starting) [start]"
+    with pytest.raises(UserError, match=r"could not start: not finished after 0\.1 s \(the limit for starting\)"):
+        inspect_device(dict(os.environ), tmp_path / "log", 0.1, command=("sleep", "600"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "grows", "name"),
+    [
+        (3.0, False, "--timeout"),
+        (600.0, False, "--timeout"),
+        (120.0, True, "the default; see --timeout"),
+        (480.0, True, "twice what was expected; see --timeout"),
+    ],
+)
+def test_names_of_the_limits_of_points(seconds: float, grows: bool, name: str) -> None:
+    options = SweepOptions(
+        min_updates=1,
+        min_seconds=0.0,
+        warmup_updates=0,
+        timeout_seconds=seconds,
+        timeout_grows=grows,
+        memory_limit_bytes=2**30,
+    )
+    assert limit_name(options) == name
+
+
+def test_a_first_child_that_says_nothing_of_its_device(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="did not report platform, devices, source, scaleprof"):
+        inspect_device(dict(os.environ), tmp_path / "log", 60.0, command=("sh", "-c", 'echo \'{"event": "done"}\''))
+
+
+# Logs.
+
+
+def test_a_flood_of_the_log_is_capped(tmp_path: Path) -> None:
+    script = """
+    import os, sys
+    sys.stderr.write("the first line\\n")
+    for _ in range(100):
+        sys.stderr.write("x" * (2**20 - 1) + "\\n")
+    sys.stderr.write("the last line\\n")
+    sys.stderr.flush()
+    os.kill(os.getpid(), 9)
+    """
+    began = time.monotonic()
+    outcome = follow(tmp_path, script, python=True)
+    assert time.monotonic() - began < 5.0
+    assert "stderr ends: the last line" in outcome.reason
+    log = (tmp_path / "child.log").read_text()
+    assert len(log) < HEAD_BYTES + TAIL_BYTES + 200
+    assert log.startswith("the first line\nxxx")
+    assert log.endswith("xxx\nthe last line\n")
+    assert "[scaleprof: 98.0 MiB of this log are left out here]" in log
+
+
+def test_a_log_that_grows_is_cut_again_and_again(tmp_path: Path) -> None:
+    log = CappedLog(tmp_path / "log")
+    descriptor = log.open()
+    written = 0
+    for number in range(40):
+        written += os.write(descriptor, f"{number:02d}".encode() * 2**18)
+        log.look()
+        assert log.path.stat().st_size <= CUT_BYTES
+    log.close()
+    os.close(descriptor)
+    text = log.path.read_bytes()
+    head, note, tail = text[:HEAD_BYTES], text[HEAD_BYTES:-TAIL_BYTES], text[-TAIL_BYTES:]
+    assert head == b"00" * 2**18 + b"01" * 2**18
+    assert tail == b"38" * 2**18 + b"39" * 2**18
+    assert written == 40 * 2**19
+    assert note == b"\n[scaleprof: 18.0 MiB of this log are left out here]\n"
+
+
+@pytest.mark.parametrize("size", [0, 1, HEAD_BYTES + TAIL_BYTES])
+def test_a_short_log_is_kept_whole(tmp_path: Path, size: int) -> None:
+    log = CappedLog(tmp_path / "log")
+    descriptor = log.open()
+    os.write(descriptor, b"x" * size)
+    os.close(descriptor)
+    log.look()
+    log.close()
+    assert log.path.read_bytes() == b"x" * size

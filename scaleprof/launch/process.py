@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,20 @@ LAST_CHUNKS = 64
 """How much is still read after a child died or its time is up, which is more than a pipe holds."""
 TAIL_BYTES = 8192
 TAIL_LINES = 5
+START_LIMIT = "the limit for starting"
+"""What messages call the time limit of a child that measures no point."""
+DEVICE_FACTS = (
+    "platform",
+    "devices",
+    "source",
+    "scaleprof",
+    "import_seconds",
+    "start_rss_bytes",
+    "peak_can_be_reset",
+    "static_analysis",
+    "allocator_statistics",
+)
+"""What a child without a point must report."""
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
 """The child's command. `-P` keeps the current folder off its import path: a `reports.py` there is not ours."""
 
@@ -345,10 +359,12 @@ def inspect_device(
     pin: tuple[int, ...] = (),
     rates: bool = False,
     command: Sequence[str] = WORKER,
+    needed: Collection[str] = DEVICE_FACTS,
+    limit_name: str = START_LIMIT,
 ) -> dict[str, Any]:
     """Device facts and start-up memory, from a child that only imports, and with `rates` the machine's rates.
 
-    Raises `UserError` if it cannot start.
+    Raises `UserError` if it cannot start, or leaves out one of the facts that are needed.
     """
     outcome = run_child(
         Task(pin=pin, measure_rates=rates),
@@ -358,6 +374,7 @@ def inspect_device(
         nvml=Nvml(None),
         on_event=lambda event: None,
         command=command,
+        limit_name=limit_name,
     )
     if outcome.status == "interrupted":
         raise UserError("interrupted before the first point", INTERRUPTED)
@@ -368,4 +385,7 @@ def inspect_device(
                 "driver; see scaleprof doctor"
             )
         raise UserError(f"a child process could not start: {outcome.reason}")
+    missing = [name for name in needed if name not in outcome.facts]
+    if missing:
+        raise UserError(f"a child process started, but did not report {', '.join(missing)}")
     return outcome.facts
