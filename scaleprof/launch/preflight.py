@@ -19,6 +19,7 @@ from scaleprof.launch.process import START_LIMIT, inspect_device
 from scaleprof.launch.protocol import PROTOCOL
 from scaleprof.points.choices import check_host_memory, on_gpu
 from scaleprof.points.plan import MEMORY, SweepPlan
+from scaleprof.probes import cgroup
 from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.probes.roofline import Rates
 
@@ -73,9 +74,11 @@ def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
     if facts["platform"] == "cpu":
         check_host_memory(limit)
     if facts["platform"] == "cpu" and limit <= start:
+        allowed = cgroup.memory_limit_bytes()
+        most = "" if allowed is None else f" (this process's control group allows {format_bytes(allowed)})"
         raise UserError(
             f"--memory-limit: {format_bytes(limit)} is less than a process needs at start-up "
-            f"({format_bytes(start)}): give more"
+            f"({format_bytes(start)}): give more{most}"
         )
     return facts
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from scaleprof.probes import cgroup
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
@@ -30,6 +32,11 @@ _NANOSECONDS = 1e-9
 def total_memory_bytes() -> int:
     """Physical memory of the host."""
     return int(psutil.virtual_memory().total)
+
+
+def usable_memory_bytes() -> int:
+    """Memory that this process may use: the host's, or less by the limit of a control group that it is in."""
+    return min(total_memory_bytes(), cgroup.memory_limit_bytes() or sys.maxsize)
 
 
 def rss_bytes() -> int:
