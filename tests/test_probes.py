@@ -19,7 +19,9 @@ import psutil
 import pytest
 from compiler import optimised_jit
 
-from scaleprof.probes import device, host, timing, watch, xla
+from scaleprof.errors import UserError
+from scaleprof.points.choices import memory_limit
+from scaleprof.probes import cgroup, device, host, timing, watch, xla
 
 MIB = 2**20
 VARIABLE = "MALLOC_MMAP_THRESHOLD_"
@@ -109,6 +111,115 @@ def test_allocations_fail_beyond_the_limit(hard_limit: int | None) -> None:
         """
     )
     assert printed.split() == ["refused", str(hard_limit or 512 * MIB)]
+
+
+# Control groups: made-up trees of both versions.
+
+GIB = 2**30
+NO_LIMIT_V1 = str(2**63 - 4096)
+
+
+def group(root: Path, membership: str, files: dict[str, str]) -> dict[str, Path]:
+    """A tree of control groups, and the membership of a process in it."""
+    for name, text in files.items():
+        path = root / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    (root / "self").write_text(membership)
+    return {"membership": root / "self", "root": root / "cgroup"}
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limit"),
+    [
+        ("", {}, None),
+        ("0::/\n", {}, None),
+        ("0::/a\n", {"a/memory.max": "max"}, None),
+        ("0::/a\n", {"a/memory.max": str(GIB)}, GIB),
+        ("0::/a\n", {"a/memory.max": str(GIB), "b/memory.max": "7"}, GIB),
+        ("0::/a/b/c\n", {"a/memory.max": str(GIB), "a/b/memory.max": "max", "a/b/c/memory.max": str(2 * GIB)}, GIB),
+        ("0::/a/b\n", {"a/memory.high": str(GIB), "a/memory.max": str(2 * GIB), "a/b/memory.max": "max"}, GIB),
+        ("0::/\n", {"memory.max": str(GIB)}, GIB),
+        ("0::/docker/abc\n", {"memory.max": str(GIB)}, GIB),
+        ("0::/docker/abc/own\n", {"memory.max": str(2 * GIB), "own/memory.max": str(GIB)}, GIB),
+        ("0::/../../b\n", {"memory.max": str(GIB)}, GIB),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": str(GIB)}, GIB),
+        ("4:memory:/a\n", {"memory/a/memory.limit_in_bytes": NO_LIMIT_V1}, None),
+        ("4:memory:/a/b\n", {"memory/a/memory.limit_in_bytes": str(GIB), "memory/a/b/tasks": ""}, GIB),
+        (
+            "4:memory:/a\n",
+            {
+                "memory/a/memory.limit_in_bytes": NO_LIMIT_V1,
+                "memory/a/memory.stat": f"cache 0\nhierarchical_memory_limit {GIB}\nhierarchical_memsw_limit 7",
+            },
+            GIB,
+        ),
+        ("4:cpu,memory:/a\n", {"cpu,memory/a/memory.limit_in_bytes": str(GIB)}, GIB),
+        ("4:memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": str(GIB), "unified/cgroup.procs": ""}, GIB),
+        ("4:memory:/docker/abc\n", {"memory/memory.limit_in_bytes": str(GIB)}, GIB),
+        ("9:name=systemd:/a\n1:cpu:/a\n", {"a/memory.max": "7", "cpu/a/memory.limit_in_bytes": "7"}, None),
+        ("0::/a\n", {"a/memory.max": "nonsense"}, None),
+        ("nonsense", {"memory.max": str(GIB)}, None),
+    ],
+)
+def test_the_memory_limit_of_control_groups(
+    tmp_path: Path, membership: str, files: dict[str, str], limit: int | None
+) -> None:
+    assert cgroup.memory_limit_bytes(**group(tmp_path, membership, files)) == limit
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "cores"),
+    [
+        ("0::/a\n", {"a/cpu.max": "max 100000"}, None),
+        ("0::/a/b\n", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "400000 100000"}, 1.5),
+        ("1:cpu:/a\n", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, None),
+        ("1:cpu,cpuacct:/a\n", {"cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.5),
+        ("1:cpu:/a\n", {"cpu/a/cpu.cfs_quota_us": "50000"}, None),
+        ("0::/a\n", {"a/cpu.max": ""}, None),
+    ],
+)
+def test_the_quota_of_control_groups(
+    tmp_path: Path, membership: str, files: dict[str, str], cores: float | None
+) -> None:
+    assert cgroup.cpu_quota(**group(tmp_path, membership, files)) == cores
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "kills"),
+    [
+        ("0::/a\n", {"a/memory.events": "low 0\noom 9\noom_kill 2\noom_group_kill 0"}, 2),
+        ("0::/a/b\n", {"a/memory.events": "oom_kill 5", "a/b/memory.events": "oom_kill 1"}, 1),
+        ("4:memory:/a\n", {"memory/a/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3"}, 3),
+        ("0::/\n4:memory:/a\n", {"memory/a/memory.oom_control": "oom_kill 3", "unified/x": ""}, 3),
+        ("0::/\n", {"cgroup.procs": ""}, 7),
+        ("0::/a\n", {"a/memory.events": "oom_kill"}, 7),
+    ],
+)
+def test_kills_for_want_of_memory(tmp_path: Path, membership: str, files: dict[str, str], kills: int) -> None:
+    """Those of the process's own group; where that has no counter, the whole machine's."""
+    (tmp_path / "vmstat").write_text("pgfault 1\noom_kill 7\n")
+    tree = group(tmp_path, membership, files)
+    assert cgroup.oom_kills(**tree, vmstat=tmp_path / "vmstat") == kills
+
+
+def test_no_counter_of_kills(tmp_path: Path) -> None:
+    assert cgroup.oom_kills(tmp_path / "no", tmp_path / "no", tmp_path / "no") is None
+
+
+@pytest.mark.parametrize("allowed", [300 * MIB, 4 * GIB, 2**60, None])
+def test_control_groups_bound_the_memory_limit_of_points(monkeypatch: pytest.MonkeyPatch, allowed: int | None) -> None:
+    monkeypatch.setattr(cgroup, "memory_limit_bytes", lambda: allowed)
+    monkeypatch.setattr(host, "total_memory_bytes", lambda: 24 * GIB)
+    usable = min(allowed or 24 * GIB, 24 * GIB)
+    assert host.usable_memory_bytes() == usable
+    assert memory_limit(None) == min(8 * GIB, int(0.6 * usable))
+    assert memory_limit(f"{usable // MIB}MiB") == usable
+    if usable < 24 * GIB:
+        with pytest.raises(UserError, match="that this process's control group allows: give less"):
+            memory_limit("20GiB")
+    with pytest.raises(UserError, match=r"more than the 24\.0 GiB this machine has"):
+        memory_limit("25GiB")
 
 
 # Another process.

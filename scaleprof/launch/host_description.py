@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaleprof import __version__
-from scaleprof.probes import host
+from scaleprof.probes import cgroup, host
 from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
@@ -44,6 +44,8 @@ def describe(
         "affinity": list(host.usable_cpus()),
         "governor": governor(),
         "memory_bytes": host.total_memory_bytes(),
+        "memory_limit_bytes": cgroup.memory_limit_bytes(),
+        "cpu_quota": cgroup.cpu_quota(),
         "allocator": platform.libc_ver(),
         "cards": cards,
         "variables": {kind: relevant(variables) for kind, variables in child_variables.items()},

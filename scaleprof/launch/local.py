@@ -18,6 +18,7 @@ from scaleprof.launch.machine import Machine
 from scaleprof.launch.process import run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.launch.stopping import Stop
+from scaleprof.points.choices import DEFAULT_TIMEOUT_SECONDS
 from scaleprof.points.plan import MEMORY, PLAN, SPEED, TOGETHER, SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.probes import watch
@@ -87,6 +88,7 @@ def measure_point(
             nvml=machine.nvml,
             on_event=on_event,
             stop=stop,
+            limit_name=limit_name(options),
         )
         outcomes[kind] = outcome
         batching = batching or outcome.facts.get("batched_by", "")
@@ -104,10 +106,20 @@ def measure_point(
     measured = outcome.facts.get("measured_updates")
     if outcome.status == "ok" and measured is not None and measured < options.min_updates:
         outcome.reason_code = "few_updates"
-        outcome.reason = f"{measured} of {options.min_updates} updates: there was no time for another (--timeout)"
+        outcome.reason = (
+            f"{measured} of {options.min_updates} updates: there was no time for another ({limit_name(options)})"
+        )
     if outcome.status == "ok":
         outcome.facts["overhead_seconds"] = seconds - worked
     return outcome
+
+
+def limit_name(options: SweepOptions) -> str:
+    """What messages call the time limit of a point: it is `--timeout` only if that was given."""
+    if not options.timeout_grows:
+        return "--timeout"
+    known = options.timeout_seconds > DEFAULT_TIMEOUT_SECONDS
+    return "twice what was expected; see --timeout" if known else "the default; see --timeout"
 
 
 def batching_of(point: Point, records: Iterable[Record]) -> str:

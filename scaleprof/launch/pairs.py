@@ -14,7 +14,7 @@ import scaleprof
 from reports.records.columns import COLUMNS
 from scaleprof.errors import UserError
 from scaleprof.launch.launcher import EventHandler, Outcome
-from scaleprof.launch.local import batching_of, make_task, merged, quality
+from scaleprof.launch.local import batching_of, limit_name, make_task, merged, quality
 from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.process import WORKER, Child
 from scaleprof.launch.stopping import Stop
@@ -75,7 +75,17 @@ def measure_pair(
             variables = {**machine.variables, **dict(version.variables)}
             log = run.log_path(f"{name}-{side}")
             task = make_task(point, TOGETHER, options, burst=BURST_UPDATES, batching=batching)
-            child = Child(task, variables, log, options.timeout_seconds, machine.nvml, on_event, stop, version.command)
+            child = Child(
+                task,
+                variables,
+                log,
+                options.timeout_seconds,
+                machine.nvml,
+                on_event,
+                stop,
+                version.command,
+                limit_name=limit_name(options),
+            )
             children.append(stack.enter_context(child))
             child.follow("ready")
             batching = batching or child.outcome.facts.get("batched_by", "")
@@ -105,7 +115,7 @@ def has_enough(outcome: Outcome, options: SweepOptions) -> bool:
     """Whether a side has enough bursts, updates and measured seconds."""
     samples = [sample for sample in outcome.samples if sample["phase"] == "measure"]
     return (
-        len({sample["burst"] for sample in samples}) >= MIN_BURSTS
+        len({sample.get("burst") for sample in samples}) >= MIN_BURSTS
         and len(samples) >= options.min_updates
         and sum(sample["update_seconds"] for sample in samples) >= options.min_seconds
     )

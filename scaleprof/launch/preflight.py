@@ -11,17 +11,20 @@ from reports.text.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.launch import host_description
 from scaleprof.launch.launcher import Launcher
-from scaleprof.launch.local import child_variables, compile_cache, memory_fraction, variables_of
+from scaleprof.launch.local import child_variables, compile_cache, limit_name, memory_fraction, variables_of
 from scaleprof.launch.local_launcher import LocalLauncher
 from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.pairs import ROOT, find_version, python_path
-from scaleprof.launch.process import inspect_device
+from scaleprof.launch.process import START_LIMIT, inspect_device
 from scaleprof.launch.protocol import PROTOCOL
 from scaleprof.points.choices import check_host_memory, on_gpu
 from scaleprof.points.plan import MEMORY, SweepPlan
+from scaleprof.probes import cgroup
 from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.probes.roofline import Rates
 
+START_SECONDS = 60.0
+"""A child that only starts has at least this long."""
 ALLOCATOR_SHARE = 0.75
 """The share of a card that jax's allocator may take by default."""
 DIFFERING = ("packages", "python", "git", "cpu", "affinity", "variables")
@@ -61,17 +64,21 @@ def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
 def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
     """Inspect the devices from a fresh process; refuse a memory limit that no process can start under."""
     with tempfile.TemporaryDirectory() as folder:
-        timeout = max(plan.options.timeout_seconds, 60.0)
-        facts = inspect_device(variables, Path(folder) / "log", timeout, pin=plan.options.pin, rates=True)
+        own = plan.options.timeout_seconds
+        timeout, name = (own, limit_name(plan.options)) if own > START_SECONDS else (START_SECONDS, START_LIMIT)
+        log = Path(folder) / "log"
+        facts = inspect_device(variables, log, timeout, pin=plan.options.pin, rates=True, limit_name=name)
     if on_gpu(plan.device) and facts["platform"] == "cpu":
         raise UserError(f"--device: jax finds no GPU for {plan.device}; see scaleprof doctor")
     limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]
     if facts["platform"] == "cpu":
         check_host_memory(limit)
     if facts["platform"] == "cpu" and limit <= start:
+        allowed = cgroup.memory_limit_bytes()
+        most = "" if allowed is None else f" (this process's control group allows {format_bytes(allowed)})"
         raise UserError(
             f"--memory-limit: {format_bytes(limit)} is less than a process needs at start-up "
-            f"({format_bytes(start)}): give more"
+            f"({format_bytes(start)}): give more{most}"
         )
     return facts
 
@@ -84,13 +91,18 @@ def inspect_version(against: str, version: Version, variables: dict[str, str], o
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         try:
-            facts = inspect_device({**variables, **dict(version.variables)}, log, 60.0, command=version.command)
+            facts = inspect_device(
+                {**variables, **dict(version.variables)}, log, START_SECONDS, command=version.command, needed=()
+            )
         except UserError as error:
             raise UserError(f"--against: {against}: {error}") from None
     if facts.get("protocol") != PROTOCOL:
         raise UserError(
             f"--against: the scaleprof in {against} cannot alternate with this one: it is too old or too new"
         )
+    for name in ("scaleprof", "source"):
+        if name not in facts:
+            raise UserError(f"--against: {against}: its child process did not report {name}")
     if Path(against).is_dir() and not Path(facts["source"]).samefile(Path(against) / "scaleprof"):
         raise UserError(
             f"--against: {against} is not a complete checkout: its processes run the code in {facts['source']}"

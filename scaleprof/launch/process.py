@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from reports.text.units import format_bytes
 from scaleprof.errors import INTERRUPTED, UserError
+from scaleprof.launch.descendants import Descendants, starting
+from scaleprof.launch.endings import judge
+from scaleprof.launch.events import EventReader, ProtocolError
 from scaleprof.launch.launcher import EventHandler, Outcome
-from scaleprof.launch.protocol import GO, OOM_SIGNS, STOP, Task, under_limit
+from scaleprof.launch.log_file import CappedLog
+from scaleprof.launch.patience import Patience
+from scaleprof.launch.protocol import GO, STOP, Task
 from scaleprof.launch.stopping import NeverStop, Stop
-from scaleprof.probes import watch
+from scaleprof.probes import cgroup, watch
 from scaleprof.probes.gpu_phase import GpuPhase
 from scaleprof.probes.nvml import Nvml
 
@@ -28,8 +31,27 @@ WATCH_SECONDS = 0.05
 """How often the parent checks a child while it waits for the next event."""
 GRACE_SECONDS = 5.0
 """How long a child may take to terminate before it is killed."""
+CLOSED_SECONDS = 2.0
+"""How long a child may live after it closed its event channel."""
+CHUNK_BYTES = 1 << 16
+LAST_CHUNKS = 64
+"""How much is still read after a child died or its time is up, which is more than a pipe holds."""
 TAIL_BYTES = 8192
 TAIL_LINES = 5
+START_LIMIT = "the limit for starting"
+"""What messages call the time limit of a child that measures no point."""
+DEVICE_FACTS = (
+    "platform",
+    "devices",
+    "source",
+    "scaleprof",
+    "import_seconds",
+    "start_rss_bytes",
+    "peak_can_be_reset",
+    "static_analysis",
+    "allocator_statistics",
+)
+"""What a child without a point must report."""
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
 """The child's command. `-P` keeps the current folder off its import path: a `reports.py` there is not ours."""
 
@@ -44,26 +66,37 @@ def run_child(
     on_event: EventHandler,
     stop: Stop | None = None,
     command: Sequence[str] = WORKER,
+    limit_name: str = "--timeout",
+    count_oom_kills: Callable[[], int | None] = cgroup.oom_kills,
 ) -> Outcome:
     """Start a fresh interpreter, give it the task and follow its events until it ends or is stopped.
 
     The child is gone however this function is left. A KeyboardInterrupt within `stop.raising()`, which surrounds the
-    waiting, ends the child and is an outcome too.
+    waiting, ends the child and is an outcome too. `limit_name` is what messages call the time limit.
     """
     stop = stop or NeverStop()
-    child = Child(task, variables, log, timeout_seconds, nvml, on_event, stop, command)
-    try:
-        with child:
-            child.follow()
-    except OSError as error:
-        child.outcome.fail("crashed", "start", f"{command[0]} cannot be started: {error.strerror or error}")
+    child = Child(
+        task,
+        variables,
+        log,
+        timeout_seconds,
+        nvml,
+        on_event,
+        stop,
+        command,
+        limit_name=limit_name,
+        count_oom_kills=count_oom_kills,
+    )
+    with child:
+        child.follow()
     return child.outcome
 
 
 class Child:
-    """One child process, a context manager: it runs inside the block and is gone after it.
+    """One child process, a context manager: it runs inside the block and is gone after it, with all it has started.
 
-    Sleeps between events; every `WATCH_SECONDS` it compares the child's resident memory with the task's limit.
+    Sleeps between events; every `WATCH_SECONDS` it looks whether the child lives (others may hold its event channel
+    open), compares its resident memory with the task's limit, and cuts its log. It trusts nothing that the child sends.
     """
 
     def __init__(
@@ -76,34 +109,58 @@ class Child:
         on_event: EventHandler,
         stop: Stop,
         command: Sequence[str] = WORKER,
+        *,
+        limit_name: str = "--timeout",
+        count_oom_kills: Callable[[], int | None] = cgroup.oom_kills,
     ) -> None:
         self.outcome = Outcome(status="", phase="start")
         self._task = dataclasses.replace(task, parent=os.getpid())
-        self._log = log
+        self._log = CappedLog(log)
         self._timeout_seconds = timeout_seconds
-        self._left_seconds = timeout_seconds
+        self._limit_name = limit_name
+        self._patience = Patience(timeout_seconds)
         self._nvml = nvml
         self._card = nvml.card(variables)
         self._gpu = GpuPhase()
         self._on_event = on_event
         self._stop = stop
-        self._pending = b""
+        self._events = EventReader()
+        self._unsaid = b""
         self._at = time.monotonic(), time.process_time()
         self._command = command
         self._variables = variables
+        self._count_oom_kills = count_oom_kills
+        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Child:
-        """Start the process and give it its task; raises `OSError` if it cannot start."""
-        with self._log.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=self._variables,
-                start_new_session=True,
-            )
-        self._timeline = watch.Timeline(self._process.pid)
+        """Start the process and give it its task; one that cannot start has ended."""
+        self._oom_kills = self._count_oom_kills()
+        stderr = self._log.open()
+        try:
+            with starting() as children:
+                process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    env=self._variables,
+                    start_new_session=True,
+                )
+                children.add(process.pid)
+        except OSError as error:
+            reason = f"{self._command[0]} cannot be started: {error.strerror or error}"
+            self.outcome.fail("crashed", "start", reason)
+            return self
+        finally:
+            os.close(stderr)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._input, self._output = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._input, False)
+        os.set_blocking(self._output, False)
+        self._descendants = Descendants(process)
+        self._timeline = watch.Timeline(process.pid)
         self.outcome.timeline = self._timeline.samples
         self._timeline.look(self.outcome.phase)  # it waits for its task, so even the shortest process is sampled once
         self._say(dataclasses.replace(self._task, deadline=self._deadline()).to_json())
@@ -111,21 +168,21 @@ class Child:
 
     def __exit__(self, *_: object) -> None:
         """End the child: terminate it if it was interrupted or timed out, wait `GRACE_SECONDS`, then kill it."""
-        if self._process.poll() is None and self.outcome.status in ("interrupted", "timeout"):
-            self._process.terminate()
-            deadline = time.monotonic() + GRACE_SECONDS
-            while self._process.poll() is None and time.monotonic() < deadline and not self._stop.urgent:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(WATCH_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process is None:
+            return
+        self._descendants.look()
+        if self._end() is None and self.outcome.status in ("interrupted", "timeout"):
+            for number in (signal.SIGTERM, signal.SIGCONT):  # a stopped process hears nothing but the second
+                os.kill(self._process.pid, number)
+            self._wait(GRACE_SECONDS)
+        self._descendants.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             assert stream is not None
-            with suppress(BrokenPipeError):
-                stream.close()
+            stream.close()
+        self._log.close()
         if self.outcome.status not in ("ok", "skipped", "") and self.outcome.reason_code != "predicted":
-            self.outcome.stderr_tail = " | ".join(self._last_lines()[-TAIL_LINES:])[-500:]
+            self.outcome.stderr_tail = " | ".join(self._log.last_lines(TAIL_BYTES)[-TAIL_LINES:])[-500:]
 
     def _deadline(self) -> float:
         """When a child that measures must be done; one that takes turns is not told, because waiting is free."""
@@ -145,44 +202,73 @@ class Child:
 
         Only the time in here counts against the time limit: a child that waits for its turn does not use it up.
         """
-        started = time.monotonic()
-        deadline = started + self._left_seconds
+        if self._process is None:
+            return
+        self._patience.start()
         try:
             with self._stop.raising():
-                self._follow(until, deadline)
+                self._follow(until)
         except KeyboardInterrupt:
             self.outcome.fail("interrupted", "signal", "the sweep was stopped")
-        self._left_seconds -= time.monotonic() - started
 
     def _say(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # already dead: the end of its output says how
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+        """Send a line; what the child does not read at once is sent while it is followed."""
+        if self._process is not None:
+            self._unsaid += line.encode() + b"\n"
+            self._send()
 
-    def _follow(self, until: str, deadline: float) -> None:
-        assert self._process.stdout is not None
-        descriptor = self._process.stdout.fileno()
+    def _send(self) -> None:
+        try:
+            self._unsaid = self._unsaid[os.write(self._input, self._unsaid) :]
+        except BlockingIOError:
+            return  # it has not read what was sent before
+        except BrokenPipeError:
+            self._unsaid = b""  # already dead: how it ended says why
+
+    def _follow(self, until: str) -> None:
         next_look = time.monotonic()
-        seen = False
+        seen, chunks_left = False, LAST_CHUNKS
         with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
+            selector.register(self._output, selectors.EVENT_READ)
             while not (self.outcome.status or seen):
-                if selector.select(WATCH_SECONDS):
-                    data = os.read(descriptor, 1 << 16)
-                    if not data:
-                        self._ended(deadline)
-                        return
-                    *lines, self._pending = (self._pending + data).split(b"\n")
-                    for line in lines:
-                        if line.startswith(b'{"event"'):  # before the worker starts, other output may arrive here
-                            seen = self._take(json.loads(line)) == until or seen
+                end = self._end()  # before reading: all that a dead child wrote is there to be read
+                if self._unsaid:
+                    self._send()
+                selector.select(WATCH_SECONDS if end is None else 0.0)
+                data = self._read()
+                if data == b"":
+                    self._closed()
+                elif data is not None:
+                    seen = self._hear(data, until)
+                is_over = self._patience.is_over()
+                chunks_left -= is_over or end is not None
+                if end is not None and (data is None or chunks_left <= 0):
+                    self._died(end)
+                elif is_over and (data is None or chunks_left <= 0):
+                    self._timed_out()
                 now = time.monotonic()
                 if now >= next_look:
                     next_look = now + WATCH_SECONDS
                     self._watch()
-                if now > deadline:
-                    self._timed_out()
+
+    def _read(self) -> bytes | None:
+        """What the child has sent; None if that is nothing yet, empty if nothing can come any more."""
+        try:
+            return os.read(self._output, CHUNK_BYTES)
+        except BlockingIOError:
+            return None
+
+    def _hear(self, data: bytes, until: str) -> bool:
+        """Take the events that these bytes complete, up to a last word; returns whether one is named `until`."""
+        seen = False
+        try:
+            for event in self._events.feed(data):
+                seen = self._take(event) == until or seen
+                if self.outcome.status:
+                    break
+        except ProtocolError as error:
+            self.outcome.fail("crashed", "protocol", f"sent what is no event of a point: {error}")
+        return seen
 
     def _take(self, event: dict[str, Any]) -> str:
         kind: str = event.pop("event")
@@ -212,9 +298,10 @@ class Child:
             self._look_at_card()
 
     def _watch(self) -> None:
-        """Sample the child's memory, on the host and by the driver, and enforce the limit."""
+        """Sample the child's memory, on the host and by the driver, enforce the limit, and keep its log short."""
         resident = self._timeline.look(self.outcome.phase)
         self._look_at_card()
+        self._log.look()
         limit = self._task.memory_limit_bytes
         on_host = self.outcome.facts.get("platform") == "cpu"
         if on_host and limit and resident is not None and resident > limit:
@@ -222,38 +309,46 @@ class Child:
             self.outcome.fail("oom", "limit", f"stopped at {used}")
 
     def _look_at_card(self) -> None:
-        if self._nvml.available:
+        if self._process is not None and self._nvml.available:
             reading = self._nvml.sample(self._process.pid, self._card)
             self._gpu.add(reading, measured=self.outcome.phase == "measure")
             self.outcome.facts |= self._gpu.fields()
 
     def _timed_out(self) -> None:
-        self.outcome.fail("timeout", "timeout", f"not finished after {self._timeout_seconds:g} s (--timeout)")
+        stopped = "; it is stopped" if self._descendants.child_is_stopped() else ""
+        reason = f"not finished after {self._timeout_seconds:g} s ({self._limit_name}){stopped}"
+        self.outcome.fail("timeout", "timeout", reason)
 
-    def _ended(self, deadline: float) -> None:
-        """Record why the child's output ended without a final event: it died."""
-        try:
-            code = self._process.wait(max(deadline - time.monotonic(), 0.0))
-        except subprocess.TimeoutExpired:
-            self._timed_out()
-            return
-        lines = self._last_lines()
-        said = lines[-1][:300] if lines else "nothing on stderr"
-        if any(sign in line for sign in (*OOM_SIGNS, "Unable to allocate", "MemoryError") for line in lines):
-            self.outcome.fail("oom", "limit", f"ran out of memory: {said}{under_limit(self._task)}")
-        elif code < 0:
-            name = signal.Signals(-code).name
-            hint = " (by the kernel's out-of-memory killer, or by hand)" if -code == signal.SIGKILL else ""
-            self.outcome.fail("crashed", "signal", f"killed by {name}{hint}; stderr ends: {said}")
+    def _closed(self) -> None:
+        """Record why the child's output ended without a last word: it dies, or has closed it."""
+        end = self._wait(CLOSED_SECONDS)
+        if end is None:
+            self.outcome.fail("crashed", "protocol", "closed its event channel before its last word, and lives on")
         else:
-            self.outcome.fail("crashed", "exit", f"ended with exit code {code}; stderr ends: {said}")
+            self._died(end)
 
-    def _last_lines(self) -> list[str]:
-        """The last lines that the child wrote to stderr, without empty ones."""
-        with self._log.open("rb") as stream:
-            stream.seek(max(0, self._log.stat().st_size - TAIL_BYTES))
-            tail = stream.read().decode(errors="replace")
-        return [line.strip() for line in tail.splitlines() if line.strip()]
+    def _died(self, code: int) -> None:
+        kills = self._count_oom_kills()
+        more = 0 if kills is None or self._oom_kills is None else kills - self._oom_kills
+        self.outcome.fail(*judge(code, self._log.last_lines(TAIL_BYTES), more, self._task))
+
+    def _wait(self, seconds: float) -> int | None:
+        """Wait for the child to end by itself, but not after a second Ctrl-C; returns what `_end` does."""
+        deadline = time.monotonic() + seconds
+        while self._end() is None and time.monotonic() < deadline and not self._stop.urgent:
+            time.sleep(WATCH_SECONDS / 5)
+        return self._end()
+
+    def _end(self) -> int | None:
+        """The exit code of a child that has ended, minus the signal that killed it; None while it lives.
+
+        It is not reaped, so that no other process gets its number before its group is killed.
+        """
+        assert self._process is not None
+        found = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return None
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
 def inspect_device(
@@ -264,10 +359,12 @@ def inspect_device(
     pin: tuple[int, ...] = (),
     rates: bool = False,
     command: Sequence[str] = WORKER,
+    needed: Collection[str] = DEVICE_FACTS,
+    limit_name: str = START_LIMIT,
 ) -> dict[str, Any]:
     """Device facts and start-up memory, from a child that only imports, and with `rates` the machine's rates.
 
-    Raises `UserError` if it cannot start.
+    Raises `UserError` if it cannot start, or leaves out one of the facts that are needed.
     """
     outcome = run_child(
         Task(pin=pin, measure_rates=rates),
@@ -277,6 +374,7 @@ def inspect_device(
         nvml=Nvml(None),
         on_event=lambda event: None,
         command=command,
+        limit_name=limit_name,
     )
     if outcome.status == "interrupted":
         raise UserError("interrupted before the first point", INTERRUPTED)
@@ -287,4 +385,7 @@ def inspect_device(
                 "driver; see scaleprof doctor"
             )
         raise UserError(f"a child process could not start: {outcome.reason}")
+    missing = [name for name in needed if name not in outcome.facts]
+    if missing:
+        raise UserError(f"a child process started, but did not report {', '.join(missing)}")
     return outcome.facts

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -80,33 +81,66 @@ class Task:
         return cls(**fields)
 
 
-OTHER_FACTS = frozenset(
-    {
-        # Of a point.
-        "worked_seconds",
-        "allocator_fixed",
-        # Of a device, when a child has no point.
-        "protocol",
-        "scaleprof",
-        "source",
-        "devices",
-        "device_limit_bytes",
-        "allocator_statistics",
-        "peak_can_be_reset",
-        "start_rss_bytes",
-        "static_analysis",
-        "matmul_flops_per_second",
-        "copy_bytes_per_second",
-        # Of a scenario, from `scaleprof.worker.check_scenario`.
-        "defects",
-    }
-)
+FACT_TYPES: Mapping[str, type] = {
+    # Of a point.
+    "worked_seconds": float,
+    "allocator_fixed": bool,
+    # Of a device, when a child has no point.
+    "protocol": int,
+    "scaleprof": str,
+    "source": str,
+    "devices": list,
+    "device_limit_bytes": int,
+    "allocator_statistics": bool,
+    "peak_can_be_reset": bool,
+    "start_rss_bytes": int,
+    "static_analysis": bool,
+    "matmul_flops_per_second": float,
+    "copy_bytes_per_second": float,
+    # Of a scenario, from `scaleprof.worker.check_scenario`.
+    "defects": list,
+}
+"""The types of facts that are not columns of a record; lists hold text."""
+OTHER_FACTS = frozenset(FACT_TYPES)
 """Facts that are not columns of a record; all others must be."""
+UNKNOWN_FACTS = frozenset({"device_limit_bytes", "matmul_flops_per_second", "copy_bytes_per_second"})
+"""Those of `OTHER_FACTS` that may be None: unknown."""
+EVENTS: Mapping[str, Mapping[str, type]] = {
+    "phase": {"name": str},
+    "facts": {},
+    "samples": {"samples": list},
+    "ready": {},
+    "oom": {"reason_code": str, "reason": str},
+    "error": {"reason": str},
+    "done": {},
+}
+"""The events of a child, with the keys that each must have, and their types."""
+SAMPLE: Mapping[str, type] = {"update": int, "phase": str, "update_seconds": float}
+"""What each of an event's samples must have; all else in it is a number."""
+OOM_CODES = ("limit", "predicted")
+MAX_LINE_BYTES = 4 * 2**20
+"""The longest event that a parent reads: thousands of samples, a multiple of what a child collects."""
 
 
 GO = "go"
 """What a child of a live pair reads before each burst; `STOP` ends its bursts."""
 STOP = "stop"
+
+
+def is_memory_error(line: str) -> bool:
+    """Whether the last line of an exception, `Type: message`, says that memory ran out.
+
+    The type decides. Words count only where a runtime that reports in words raised it: XLA, or the system.
+    """
+    kind, _, message = line.partition(":")
+    name, message = kind.strip().rpartition(".")[2], message.strip()
+    if name in ("MemoryError", "_ArrayMemoryError"):
+        return True
+    if name in ("JaxRuntimeError", "XlaRuntimeError"):
+        return any(sign in message for sign in OOM_SIGNS)
+    if name in ("OSError", "ImportError", "BlockingIOError"):
+        return any(sign in message for sign in ("Cannot allocate memory", "failed to map segment"))
+    return name == "RuntimeError" and message.startswith("RESOURCE_EXHAUSTED")
 
 
 def under_limit(task: Task) -> str:

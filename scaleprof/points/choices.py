@@ -28,7 +28,7 @@ ROOM_TO_COMPILE = 2 * 2**30
 DEFAULT_TIMEOUT_SECONDS = 120.0
 DEFAULT_MEMORY_BYTES = 8 * 2**30
 DEFAULT_MEMORY_SHARE = 0.6
-"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the host's memory."""
+"""The default memory limit is the smaller of `DEFAULT_MEMORY_BYTES` and this share of the memory that may be used."""
 
 
 def choose_measure(text: str, option: str = "--measure") -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def choose_reset(text: str, option: str = "--reset") -> str:
 
 
 def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
-    """The memory limit of a point in bytes: as given, or the default. On the host it is at most the host's memory."""
+    """The memory limit of a point in bytes: as given, or the default. On the host it is at most what may be used."""
     from scaleprof.probes import host
     from scaleprof.probes.nvml import Nvml, load_nvml
 
@@ -84,7 +84,7 @@ def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
         sizes = (
             [card["memory_bytes"] for card in Nvml(load_nvml()).describe() if card["memory_bytes"]] if on_gpu else []
         )
-        return min(sizes, default=min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * host.total_memory_bytes())))
+        return min(sizes, default=min(DEFAULT_MEMORY_BYTES, int(DEFAULT_MEMORY_SHARE * host.usable_memory_bytes())))
     size = parse_size(text, "--memory-limit")
     if not on_gpu:
         check_host_memory(size, text)
@@ -92,13 +92,18 @@ def memory_limit(text: str | None, *, on_gpu: bool = False) -> int:
 
 
 def check_host_memory(size: int, text: str = "") -> None:
-    """Raise `UserError` for a limit above the host's memory."""
+    """Raise `UserError` for a limit above the host's memory, or above what the process's control groups allow."""
     from reports.text.units import format_bytes
     from scaleprof.probes import host
 
-    machine = host.total_memory_bytes()
+    machine, usable = host.total_memory_bytes(), host.usable_memory_bytes()
+    given = text or format_bytes(size)
+    if usable < size <= machine:
+        raise UserError(
+            f"--memory-limit: {given} is more than the {format_bytes(usable)} "
+            "that this process's control group allows: give less"
+        )
     if size > machine:
-        given = text or format_bytes(size)
         raise UserError(
             f"--memory-limit: {given} is more than the {machine / 2**30:.1f} GiB this machine has: give less"
         )

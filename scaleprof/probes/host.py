@@ -16,10 +16,12 @@ from pathlib import Path
 
 import psutil
 
+from scaleprof.probes import cgroup
+
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _THRESHOLD_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 _THREADS = Path("/proc/self/task")
@@ -30,6 +32,11 @@ _NANOSECONDS = 1e-9
 def total_memory_bytes() -> int:
     """Physical memory of the host."""
     return int(psutil.virtual_memory().total)
+
+
+def usable_memory_bytes() -> int:
+    """Memory that this process may use: the host's, or less by the limit of a control group that it is in."""
+    return min(total_memory_bytes(), cgroup.memory_limit_bytes() or sys.maxsize)
 
 
 def rss_bytes() -> int:
@@ -159,3 +166,9 @@ def die_with_parent(signal_number: int, parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal_number)
+
+
+def adopt_orphans() -> None:
+    """Have Linux make this process the parent of descendants whose own parent has died, so that it can find them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

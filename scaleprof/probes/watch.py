@@ -49,10 +49,10 @@ class Timeline:
 
 
 def rss_bytes(pid: int) -> int | None:
-    """Resident memory of process `pid`; None if it has ended."""
+    """Resident memory of process `pid`; None if it has ended or may not be looked at."""
     try:
         samples = memory_usage(proc=pid, interval=0.0, backend="psutil")
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return None
     return int(samples[-1] * 2**20) if samples and samples[-1] > 0 else None
 
@@ -60,5 +60,5 @@ def rss_bytes(pid: int) -> int | None:
 def _tree(pid: int) -> list[int]:
     try:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return [pid]

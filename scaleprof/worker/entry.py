@@ -14,12 +14,13 @@ stdout; everything that libraries print goes to stderr. Events are
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import traceback
 
-from scaleprof.launch.protocol import OOM_SIGNS, Task, send, under_limit
+from scaleprof.launch.protocol import Task, is_memory_error, send, under_limit
 from scaleprof.probes import host
 from scaleprof.worker.compiling import PredictedOomError
 from scaleprof.worker.tasks import inspect_device, measure
@@ -46,15 +47,26 @@ def main() -> int:
         send(events, "oom", reason_code="limit", reason=f"ran out of memory (MemoryError){under_limit(task)}")
     except Exception as error:  # Anything a model or a scenario raises becomes a record; the log keeps the traceback.
         traceback.print_exc()
-        reason = last_line(error)
-        if reason.startswith("MemoryError") or any(sign in reason for sign in OOM_SIGNS):
-            send(events, "oom", reason_code="limit", reason=reason + under_limit(task))
+        if ran_out_of_memory(error):
+            send(events, "oom", reason_code="limit", reason=last_line(error) + under_limit(task))
         else:
-            send(events, "error", reason=reason)
+            send(events, "error", reason=last_line(error))
         return 1
     else:
         send(events, "done")
     return 0
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, or one that it was raised from, is of a type that says so."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
+            return True
+        if is_memory_error(last_line(cause)):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def last_line(error: BaseException) -> str:
