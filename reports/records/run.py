@@ -16,6 +16,7 @@ from reports.records.csv_file import read_records
 from reports.records.files import file_errors
 from reports.records.mapping import record_from_mapping
 from reports.records.record import Record, point_key
+from reports.records.redaction import redacted_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def host_files(path: Path) -> list[Path]:
 
 def _hosts(path: Path) -> Iterable[dict[str, Any]]:
     for file in host_files(path):
-        yield _json_object(_text(file), str(file))
+        yield redacted_values(_json_object(_text(file), str(file)))
 
 
 def _read_lines(path: Path) -> list[Record]:

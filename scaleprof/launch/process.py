@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from reports.records.redaction import redacted
 from reports.text.units import format_bytes
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.launcher import EventHandler, Outcome
@@ -249,11 +250,11 @@ class Child:
             self.outcome.fail("crashed", "exit", f"ended with exit code {code}; stderr ends: {said}")
 
     def _last_lines(self) -> list[str]:
-        """The last lines that the child wrote to stderr, without empty ones."""
+        """The last lines that the child wrote to stderr, without empty ones and without secrets."""
         with self._log.open("rb") as stream:
             stream.seek(max(0, self._log.stat().st_size - TAIL_BYTES))
             tail = stream.read().decode(errors="replace")
-        return [line.strip() for line in tail.splitlines() if line.strip()]
+        return [redacted(line.strip()) for line in tail.splitlines() if line.strip()]
 
 
 def inspect_device(
