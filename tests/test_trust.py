@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reports.records.redaction import is_secret, redacted, redacted_values
 from reports.records.run import load_run
-from scaleprof.launch import host_description
+from reports.records.within import read_within
+from scaleprof.cli.app import main
+from scaleprof.launch import host_description, local, preflight
 from scaleprof.launch.host_description import relevant
 from scaleprof.launch.kept_variables import VARIABLES
+from scaleprof.launch.launcher import Outcome
+from scaleprof.launch.protocol import Task
+from scaleprof.probes.watch import Sample
+
+ROOT = Path(__file__).parents[1]
+RECORDED = Path(__file__).parent / "golden" / "run_0_1"
 
 
 @pytest.mark.parametrize(
@@ -89,3 +100,157 @@ def test_a_secret_in_the_file_of_an_earlier_version_is_not_shown(tmp_path: Path)
     host = {"variables": {"together": {"NVIDIA_API_KEY": "nvapi-x", "XLA_FLAGS": "--a=/home/joe"}}}
     (tmp_path / "environment.json").write_text(json.dumps(host))
     assert load_run(tmp_path).hosts == ({"variables": {"together": {"XLA_FLAGS": "--a=~"}}},)
+
+
+def recorded(folder: Path) -> Path:
+    """A copy of a run that was recorded earlier."""
+    return Path(shutil.copytree(RECORDED, folder))
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """A private file, of the kind that an attacker would like to read or overwrite."""
+    path = tmp_path / "private"
+    path.write_text("update,update_seconds\nhidden,1\n")
+    return path
+
+
+SAMPLES = "samples/0001-ippo-n2-t2-r0.csv"
+
+
+@pytest.mark.parametrize(
+    "name", ["records.jsonl", "environment.json", "environment-2.json", "host.json", SAMPLES, "samples"]
+)
+def test_no_reader_follows_a_link(name: str, private: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = recorded(tmp_path / "run")
+    target = private
+    if (run / name).is_dir():
+        target = run.rename(tmp_path / "other") / name
+        recorded(run)
+        shutil.rmtree(run / name)
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(target)
+    assert main(["report", str(run), "--html", str(tmp_path / "page.html")]) == 2
+    assert f"{run / name} is a link, which is neither read nor written" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_baselines_table_is_no_link(private: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "results.csv").symlink_to(private)
+    assert main(["report", str(tmp_path / "base")]) == 2
+    assert "is a link" in capsys.readouterr().err
+
+
+def test_a_run_that_is_reached_by_a_link_is_read(tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(recorded(tmp_path / "run"))
+    assert len(load_run(tmp_path / "latest").records) == len(load_run(RECORDED).records)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "records.jsonl", "host.json"])
+def test_a_pipe_in_place_of_a_file_stops_nobody(name: str, tmp_path: Path) -> None:
+    run = recorded(tmp_path / "run")
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    with pytest.raises(ValueError, match="is neither a file nor a folder: delete it"):
+        read_within(run, run / name)
+
+
+class World:
+    """Sweeps in this process: what was started, and no process at all."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def inspect_device(self, *args: Any, **options: Any) -> dict[str, Any]:
+        self.started.append("inspection")
+        return {"platform": "cpu", "devices": ["test"], "start_rss_bytes": 1, "source": str(ROOT / "scaleprof")}
+
+    def run_child(self, task: Task, *args: Any, **options: Any) -> Outcome:
+        assert task.point is not None
+        self.started.append(task.point.model)
+        return Outcome(
+            status="ok", facts={"platform": "cpu"}, samples=[{"update": 0}], timeline=[Sample(0.0, "start", 1)]
+        )
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    world = World()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight, "inspect_device", world.inspect_device)
+    monkeypatch.setattr(local, "run_child", world.run_child)
+    monkeypatch.setattr(host_description, "git_state", lambda folder: None)
+    return world
+
+
+@pytest.fixture
+def unfinished(world: World, capsys: pytest.CaptureFixture[str]) -> World:
+    """The run `run` in the current folder, of whose two points the second is still to be measured."""
+    assert main(["sweep", "--agents", "2,3", "--model", "ippo", "--device", "cpu", "--out", "run"]) == 0
+    path = Path("run/records.jsonl")
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    capsys.readouterr()
+    world.started.clear()
+    return world
+
+
+WRITTEN = [
+    *("lock", "manifest.json", "records.jsonl", "results.csv", "host-2.json", "compiled", "compiled/x", "logs"),
+    *("samples", "timelines", "logs/0001-ippo-n3-t2-r0.log", "samples/0001-ippo-n3-t2-r0.csv"),
+    "timelines/0001-ippo-n3-t2-r0.csv",
+]
+
+
+@pytest.mark.parametrize("dangling", [False, True])
+@pytest.mark.parametrize("name", WRITTEN)
+def test_no_writer_follows_a_link(
+    name: str, dangling: bool, unfinished: World, private: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = private.read_text()
+    name = name.replace("-t2-", f"-t{load_run('run').records[0].seq_len}-")
+    link = Path("run", name)
+    link.parent.mkdir(exist_ok=True)
+    shutil.rmtree(link) if link.is_dir() else link.unlink(missing_ok=True)
+    target = private.with_name("new") if dangling else private
+    link.symlink_to(target)
+    code = main(["sweep", "--resume", "run"])
+    assert code == 2
+    said = capsys.readouterr().err
+    assert f"run/{name} is a link" in said or f"run/{name.partition('/')[0]} is a link" in said or dangling
+    assert private.read_text() == before
+    assert not private.with_name("new").exists()
+    assert link.is_symlink()
+
+
+def test_a_file_in_the_making_is_not_written_through_a_link(unfinished: World, private: Path) -> None:
+    before = private.read_text()
+    Path("run/results.csv.part").symlink_to(private)
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert private.read_text() == before
+    assert len(load_run("run").records) == 2
+    assert not Path("run/results.csv").is_symlink()
+
+
+def test_a_log_with_another_name_elsewhere_is_not_emptied(unfinished: World, private: Path) -> None:
+    before = private.read_text()
+    (log,) = Path("run/logs").glob("0001-*.log")
+    log.unlink()
+    log.hardlink_to(private)
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert private.read_text() == before
+
+
+def test_a_new_run_is_not_locked_through_a_link(world: World, private: Path) -> None:
+    Path("new").mkdir()
+    Path("new/lock").symlink_to(private)
+    assert main(["sweep", "--agents", "2", "--model", "ippo", "--device", "cpu", "--out", "new"]) == 2
+    assert private.read_text().startswith("update")
+
+
+def test_baselines_are_not_saved_behind_a_link(unfinished: World, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    Path(".scaleprof").mkdir()
+    Path(".scaleprof/baselines").symlink_to(tmp_path / "elsewhere")
+    assert main(["baseline", "save", "main", "run"]) == 2
+    assert list((tmp_path / "elsewhere").iterdir()) == []

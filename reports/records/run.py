@@ -17,6 +17,7 @@ from reports.records.files import file_errors
 from reports.records.mapping import record_from_mapping
 from reports.records.record import Record, point_key
 from reports.records.redaction import redacted_values
+from reports.records.within import check_within, read_within
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Run:
         path = self.path / folder / f"{record.files}.csv"
         if not record.files or Path(record.files).name != record.files or not path.is_file():
             return []
-        with io.StringIO(_text(path), newline="") as stream:
+        with io.StringIO(_text(path, self.path), newline="") as stream:
             try:
                 return list(csv.DictReader(stream))
             except csv.Error as error:
@@ -71,6 +72,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
+    check_within(path, table)
     records = latest_records(_read_lines(lines)) if lines.is_file() else latest_of_each_run(read_records(table))
     return Run(path.resolve().name, path, tuple(records), tuple(_hosts(path)))
 
@@ -127,7 +129,9 @@ def _json_object(text: str, source: str) -> dict[str, Any]:
     return content
 
 
-def _text(path: Path) -> str:
-    """The text of a file; bytes that are not UTF-8 become replacement characters, which no parser accepts."""
-    with file_errors(path, "read"):
-        return path.read_bytes().decode(errors="replace")
+def _text(path: Path, folder: Path | None = None) -> str:
+    """The text of a file of a run, whose folder is `folder`, by default the one that the file is in.
+
+    Bytes that are not UTF-8 become replacement characters, which no parser accepts.
+    """
+    return read_within(path.parent if folder is None else folder, path).decode(errors="replace")
