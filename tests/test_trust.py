@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,7 @@ def unfinished(world: World, capsys: pytest.CaptureFixture[str]) -> World:
 
 
 WRITTEN = [
-    *("lock", "manifest.json", "records.jsonl", "results.csv", "host-2.json", "compiled", "compiled/x", "logs"),
+    *("lock", "manifest.json", "records.jsonl", "results.csv", "host-2.json", "compiled", "logs"),
     *("samples", "timelines", "logs/0001-ippo-n3-t2-r0.log", "samples/0001-ippo-n3-t2-r0.csv"),
     "timelines/0001-ippo-n3-t2-r0.csv",
 ]
@@ -241,6 +242,16 @@ def test_a_log_with_another_name_elsewhere_is_not_emptied(unfinished: World, pri
     assert private.read_text() == before
 
 
+def test_programs_that_lie_in_a_run_are_not_loaded(unfinished: World, private: Path) -> None:
+    folder = Path("run/compiled/0123456789abcdef")
+    folder.mkdir(parents=True)
+    (folder / "program-cache").write_bytes(b"code")
+    (folder / "program-atime").symlink_to(private)
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert not folder.exists()
+    assert private.exists()
+
+
 def test_a_new_run_is_not_locked_through_a_link(world: World, private: Path) -> None:
     Path("new").mkdir()
     Path("new/lock").symlink_to(private)
@@ -254,3 +265,90 @@ def test_baselines_are_not_saved_behind_a_link(unfinished: World, tmp_path: Path
     Path(".scaleprof/baselines").symlink_to(tmp_path / "elsewhere")
     assert main(["baseline", "save", "main", "run"]) == 2
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.fixture
+def received(unfinished: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The run `run` of elsewhere, whose manifest names a model and a scenario that can be imported here."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "examples"))
+    path = Path("run/manifest.json")
+    manifest = json.loads(path.read_text())
+    manifest["options"] |= {"model": "custom_model:linear", "scenario": "custom_scenario:make"}
+    path.write_text(json.dumps(manifest))
+    Path("run/records.jsonl").write_text("")
+    return unfinished
+
+
+NAMED = "the scenario custom_scenario:make, the model custom_model:linear"
+
+
+@pytest.mark.parametrize("command", [["sweep", "--resume", "run"], ["noise", "run", "--again"]])
+def test_code_that_a_manifest_names_runs_only_if_trusted(
+    command: list[str], received: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    option = command[1] if command[0] == "sweep" else "--again"
+    assert said == f"scaleprof: {option}: run names code of its own, {NAMED}: check it; --trust then runs it\n"
+    assert received.started == []
+    main([*command, "--trust"])
+    first, second, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("2 points")
+    assert second == f"Running code that run names: {NAMED}"
+    assert received.started == ["inspection", "custom_model:linear", "custom_model:linear"]
+
+
+def test_code_that_the_user_names_too_is_trusted(received: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--resume", "run", "--model", "custom_model:linear"]) == 2
+    assert "names code of its own, the scenario custom_scenario:make: check" in capsys.readouterr().err
+    named = ["--model", "custom_model:linear", "--scenario", "custom_scenario:make"]
+    assert main(["sweep", "--resume", "run", *named]) == 0
+    assert "Running code" not in capsys.readouterr().err
+    assert main(["sweep", "--resume", "run"]) == 0  # there is nothing left to run
+
+
+def test_what_would_run_is_shown_without_trust(received: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--resume", "run", "--dry-run"]) == 0
+    assert "custom_model:linear" in capsys.readouterr().out
+    assert received.started == []
+
+
+@pytest.fixture
+def program(unfinished: World, tmp_path: Path) -> Path:
+    """A program that the manifest of `run` names as another version: it leaves a trace where it runs."""
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    path.chmod(0o755)
+    manifest = json.loads(Path("run/manifest.json").read_text())
+    manifest["options"]["against"] = str(path)
+    Path("run/manifest.json").write_text(json.dumps(manifest))
+    Path("run/records.jsonl").write_text("")
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["sweep", "--resume", "run"], ["noise", "run", "--again"], ["sweep", "--resume", "run", "--against", str(ROOT)]],
+)
+def test_a_program_that_a_manifest_names_runs_only_if_trusted(
+    command: list[str], program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preflight, "inspect_version", lambda against, *_: subprocess.run([against], check=False) and {})
+    assert main(command) == 2
+    assert f"the version {program}: check it; --trust then runs it" in capsys.readouterr().err
+    assert not program.with_name("ran").exists()
+    main([*command, "--trust"])
+    assert f"Running code that run names: the version {program}" in capsys.readouterr().err
+    assert program.with_name("ran").exists()
+
+
+@pytest.mark.parametrize("command", ["sweep --trust", "noise run --trust"])
+def test_trust_in_nothing_is_an_error(command: str, unfinished: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.startswith("scaleprof: --trust: only a run that is ")
+
+
+def test_trust_is_not_given_by_a_file(unfinished: World, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text("[tool.scaleprof.sweep]\ntrust = true\n")
+    assert main(["sweep", "--dry-run"]) == 2
+    assert "trust" in capsys.readouterr().err

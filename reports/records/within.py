@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from reports.records.files import file_errors, write_whole
@@ -19,14 +18,6 @@ def check_within(folder: Path, path: Path) -> None:
     with file_errors(path, "read"):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ValueError(f"{path} is neither a file nor a folder: delete it")
-
-
-def check_all_within(folder: Path, path: Path) -> None:
-    """`check_within` for `path` and for everything in it."""
-    check_within(folder, path)
-    for where, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            check_within(Path(where), Path(where, name))
 
 
 def read_within(folder: Path, path: Path) -> bytes:

@@ -22,6 +22,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -32,7 +33,7 @@ from reports.records.files import PART
 from reports.records.mapping import record_to_mapping
 from reports.records.record import Record
 from reports.records.run import Run, host_files, load_run, record_key
-from reports.records.within import check_all_within, check_within, read_within, write_within
+from reports.records.within import check_within, read_within, write_within
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
@@ -71,7 +72,8 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """Open an existing run to continue it.
 
-        A half-written last line is cut off: its point never finished. Raises `UserError` if this is not a run, has a
+        A half-written last line is cut off: its point never finished. Compiled programs are deleted: they are code, and
+        nothing says who made them. Raises `UserError` if this is not a run, has a
         newer schema, is in use, damaged or not writable.
         """
         read_manifest(path, "--resume")
@@ -80,6 +82,8 @@ class RunDirectory:
             _check_own_files(path)
             run = cls(path, take_lock(path))
             stack.callback(run.close)
+            if (path / COMPILED).exists():
+                shutil.rmtree(path / COMPILED)
             run._records = {record_key(record): record for record in records_so_far(path)}
             if lines.exists():
                 _cut_torn_line(lines)
@@ -280,9 +284,8 @@ def _append(path: Path, line: bytes) -> None:
 
 def _check_own_files(path: Path) -> None:
     """Raise `ValueError` if a file that a sweep writes to would lead out of the run's folder."""
-    for name in (LOCK, "manifest.json", "records.jsonl", "results.csv"):
+    for name in (LOCK, "manifest.json", "records.jsonl", "results.csv", COMPILED):
         check_within(path, path / name)
-    check_all_within(path, path / COMPILED)
 
 
 def _cut_torn_line(path: Path) -> None:
