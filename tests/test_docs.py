@@ -17,7 +17,7 @@ from scaleprof.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"))
+    for path in (*(ROOT.glob("*.md")), *(ROOT / "docs").glob("*.md"))
 }
 README = PAGES["README.md"]
 BASELINE_COMMANDS = ("baseline save", "baseline list")

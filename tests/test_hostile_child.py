@@ -580,7 +580,8 @@ def test_a_sweep_survives_its_points(tmp_path: Path) -> None:
     (tmp_path / "injected").mkdir()
     (tmp_path / "injected" / "sitecustomize.py").write_text(WRECKS)
     path = os.pathsep.join([str(tmp_path / "injected"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = ["sweep", "--agents", "2,3,4,5,6,7", "--model", "mat", "--envs", "2", "--seq-len", "4", "--embed-dim", "8"]
+    grid = ["--agents", "2,3,4,5,6,7", "--model", "mat", "--envs", "2", "--seq-len", "4", "--embed-dim", "8"]
+    command = ["sweep", *grid]
     done = subprocess.run(
         [sys.executable, "-m", "scaleprof", *command, "--device", "cpu", "--out", "run"],
         cwd=tmp_path,

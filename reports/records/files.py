@@ -47,8 +47,9 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
             stream.write(content)
         return
     part = target.with_name(target.name + PART)
+    part.unlink(missing_ok=True)  # it may be a link
     try:
-        with part.open("wb") as stream:
+        with part.open("xb") as stream:
             if target.exists():
                 os.fchmod(stream.fileno(), stat.S_IMODE(target.stat().st_mode))
             stream.write(content)

@@ -16,6 +16,8 @@ from reports.records.csv_file import read_records
 from reports.records.files import file_errors
 from reports.records.lines import json_object, read_lines
 from reports.records.record import Record, point_key, was_run
+from reports.records.redaction import redacted_values
+from reports.records.within import check_within, read_within
 
 CHECKSUM = "checksum.json"
 """The file of a baseline with the checksum of its results.csv."""
@@ -50,7 +52,7 @@ class Run:
         path = self.path / folder / f"{record.files}.csv"
         if not record.files or Path(record.files).name != record.files or not path.is_file():
             return []
-        with io.StringIO(_text(path), newline="") as stream:
+        with io.StringIO(_text(path, self.path), newline="") as stream:
             try:
                 return list(csv.DictReader(stream))
             except csv.Error as error:
@@ -116,15 +118,15 @@ def host_files(path: Path) -> list[Path]:
 
 def _hosts(path: Path) -> Iterable[dict[str, Any]]:
     for file in host_files(path):
-        yield json_object(_text(file), str(file))
+        yield redacted_values(json_object(_text(file), str(file)))
 
 
 def _read_table(path: Path) -> list[Record]:
     """The records of a results.csv, whose checksum stands beside it in a baseline."""
+    check_within(path.parent, path)
     checksum = path.with_name(CHECKSUM)
     if checksum.is_file():
-        with file_errors(path, "read"):
-            content = path.read_bytes()
+        content = read_within(path.parent, path)
         if json_object(_text(checksum), str(checksum)) != table_checksum(content):
             raise ValueError(
                 f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it"
@@ -155,7 +157,9 @@ def _expected(manifest: Path) -> int | None:
     return points * (2 if isinstance(options, dict) and options.get("against") else 1)
 
 
-def _text(path: Path) -> str:
-    """The text of a file; bytes that are not UTF-8 become replacement characters, which no parser accepts."""
-    with file_errors(path, "read"):
-        return path.read_bytes().decode(errors="replace")
+def _text(path: Path, folder: Path | None = None) -> str:
+    """The text of a file of a run, whose folder is `folder`, by default the one that the file is in.
+
+    Bytes that are not UTF-8 become replacement characters, which no parser accepts.
+    """
+    return read_within(path.parent if folder is None else folder, path).decode(errors="replace")

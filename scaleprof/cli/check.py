@@ -180,6 +180,10 @@ def noise(
     again: Annotated[
         bool, option("--again", "Measure RUN again with its own options, and use that as RUN2", panel=WHAT)
     ] = False,
+    trust: Annotated[
+        bool,
+        option("--trust", "With --again, allow code that only RUN names", panel=WHAT),
+    ] = False,
 ) -> int:
     """Recommend thresholds for this host from differences between measurements of the same code.
 
@@ -190,13 +194,15 @@ def noise(
     from reports.checks.noise import measure_noise
     from scaleprof.runs.store import read_run
 
+    if trust and not again:
+        raise UserError("--trust: only a run that is measured again starts code: add --again")
     first = read_run(run)
     if again:
         from scaleprof.cli.run_sweep import measure_again
 
         if second is not None:
             raise UserError(f"--again: RUN2 is already given, {second}: omit one of them")
-        measured = measure_again(run, "--again")
+        measured = measure_again(run, "--again", trust=trust)
         if isinstance(measured, int):
             return measured
         second = measured

@@ -32,6 +32,7 @@ from scaleprof.sweep.loop import SweepInterruptedError, TimeIsUpError, sweep
 from scaleprof.sweep.progress import Progress
 from scaleprof.sweep.resuming import RETRYABLE, check_platform, plan_again, points_to_measure
 from scaleprof.sweep.time_left import Estimate
+from scaleprof.sweep.trust import named_code, trusting
 
 FAILED = 3
 """The exit code when every point failed; under `--strict`, when any did."""
@@ -58,14 +59,27 @@ def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, 
         return measure_and_show(plan, list(enumerate(plan.all_points)), run_directory, launcher, csv=csv, strict=strict)
 
 
-def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | None, strict: bool) -> int:
-    """Measure the missing points of the run in `folder`, and those with a status in `retry`; returns the exit code."""
+def resume(
+    plan: SweepPlan,
+    folder: Path,
+    *,
+    retry: Collection[str],
+    csv: str | None,
+    strict: bool,
+    code: Sequence[str] = (),
+    trust: bool = False,
+) -> int:
+    """Measure the missing points of the run in `folder`, and those with a status in `retry`; returns the exit code.
+
+    `code` is what only the run's manifest names (`named_code`): it is started only with `trust`.
+    """
     check_csv(csv)
     with closing(RunDirectory.open(folder)) as run_directory:
         work = points_to_measure(plan, folder, run_directory.records, retry)
         launcher = None
         if work:
-            announce(plan, [point for _, point in work], folder)
+            trusted = trusting(folder, "--resume", code, trust=trust)
+            announce(plan, [point for _, point in work], folder, also=trusted)
             launcher, described = preflight(plan)
             check_platform(folder, run_directory.records, described["platform"])
             changed = changed_fields(run_directory.host(), described)
@@ -75,14 +89,16 @@ def resume(plan: SweepPlan, folder: Path, *, retry: Collection[str], csv: str | 
         return measure_and_show(plan, work, run_directory, launcher, csv=csv, strict=strict)
 
 
-def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files: str = "") -> None:
-    """Say at once, before the first process starts, what begins: these points of the plan."""
+def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files: str = "", *, also: str = "") -> None:
+    """Say at once, before the first process starts, what begins: these points of the plan, and `also` that."""
     count, options = _counted(plan, points), plan.options
     limits = [] if options.timeout_grows else [format_seconds(options.timeout_seconds)]
     limits.append(format_bytes(options.memory_limit_bytes))
     say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
+    if also:
+        say(also)
 
 
 def _counted(plan: SweepPlan, points: Sequence[Point]) -> str:
@@ -117,14 +133,16 @@ def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Pat
         print_lines(console, one_line(f"{about}, judging by {found.run}"))
 
 
-def measure_again(folder: Path, option: str) -> Path | int:
+def measure_again(folder: Path, option: str, *, trust: bool) -> Path | int:
     """Measure all points of the run in `folder` again, in a new folder; returns it, or the exit code if interrupted.
 
-    All output goes to stderr. Raises `UserError`, naming `option`, if there is no run or it cannot be measured here.
+    All output goes to stderr. Raises `UserError`, naming `option`, if there is no run, it cannot be measured here, or
+    it names code and `trust` is not given.
     """
     plan = plan_again(folder, option)
+    trusted = trusting(folder, option, named_code(plan), trust=trust)
     with claimed_folder(plan.scenario) as new:
-        announce(plan, plan.all_points, new)
+        announce(plan, plan.all_points, new, also=trusted)
         launcher, described = preflight(plan)
         run_directory = RunDirectory.create(new, plan.manifest, described)
     with closing(run_directory):
@@ -165,7 +183,7 @@ def measure_and_show(
         raise ended_by
     if ended_by is not None:
         ended = len(plan.all_points) - len(points_to_measure(plan, folder, records, ()))
-        command = f"scaleprof sweep --resume {shlex.quote(str(folder))}"
+        command = f"scaleprof sweep --resume {shlex.quote(str(folder))}{' --trust' if named_code(plan) else ''}"
         why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
         message = f"{why} after {ended} of {len(plan.all_points)} points; resume with: {command}"
         progress.print(message, soft_wrap=True, markup=False)

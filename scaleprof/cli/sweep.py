@@ -50,6 +50,12 @@ class SweepCommand:
     retry: str | None = option(
         None, "With --resume, also rerun points with these statuses: oom,timeout", panel=RESULTS, in_files=False
     )
+    trust: bool = option(
+        False,
+        "With --resume, allow code that only the run names",
+        panel=RESULTS,
+        in_files=False,
+    )
     strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
     dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS, in_files=False)
 
@@ -87,6 +93,7 @@ def sweep(request: SweepRequest, command: SweepCommand) -> int:
     from scaleprof.cli import run_sweep
     from scaleprof.launch.pairs import find_version
     from scaleprof.sweep.resuming import check_retry, plan_resume
+    from scaleprof.sweep.trust import named_code
 
     retry = check_retry(command.retry)
     if command.resume is not None:
@@ -95,7 +102,12 @@ def sweep(request: SweepRequest, command: SweepCommand) -> int:
         plan = plan_resume(command.resume, request)
         if command.dry_run:
             return run_sweep.show_missing(plan, command.resume, retry=retry)
-        return run_sweep.resume(plan, command.resume, retry=retry, csv=command.csv, strict=command.strict)
+        code = named_code(plan, request)
+        return run_sweep.resume(
+            plan, command.resume, retry=retry, csv=command.csv, strict=command.strict, code=code, trust=command.trust
+        )
+    if command.trust:
+        raise UserError("--trust: only a run that is resumed names code of its own: add --resume RUN")
     if retry:
         raise UserError("--retry: only a run that is resumed can retry points: add --resume RUN")
     if request.against:

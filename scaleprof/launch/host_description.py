@@ -12,14 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from reports.records.redaction import is_secret, redacted, redacted_values
 from scaleprof import __version__
+from scaleprof.launch.kept_variables import VARIABLES
 from scaleprof.probes import cgroup, host
 from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
-VARIABLES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR", "TF_XLA_FLAGS")
-PREFIXES = ("CUDA_", "JAX_", "MALLOC_", "NVIDIA_", "OMP_", "PYTHON", "XLA_")
-"""Prefixes of variables that measurements may depend on."""
 
 
 def describe(
@@ -31,9 +30,9 @@ def describe(
     """Everything that the measurements of a run may depend on, as JSON values; None is unknown.
 
     `child_variables` holds the variables of each kind of child, `devices` the facts that a first child found, `cards`
-    the driver's description of the GPUs.
+    the driver's description of the GPUs. Secrets and home folders are left out.
     """
-    return {
+    described = {
         "scaleprof": __version__,
         "command": command,
         "python": platform.python_version(),
@@ -53,6 +52,7 @@ def describe(
         "git": git_state(Path(devices["source"])) if "source" in devices else None,
         **devices,
     }
+    return {name: redacted_values(value) for name, value in described.items()}
 
 
 def this_machine() -> dict[str, Any]:
@@ -61,9 +61,12 @@ def this_machine() -> dict[str, Any]:
 
 
 def relevant(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that measurements may depend on; a card's UUID, a serial number, is replaced by its hash."""
+    """The variables that measurements may depend on, without secrets.
+
+    A card's UUID, a serial number, is replaced by its hash, a home folder by `~`.
+    """
     chosen = {
-        name: value for name, value in sorted(variables.items()) if name in VARIABLES or name.startswith(PREFIXES)
+        name: redacted(value) for name, value in sorted(variables.items()) if name in VARIABLES and not is_secret(name)
     }
     return {
         name: ",".join(hash_of(part) if part.startswith(("GPU-", "MIG-")) else part for part in value.split(","))
@@ -115,5 +118,5 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
 
 def command_line() -> list[str]:
-    """This process's command line, with the program's path reduced to its name."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+    """This process's command line, with the program's path reduced to its name, without secrets."""
+    return [redacted(part) for part in (Path(sys.argv[0]).name, *sys.argv[1:])]

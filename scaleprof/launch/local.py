@@ -23,7 +23,7 @@ from scaleprof.points.plan import MEMORY, PLAN, SPEED, TOGETHER, SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import Nvml
-from scaleprof.runs.store import RunDirectory
+from scaleprof.runs.store import COMPILED, RunDirectory
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """Makes glibc return every large array to the system, so that resident memory repeats. Steps take up to 1.6 times as
@@ -142,7 +142,7 @@ def compile_cache(run: Path, point: Point) -> dict[str, str]:
     digest = hashlib.sha256(repr(point.without_repeat).encode()).hexdigest()[:16]
     return {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_COMPILATION_CACHE_DIR": str((run / "compiled" / digest).absolute()),
+        "JAX_COMPILATION_CACHE_DIR": str((run / COMPILED / digest).absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }

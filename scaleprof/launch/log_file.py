@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from reports.records.redaction import redacted
 from reports.text.units import format_bytes
 
 HEAD_BYTES = TAIL_BYTES = 2**20
@@ -42,11 +43,11 @@ class CappedLog:
             self._cut()
 
     def last_lines(self, most_bytes: int) -> list[str]:
-        """The last lines, without empty ones."""
+        """The last lines, without empty ones and without secrets."""
         with self.path.open("rb") as stream:
             stream.seek(max(0, self.path.stat().st_size - most_bytes))
             tail = stream.read(most_bytes).decode(errors="replace")
-        return [line.strip() for line in tail.splitlines() if line.strip()]
+        return [redacted(line.strip()) for line in tail.splitlines() if line.strip()]
 
     def _cut(self) -> None:
         with self.path.open("r+b") as stream:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from reports.records.redaction import redacted_values
 from reports.text.units import format_bytes
 from scaleprof.errors import UserError
 from scaleprof.launch import host_description
@@ -55,7 +56,7 @@ def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
         kinds = {kind: of if kind == MEMORY else {**of, **cached} for kind, of in kinds.items()}
     described = host_description.describe(host_description.command_line(), kinds, facts, cards)
     if versions:
-        described["against"] = inspect_version(against, versions[1], variables, facts["source"])
+        described["against"] = redacted_values(inspect_version(against, versions[1], variables, facts["source"]))
     rates = Rates(**{field.name: facts.get(field.name) for field in dataclasses.fields(Rates)})
     machine = Machine(variables=variables, nvml=nvml, rates=rates, versions=versions)
     return LocalLauncher(machine), described

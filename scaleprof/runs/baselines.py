@@ -24,6 +24,7 @@ from typing import Any
 from reports.checks.comparability import comparable_facts, without_paths
 from reports.records.record import Record, point_key
 from reports.records.run import CHECKSUM, Run, table_checksum
+from reports.records.within import check_within
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.store import as_json, csv_text, read_run
 
@@ -98,6 +99,8 @@ def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bo
     written; an existing baseline then stays.
     """
     path = _path_of(name, folder)
+    with user_errors():
+        check_within(project_root(folder), path)
     records = [_kept(record) for record in run.records if record.side != "base"]
     if not any(record.status == "ok" for record in records):
         raise UserError(f"{run.path}: no point was measured, so there is nothing to save")

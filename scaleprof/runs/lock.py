@@ -27,7 +27,7 @@ def take_lock(folder: Path) -> int:
 
     Children do not inherit it. Raises `UserError` if another process holds it, `OSError` if the file is not writable.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         _lock(descriptor, folder)
         os.ftruncate(descriptor, 0)

@@ -8,6 +8,9 @@ results.csv     the same as a table, replaced as a whole after every record
 logs/           stderr of each child
 samples/        per-update samples of each point, CSV
 timelines/      resident memory of each point's processes over time, CSV
+compiled/       programs that later repeats read instead of compiling them
+
+A run may come from elsewhere: none of these is ever a link (`reports.records.within`).
 
 A retried point has several lines in records.jsonl: the last one wins, in the position of the first.
 """
@@ -19,6 +22,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -27,15 +31,18 @@ from typing import Any
 import typer
 
 from reports.records.csv_file import write_records
-from reports.records.files import PART, write_whole
+from reports.records.files import PART
 from reports.records.lines import is_whole, record_line
 from reports.records.record import Record
 from reports.records.run import Run, host_files, load_run, record_key
+from reports.records.within import check_within, read_within, write_within
 from reports.text.section import one_line
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
 
+COMPILED = "compiled"
+"""The folder of compiled programs, where repeats read those of the first."""
 SCHEMA = 1
 """Of manifest.json. Runs of a newer schema are refused: this version cannot know what their fields mean."""
 
@@ -54,11 +61,12 @@ class RunDirectory:
         check_free(path)
         with user_errors("--out", cannot=f"write to {path}"), ExitStack() as stack:
             path.mkdir(parents=True, exist_ok=True)
+            _check_own_files(path)
             run = cls(path, take_lock(path))
             stack.callback(run.close)
             check_free(path)  # again, now that no other process can make a run here
-            write_whole(path / "manifest.json", as_json({"schema": SCHEMA, **manifest}).encode())
-            write_whole(path / "host.json", as_json(host).encode())
+            write_within(path, path / "manifest.json", as_json({"schema": SCHEMA, **manifest}).encode())
+            write_within(path, path / "host.json", as_json(host).encode())
             run._complete()
             stack.pop_all()
         return run
@@ -67,14 +75,18 @@ class RunDirectory:
     def open(cls, path: Path) -> RunDirectory:
         """Open an existing run to continue it.
 
-        A half-written last line is cut off: its point never finished. Raises `UserError` if this is not a run, has a
+        A half-written last line is cut off: its point never finished. Compiled programs are deleted: they are code, and
+        nothing says who made them. Raises `UserError` if this is not a run, has a
         newer schema, is in use, damaged or not writable.
         """
         read_manifest(path, "--resume")
         lines = path / "records.jsonl"
         with user_errors("--resume", cannot=f"write to {path}"), ExitStack() as stack:
+            _check_own_files(path)
             run = cls(path, take_lock(path))
             stack.callback(run.close)
+            if (path / COMPILED).exists():
+                shutil.rmtree(path / COMPILED)
             run._records = {record_key(record): record for record in records_so_far(path)}
             if lines.exists():
                 _cut_torn_line(lines)
@@ -101,7 +113,7 @@ class RunDirectory:
         names = itertools.chain(["host"], (f"host-{number}" for number in itertools.count(2)))
         path = next(path for path in (self.path / f"{name}.json" for name in names) if not path.exists())
         with self._writing():
-            write_whole(path, as_json(host).encode())
+            write_within(self.path, path, as_json(host).encode())
 
     def append(self, record: Record) -> None:
         """Write one record to disk before returning; raises `UserError` if that fails.
@@ -111,13 +123,13 @@ class RunDirectory:
         with self._writing():
             _append(self.path / "records.jsonl", record_line(record).encode())
             self._records[record_key(record)] = record
-            write_whole(self.path / "results.csv", csv_text(self.records).encode())
+            write_within(self.path, self.path / "results.csv", csv_text(self.records).encode())
 
     def host(self) -> dict[str, Any]:
         """The host as it was when the run began; empty if it can no longer be read."""
         try:
             first, *_ = host_files(self.path)
-            found: dict[str, Any] = json.loads(first.read_bytes())
+            found: dict[str, Any] = json.loads(read_within(self.path, first))
         except (OSError, ValueError):
             return {}
         return found
@@ -137,8 +149,9 @@ class RunDirectory:
         """Write one point's CSV file, replacing that of an earlier attempt; without rows there is no file."""
         path = self.path / folder / f"{name}.csv"
         with self._writing():
+            check_within(self.path, path)
             if rows:
-                write_whole(path, _table_text(header, rows).encode())
+                write_within(self.path, path, _table_text(header, rows).encode())
             else:
                 path.unlink(missing_ok=True)
 
@@ -146,15 +159,18 @@ class RunDirectory:
         """The file for the stderr of one child, created empty so that a read-only folder is found here."""
         path = self.path / "logs" / f"{name}.log"
         with self._writing():
-            path.write_bytes(b"")
+            check_within(self.path, path)
+            path.unlink(missing_ok=True)
+            path.touch()
         return path
 
     def _complete(self) -> None:
         """Create what a run has besides manifest and host, where it is missing; the table is always rewritten."""
         for folder in ("logs", "samples", "timelines"):
+            check_within(self.path, self.path / folder)
             (self.path / folder).mkdir(exist_ok=True)
         (self.path / "records.jsonl").touch()
-        write_whole(self.path / "results.csv", csv_text(self.records).encode())
+        write_within(self.path, self.path / "results.csv", csv_text(self.records).encode())
 
     def _writing(self) -> AbstractContextManager[None]:
         return user_errors(cannot=f"write to {self.path}", details=self._kept)
@@ -197,8 +213,8 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
     file = path / "manifest.json"
     if not file.exists():
         raise UserError(f"{option}: {path} is not a run: it has no manifest.json")
-    with user_errors(option, cannot=f"read {file}"):
-        content = file.read_bytes()
+    with user_errors(option):
+        content = read_within(path, file)
     try:
         manifest = json.loads(content)
     except ValueError:
@@ -259,7 +275,7 @@ def _table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _append(path: Path, line: bytes) -> None:
     """Append a line and fsync it; if that raises `OSError`, the file is unchanged."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     try:
         before = os.fstat(descriptor).st_size
         try:
@@ -272,6 +288,12 @@ def _append(path: Path, line: bytes) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _check_own_files(path: Path) -> None:
+    """Raise `ValueError` if a file that a sweep writes to would lead out of the run's folder."""
+    for name in (LOCK, "manifest.json", "records.jsonl", "results.csv", COMPILED):
+        check_within(path, path / name)
 
 
 def _cut_torn_line(path: Path) -> None:

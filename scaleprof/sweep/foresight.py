@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from reports.records.record import Record, has_plan, point_key
 from reports.records.run import host_files
+from reports.records.within import read_within
 from scaleprof.errors import UserError
 from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
@@ -59,7 +60,7 @@ def _records_like(plan: SweepPlan, folder: Path, here: Mapping[str, Any]) -> lis
     """The records of a run that was measured here and in the same way; none of any other."""
     try:
         options = read_manifest(folder, "--dry-run").get("options")
-        host = json.loads(host_files(folder)[-1].read_bytes())
+        host = json.loads(read_within(folder, host_files(folder)[-1]))
         if not _alike(plan, options) or not _describes(host, here):
             return []
         return [record for record in load_records(folder) if not record.side]
