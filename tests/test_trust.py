@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from reports.records.redaction import is_secret, redacted, redacted_values
 from reports.records.run import load_run
 from reports.records.within import read_within
+from reports.text.plain import one_line, plain_lines
 from scaleprof.cli.app import main
 from scaleprof.launch import host_description, local, preflight
 from scaleprof.launch.host_description import relevant
 from scaleprof.launch.kept_variables import VARIABLES
 from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.protocol import Task
+from scaleprof.points.options import make_request, plan_sweep
 from scaleprof.probes.watch import Sample
+from scaleprof.sweep.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 RECORDED = Path(__file__).parent / "golden" / "run_0_1"
@@ -352,3 +359,120 @@ def test_trust_is_not_given_by_a_file(unfinished: World, capsys: pytest.CaptureF
     Path("pyproject.toml").write_text("[tool.scaleprof.sweep]\ntrust = true\n")
     assert main(["sweep", "--dry-run"]) == 2
     assert "trust" in capsys.readouterr().err
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202e\u2066\x00\r\n::error::\u200f\u2028x"
+
+
+def hostile_run(folder: Path, status: str = "error") -> Path:
+    """A run whose every text is hostile."""
+    run = recorded(folder)
+    lines = [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
+    for line in lines:
+        line |= {name: f"{line[name]}{HOSTILE}" for name in ("scenario", "device", "settings", "run_id")}
+    lines[0] |= {"model": f"sable{HOSTILE}", "mode": HOSTILE}
+    lines.append(lines[1] | {"status": status, "reason": HOSTILE, "stderr_tail": HOSTILE, "agents": 8})
+    (run / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    host = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(host | {"cpu": HOSTILE, HOSTILE: HOSTILE}))
+    return run
+
+
+def is_plain(text: str) -> bool:
+    return all(character.isprintable() or character == "\n" for character in text)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "RUN"],
+        ["report", "RUN", "--full", "--format", "plot"],
+        ["report", "RUN", "--format", "markdown"],
+        ["report", "RUN", "--format", "json"],
+        ["report", "RUN", "--html", f"{HOSTILE.replace('/', '')}.html".replace("\x00", "")],
+        ["report", "RUN", "RUN"],
+        ["compare", "RUN", "OTHER"],
+        *(["check", "RUN", "OTHER", "--all", "--format", kind] for kind in ("table", "markdown", "github", "junit")),
+        ["check", "RUN", "OTHER", "--format", "json"],
+        ["noise", "RUN", "OTHER"],
+        ["noise", "RUN", "--again"],
+        ["baseline", "save", "main", "RUN"],
+        ["baseline", "save", HOSTILE, "RUN"],
+        ["check", "RUN", "--baseline", HOSTILE],
+        ["sweep", "--resume", "RUN"],
+        ["sweep", "--scenario", HOSTILE],
+        ["sweep", "--model", f"os:{HOSTILE}"],
+        ["sweep", "--preset", HOSTILE],
+        ["report", HOSTILE],
+        ["report", "RUN", "--where", HOSTILE],
+        ["report", "RUN", "--columns", HOSTILE],
+        ["check", "RUN", "OTHER", "--metrics", HOSTILE],
+        [HOSTILE],
+        ["report", f"--{HOSTILE}"],
+        ["doctor", "--scenario", HOSTILE],
+    ],
+    ids=lambda command: " ".join(command).replace(HOSTILE, "HOSTILE").encode("unicode_escape").decode()[:60],
+)
+@pytest.mark.parametrize(("colours", "status"), [(False, "error"), (True, "error"), (False, HOSTILE)])
+def test_nothing_quoted_steers_a_terminal(
+    command: list[str],
+    colours: bool,
+    status: str,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "run" + HOSTILE.replace("\x00", "").replace("/", "")
+    hostile_run(Path(name), status)
+    recorded(Path("other"))
+    if colours:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    code = main([word.replace("RUN", name).replace("OTHER", "other") for word in command])
+    said = capsys.readouterr()
+    assert code in (0, 1, 2, 4)
+    assert said.out or said.err
+    for text in (said.out, said.err):
+        assert is_plain(re.sub(r"\x1b\[[0-9;]*m", "", text) if colours else text)
+        assert "\x1b[31m\x9b" not in text
+        assert not [line for line in text.splitlines() if line.startswith("::error::")]
+
+
+def test_the_page_and_files_hold_no_hostile_character(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    run = hostile_run(Path("run"))
+    assert main(["report", str(run), "--html", "page.html", "--svg", "figure.svg"]) == 0
+    for name in ("page.html", "figure.svg"):
+        text = Path(name).read_text()
+        assert not set(text) & set("\x1b\x9b\u202e\u2066\u200f\u2028\x07\x00")
+        shown = text.partition('"csv":')[0]  # the results file, to be saved as it is
+        assert "\\u202e" not in shown
+        assert "\\u001b" not in shown
+
+
+def test_progress_of_a_hostile_point_is_one_plain_line() -> None:
+    stream = io.StringIO()
+    plan = plan_sweep(make_request({"agents": "2", "model": "ippo"}))
+    point = dataclasses.replace(plan.points[0], model=f"m{HOSTILE}:make")
+    with Progress([point], plan.options, Console(file=stream, width=200)) as progress:
+        progress.point_begins(0, point)
+        progress.point_ended(0, point.record(status="error", reason=HOSTILE))
+    assert is_plain(stream.getvalue())
+    assert stream.getvalue().count("\n") == 1
+
+
+def test_only_visible_characters_stay() -> None:
+    assert one_line("caf\udce9 \x1b[0m a\tb\n") == "caf [0m a b"
+    assert plain_lines("a\x1b\n\tb\n") == "a \n b\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error::hi", ": :error::hi"),
+        ("\n ::add-mask::x", ": :add-mask::x"),
+        ("##[group]x", "## [group]x"),
+        ("xla::HloModule a:b", "xla::HloModule a:b"),
+    ],
+)
+def test_no_quoted_line_is_a_command_of_a_runner(text: str, shown: str) -> None:
+    assert one_line(text) == shown

@@ -27,6 +27,7 @@ from reports.checks.words import (
     order,
 )
 from reports.records.record import POINT_FIELDS
+from reports.text.plain import one_line, plain_lines
 from reports.text.section import shown
 from reports.text.units import UNKNOWN
 
@@ -118,6 +119,7 @@ def as_github(comparison: Comparison) -> str:
 
 def _command(level: str, title: str, message: str) -> str:
     """One workflow command, escaped as the runner unescapes it; properties need more escapes than the message."""
+    title, message = one_line(title), plain_lines(message)
     data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     name = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
     return f"::{level} title={name}::{data}"
@@ -174,5 +176,5 @@ def _numbers(finding: Finding) -> str:
 
 
 def _xml(text: str) -> str:
-    """`text` with every character that XML cannot represent replaced."""
-    return _NOT_XML.sub("\ufffd", text)
+    """`text` without invisible characters, and with every other one that XML cannot represent replaced."""
+    return _NOT_XML.sub("\ufffd", plain_lines(text))

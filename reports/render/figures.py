@@ -28,7 +28,8 @@ from reports.records.files import file_errors, write_whole
 from reports.records.run import Run
 from reports.render.panels import Panel, draw_panel, legend, prepare, thin_ticks
 from reports.report.titles import Title, title_of
-from reports.text.section import one_line, shortened
+from reports.text.plain import one_line
+from reports.text.section import shortened
 
 DPI = 160
 Inches = tuple[float, float]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from reports.text.section import Cell, Document, Section, one_line
+from reports.text.plain import one_line, plain_lines
+from reports.text.section import Cell, Document, Section
 
 _ENTITIES = {ord(character): f"&#{ord(character)};" for character in "\\`*{}[]<>#|&@~$"}
 """Escaped by number, which holds in every context: no emphasis, link, tag, table border, mention or issue number."""
@@ -40,7 +41,7 @@ def _section(section: Section) -> list[str]:
         parts += [escape(line) for line in section.lines]
     if section.code:
         fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(section.code)), default=0))
-        parts.append(f"{fence}\n{section.code}{fence}")
+        parts.append(f"{fence}\n{plain_lines(section.code)}{fence}")
     if not heading:
         return parts
     if section.collapsed:

@@ -24,7 +24,8 @@ from reports.records.run import Run
 from reports.render.page_data import page_data
 from reports.report.answer import answer_section, growth_sections
 from reports.report.sections import Wanted, report_sections
-from reports.text.section import Cell, Section, TableColumn, one_line
+from reports.text.plain import one_line
+from reports.text.section import Cell, Section, TableColumn
 
 SCRIPTS = ("core", "charts", "table", "point", "start")
 """The parts of the page's script, in order; they share one scope."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reports.text.plain import one_line
 from reports.text.units import UNKNOWN
 
 Tone = Literal["", "good", "bad"]
@@ -77,11 +78,6 @@ def shown(value: object) -> str:
     if value is None:
         return UNKNOWN
     return one_line(str(value)) or UNKNOWN
-
-
-def one_line(text: str) -> str:
-    """`text` with each run of invisible characters (line ends, escapes, direction marks) replaced by one space."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def shortened(text: str, length: int) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from scaleprof import __version__
 from scaleprof.cli import check, doctor, lists, report, sweep
-from scaleprof.cli.output import open_closed_streams, replace_unencodable
+from scaleprof.cli.output import open_closed_streams, replace_unencodable, tell
 from scaleprof.errors import INTERRUPTED, UserError
 
 app = typer.Typer(
@@ -75,7 +75,7 @@ def _described(error: Exception) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"scaleprof: {' '.join(message.split())}", err=True)
+    tell(f"scaleprof: {message}", stderr=True)
     return code
 
 

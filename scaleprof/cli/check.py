@@ -10,7 +10,7 @@ import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.cli.formats import CheckFormat, CompareFormat, choose_format
-from scaleprof.cli.output import tolerate_broken_pipe, write
+from scaleprof.cli.output import tell, tolerate_broken_pipe, write
 from scaleprof.errors import UserError, user_errors
 from scaleprof.points import completions
 
@@ -234,7 +234,7 @@ def baseline_save(
     chosen = baselines.newest_run(here) if run is None else run
     path = baselines.save(name, read_run(chosen), here, force=force, allow_incomplete=allow_incomplete)
     size = sum(file.stat().st_size for file in path.iterdir())
-    typer.echo(f"Saved {chosen} as {path} ({format_bytes(size)})")
+    tell(f"Saved {chosen} as {path} ({format_bytes(size)})")
     return 0
 
 
@@ -246,7 +246,7 @@ def baseline_list() -> int:
     found = baselines.saved(Path.cwd())
     for one in found:
         counts = f"{counted(one.points, 'point')}, {counted(one.records, 'record')}"
-        typer.echo(f"{one.name}: {counts}, {format_bytes(one.bytes)}")
+        tell(f"{one.name}: {counts}, {format_bytes(one.bytes)}")
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0

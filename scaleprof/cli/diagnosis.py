@@ -15,6 +15,7 @@ import scenarios
 from reports.text.units import counted, format_bytes, format_seconds
 from sable.models import REFERENCE
 from scaleprof import __version__
+from scaleprof.cli.output import tell
 from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch import host_description
 from scaleprof.launch.local import child_variables
@@ -42,7 +43,7 @@ def diagnose(device: str | None) -> int:
     typer.echo(f"default memory limit: {format_bytes(memory_limit(None))} per point")
     with tempfile.TemporaryDirectory() as folder:
         facts = inspect_device(child_variables(device), Path(folder) / "log", START_TIMEOUT_SECONDS)
-    typer.echo(f"devices: {facts['platform']}: {', '.join(facts['devices'])}")
+    tell(f"devices: {facts['platform']}: {', '.join(facts['devices'])}")
     typer.echo(
         f"a process starts in {format_seconds(facts['import_seconds'])} with {format_bytes(facts['start_rss_bytes'])}"
     )
@@ -73,9 +74,9 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     late = f"building and playing it took more than {START_TIMEOUT_SECONDS:g} s"
     defects = outcome.facts.get("defects", [late if outcome.status == "timeout" else outcome.reason])
     for defect in defects:
-        typer.echo(f"{name}: {defect}")
+        tell(f"{name}: {defect}")
     if not defects:
-        typer.echo(f"{name}: no defects found with {counted(number, 'agent')}")
+        tell(f"{name}: no defects found with {counted(number, 'agent')}")
     return 2 if defects else 0
 
 

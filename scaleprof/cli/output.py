@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import typer
+
 from reports.records.files import write_whole
+from reports.text.plain import one_line
 from scaleprof.cli.targets import check_target
 from scaleprof.errors import user_errors
 
@@ -19,6 +22,11 @@ def replace_unencodable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def tell(line: str, *, stderr: bool = False) -> None:
+    """Print a line that may quote anything: it stays one line, and no character of it steers the terminal."""
+    typer.echo(one_line(line), err=stderr)
 
 
 def write(text: str) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from scaleprof.cli.arguments import GroupedCommand, option
 from scaleprof.cli.formats import ExportFormat, ReportFormat, choose_format
-from scaleprof.cli.output import write
+from scaleprof.cli.output import tell, write
 from scaleprof.errors import UserError, user_errors
 
 if TYPE_CHECKING:
@@ -239,4 +239,4 @@ def _write_files(
                 from reports.render.figures import write_figure
 
                 write_figure(shown, path, size)
-        typer.echo(f"Written to {path}", err=True)
+        tell(f"Written to {path}", stderr=True)

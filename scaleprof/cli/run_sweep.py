@@ -10,15 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import typer
 from rich.console import Console
 
 from reports.records.record import PLAN, is_plan, point_key
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
-from reports.text.section import one_line
+from reports.text.plain import one_line
 from reports.text.units import counted, format_bytes, format_seconds
-from scaleprof.cli.output import check_csv, tolerate_broken_pipe, write_csv
+from scaleprof.cli.output import check_csv, tell, tolerate_broken_pipe, write_csv
 from scaleprof.errors import INTERRUPTED, UserError, user_errors
 from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
@@ -41,7 +40,7 @@ FAILED = 3
 def show_grid(plan: SweepPlan, from_files: str) -> int:
     """`--dry-run`: print the points and the options that files set, and write nothing."""
     if from_files:
-        typer.echo(f"Options {one_line(from_files)}")
+        tell(f"Options {from_files}")
     _show_points(plan, plan.all_points, newest_runs(RUNS))
     return 0
 
@@ -177,7 +176,7 @@ def measure_and_show(
     with tolerate_broken_pipe():
         render_summary(records, progress if aside or csv == "-" else open_console(), title=f"Run {folder}")
     if not isinstance(ended_by, UserError):
-        progress.print(f"Written to {folder}", soft_wrap=True, markup=False)
+        progress.print(one_line(f"Written to {folder}"), soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
     if isinstance(ended_by, UserError):
         raise ended_by
@@ -186,7 +185,7 @@ def measure_and_show(
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}{' --trust' if named_code(plan) else ''}"
         why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
         message = f"{why} after {ended} of {len(plan.all_points)} points; resume with: {command}"
-        progress.print(message, soft_wrap=True, markup=False)
+        progress.print(one_line(message), soft_wrap=True, markup=False)
     if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
     failed = [record.status != "ok" for record in records if not is_plan(record)]

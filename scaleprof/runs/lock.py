@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from reports.text.section import one_line
+from reports.text.plain import one_line
 from scaleprof.errors import UserError
 
 LOCK = "lock"

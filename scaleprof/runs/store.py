@@ -36,7 +36,7 @@ from reports.records.lines import is_whole, record_line
 from reports.records.record import Record
 from reports.records.run import Run, host_files, load_run, record_key
 from reports.records.within import check_within, read_within, write_within
-from reports.text.section import one_line
+from reports.text.plain import one_line
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock

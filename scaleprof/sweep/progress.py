@@ -15,6 +15,7 @@ from rich.text import Text
 
 from reports.records.record import Record
 from reports.render.console import is_live
+from reports.text.plain import one_line
 from reports.text.units import counted, format_bytes, format_rate, format_seconds
 from scaleprof.points.plan import SweepOptions
 from scaleprof.points.point import Point
@@ -76,7 +77,7 @@ class Progress:
     def event(self, event: dict[str, Any]) -> None:
         """Follow the running point's phase and updates."""
         if event["event"] == "phase":
-            self._phase, self._samples = event["name"], []
+            self._phase, self._samples = one_line(event["name"]), []
         elif event["event"] == "samples":
             self._samples += event["samples"]
 
@@ -88,7 +89,7 @@ class Progress:
         if not self._is_live:
             done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
             line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(one_line(line)), soft_wrap=True)
 
     def _picture(self) -> RenderableType:
         now = time.monotonic()
@@ -100,7 +101,7 @@ class Progress:
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
         doing = f"{self._phase}{self._updates()}   {_clock(now - self._point_started)}"
-        line = Text.assemble((point.label, "bold"), f"   {doing}", no_wrap=True)
+        line = Text.assemble((one_line(point.label), "bold"), f"   {doing}", no_wrap=True)
         return Group(self._recent(), bar, line)
 
     def _updates(self) -> str:
@@ -118,7 +119,9 @@ class Progress:
     def _recent(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         for record, point in list(zip(self._results, self._points, strict=False))[-SHOWN_RESULTS:]:
-            table.add_row(Text(point.label), Text(_outcome(record), no_wrap=True, overflow="ellipsis"))
+            table.add_row(
+                Text(one_line(point.label)), Text(one_line(_outcome(record)), no_wrap=True, overflow="ellipsis")
+            )
         return table
 
 
