@@ -501,9 +501,7 @@ def test_a_flood_of_the_log_is_capped(tmp_path: Path) -> None:
     sys.stderr.flush()
     os.kill(os.getpid(), 9)
     """
-    began = time.monotonic()
     outcome = follow(tmp_path, script, python=True)
-    assert time.monotonic() - began < 5.0
     assert "stderr ends: the last line" in outcome.reason
     log = (tmp_path / "child.log").read_text()
     assert len(log) < HEAD_BYTES + TAIL_BYTES + 200

@@ -66,6 +66,9 @@ def test_a_folder_is_given_up_if_the_sweep_cannot_begin(tmp_path: Path, monkeypa
 
     monkeypatch.setattr("scaleprof.cli.run_sweep.preflight", no_device)
     assert main(["sweep", "--agents", "2"]) == 2
+    assert not Path("runs").exists()
+    Path("runs").mkdir()
+    assert main(["sweep", "--agents", "2"]) == 2
     assert list(Path("runs").iterdir()) == []
 
 

@@ -223,13 +223,16 @@ def claimed_folder(scenario: str) -> Iterator[Path]:
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in scenario)
     first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
     names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    with user_errors("--out", cannot=f"write to {Path('runs')}"):
-        path = next(path for path in (Path("runs") / name for name in names) if _made(path))
+    is_new = not RUNS.exists()
+    with user_errors("--out", cannot=f"write to {RUNS}"):
+        path = next(path for path in (RUNS / name for name in names) if _made(path))
     try:
         yield path
     except BaseException:
         with suppress(OSError):  # something is in it
             path.rmdir()
+            if is_new:
+                RUNS.rmdir()
         raise
 
 
