@@ -30,6 +30,7 @@ from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import EVENTS, FACT_TYPES, MAX_LINE_BYTES, SAMPLE, Task
 from scaleprof.points.plan import SweepOptions
 from scaleprof.probes.nvml import Nvml
+from scaleprof.runs.store import load_records
 
 TASK = Task(point=point(), min_updates=1, memory_limit_bytes=2 * 2**30)
 WHOLE: dict[str, dict[str, Any]] = {
@@ -483,7 +484,7 @@ def test_names_of_the_limits_of_points(seconds: float, grows: bool, name: str) -
 
 
 def test_a_first_child_that_says_nothing_of_its_device(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="did not report platform, devices, source, scaleprof"):
+    with pytest.raises(UserError, match=r"did not report platform, devices, source, start_rss_bytes$"):
         inspect_device(dict(os.environ), tmp_path / "log", 60.0, command=("sh", "-c", 'echo \'{"event": "done"}\''))
 
 
@@ -538,3 +539,72 @@ def test_a_short_log_is_kept_whole(tmp_path: Path, size: int) -> None:
     log.look()
     log.close()
     assert log.path.read_bytes() == b"x" * size
+
+
+# A whole sweep.
+
+WRECKS = """
+import os, resource, sys, types
+def everywhere(text):
+    for descriptor in range(3, 20):
+        try:
+            os.write(descriptor, text)
+        except OSError:
+            continue
+def programs(point, batching):
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if point.agents == 2:
+        everywhere(b"nonsense\\n")
+    elif point.agents == 3:
+        os.kill(os.getpid(), 40)
+    elif point.agents == 4:
+        if os.fork():
+            os.kill(os.getpid(), 11)
+        os.setsid()
+    elif point.agents == 5:
+        everywhere(b'{"event": "facts", "parameters": "many"}\\n')
+    elif point.agents == 6:
+        everywhere(b'{"event": "done"}\\n')
+    elif point.agents == 7:
+        print("the table of hosts is out of memory", file=sys.stderr, flush=True)
+        raise ValueError("the table of hosts is out of memory")
+    import time
+    time.sleep(600)
+fake = types.ModuleType("scaleprof.worker.programs")
+fake.Programs = programs
+sys.modules["scaleprof.worker.programs"] = fake
+"""
+
+
+def test_a_sweep_survives_its_points(tmp_path: Path) -> None:
+    (tmp_path / "injected").mkdir()
+    (tmp_path / "injected" / "sitecustomize.py").write_text(WRECKS)
+    path = os.pathsep.join([str(tmp_path / "injected"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = ["sweep", "--agents", "2,3,4,5,6,7", "--model", "mat", "--envs", "2", "--seq-len", "4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "scaleprof", *command, "--device", "cpu", "--out", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "bug" not in done.stderr
+    assert "Written to run" in done.stderr, done.stderr
+    records = load_records(tmp_path / "run")
+    assert [(record.agents, record.status, record.reason_code) for record in records] == [
+        (2, "crashed", "protocol"),
+        (3, "crashed", "signal"),
+        (4, "crashed", "signal"),
+        (5, "crashed", "protocol"),
+        (6, "ok", ""),
+        (7, "error", "exception"),
+    ]
+    assert "signal 40" in records[1].reason
+    assert done.returncode == 0
+    left = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
+    assert left == []
+    for format_name in ("table", "json"):
+        report = [sys.executable, "-m", "scaleprof", "report", "run", "--format", format_name]
+        assert subprocess.run(report, cwd=tmp_path, capture_output=True, check=False).returncode == 0
