@@ -566,7 +566,7 @@ def workers(tmp_path: Path) -> dict[str, str]:
                 sys.stdin = io.StringIO(text)
                 return
             else:
-                events = [{"event": "samples", "samples": [{"update": 0}]}]
+                events = [{"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}]
             print("".join(json.dumps(event) + "\\n" for event in [*events, {"event": "done"}]), end="", flush=True)
             os._exit(0)
 

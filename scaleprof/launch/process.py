@@ -40,18 +40,8 @@ TAIL_BYTES = 8192
 TAIL_LINES = 5
 START_LIMIT = "the limit for starting"
 """What messages call the time limit of a child that measures no point."""
-DEVICE_FACTS = (
-    "platform",
-    "devices",
-    "source",
-    "scaleprof",
-    "import_seconds",
-    "start_rss_bytes",
-    "peak_can_be_reset",
-    "static_analysis",
-    "allocator_statistics",
-)
-"""What a child without a point must report."""
+DEVICE_FACTS = ("platform", "devices", "source", "start_rss_bytes")
+"""What a child without a point must report for a sweep to begin."""
 WORKER = (sys.executable, "-P", "-m", "scaleprof.worker")
 """The child's command. `-P` keeps the current folder off its import path: a `reports.py` there is not ours."""
 
