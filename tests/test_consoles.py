@@ -48,6 +48,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[int, str]:
     monkeypatch.setattr(launching, "run_child", run_child)
     monkeypatch.setattr(host_description, "git_state", lambda folder: None)
     monkeypatch.setattr("scaleprof.probes.host.total_memory_bytes", lambda: 24 * 2**30)
+    monkeypatch.setattr("scaleprof.probes.cgroup.memory_limit_bytes", lambda: None)
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     return endings

@@ -43,7 +43,7 @@ def sweep(folder: Path, fault: str, *options: str) -> Record:
     [
         ("allocates", "oom", "predicted", "the rollout program needs 74.5 GiB by XLA's analysis"),
         ("raises-in-reset", "error", "exception", "ValueError: no board today [start]"),
-        pytest.param("raises-in-step", "error", "exception", "ValueError: the board broke [warm up]", marks=slow),
+        pytest.param("raises-in-step", "error", "exception", "ValueError: the board broke [memory]", marks=slow),
         (
             "nan-in-passing",
             "error",

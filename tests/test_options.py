@@ -28,7 +28,8 @@ GIB = 2**30
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine with 24 GiB."""
+    """A machine with 24 GiB, all of which this process may use."""
+    monkeypatch.setattr("scaleprof.probes.cgroup.memory_limit_bytes", lambda: None)
     monkeypatch.setattr(scaleprof.probes.host, "total_memory_bytes", lambda: 24 * GIB)
     return monkeypatch
 
