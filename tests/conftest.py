@@ -62,6 +62,12 @@ LRUCache._evict_if_needed = evict_at_the_first_write  # type: ignore[method-assi
 gc.set_threshold(200_000, 50, 1000)
 
 
+@pytest.fixture(autouse=True)
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps in this process do not say what spoils measurements on this machine: that differs by machine and time."""
+    monkeypatch.setattr("scaleprof.cli.run_sweep.spoilers", lambda variables, pin: [])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs() -> Iterator[None]:
     """Programs are shared within a file. Kept longer, they take gigabytes."""

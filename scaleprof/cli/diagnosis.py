@@ -21,6 +21,7 @@ from scaleprof.launch import host_description
 from scaleprof.launch.local import child_variables
 from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import Task
+from scaleprof.launch.spoilers import spoilers
 from scaleprof.points.choices import choose_scenario, memory_limit
 from scaleprof.points.options import make_request, plan_sweep
 from scaleprof.probes import host
@@ -49,6 +50,11 @@ def diagnose(device: str | None) -> int:
     )
     for line in measurable(facts):
         typer.echo(line)
+    found = spoilers(os.environ)
+    for what in found:
+        tell(f"may spoil a measurement: {what}")
+    if not found:
+        typer.echo("nothing found that spoils a measurement")
     return 0
 
 

@@ -106,11 +106,23 @@ def export(
         Text, option("--csv", "CSV file to write; - is stdout", panel=OUTPUT, metavar="FILE", shown="-")
     ] = None,
     format_: ExportFormat = None,
+    public: Annotated[
+        Path | None,
+        option("--public", "Copy the run to DIR without names, paths and variables", panel=OUTPUT, metavar="DIR"),
+    ] = None,
 ) -> int:
-    """Write the results of a run: one row per repeat of a point, one column per field."""
+    """Write the results of a run: one row per repeat of a point, one column per field; or a copy for an issue."""
     from scaleprof.cli.output import check_csv, write_csv, write_data
-    from scaleprof.runs.store import csv_text, load_records
+    from scaleprof.runs.store import csv_text, load_records, read_run
 
+    if public is not None:
+        from scaleprof.runs.public_copy import write_public
+
+        if csv is not None or format_:
+            raise UserError("--public: it copies the whole run: omit --csv and --format")
+        write_public(read_run(run), public)
+        tell(f"Written to {public}", stderr=True)
+        return 0
     chosen = choose_format("export", format_, {"--csv": csv is not None})
     check_csv(csv)
     records = load_records(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -22,6 +23,7 @@ from scaleprof.errors import INTERRUPTED, UserError, user_errors
 from scaleprof.launch.host_description import this_machine
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import changed_fields, preflight
+from scaleprof.launch.spoilers import spoilers
 from scaleprof.points.plan import SweepPlan
 from scaleprof.points.point import Point
 from scaleprof.runs.baselines import RUNS
@@ -96,6 +98,8 @@ def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files:
     say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
+    for found in spoilers(os.environ, plan.options.pin):
+        say(f"scaleprof: may spoil the measurement: {found}")
     if also:
         say(also)
 

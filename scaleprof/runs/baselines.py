@@ -10,7 +10,6 @@ A baseline appears as a whole folder or not at all. It contains no paths and no 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import re
@@ -21,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.checks.comparability import comparable_facts, without_paths
+from reports.checks.comparability import comparable_facts
 from reports.records.record import Record, point_key
 from reports.records.run import CHECKSUM, Run, table_checksum
 from reports.records.within import check_within
 from scaleprof.errors import UserError, user_errors
+from scaleprof.runs.public_copy import host_names, impersonal
 from scaleprof.runs.store import as_json, csv_text, read_run
 
 FOLDER = Path(".scaleprof") / "baselines"
@@ -118,7 +118,7 @@ def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bo
             made.mkdir()
             _write(made / "results.csv", csv_text(records))
             _write(made / CHECKSUM, as_json(table_checksum(csv_text(records).encode())))
-            for file, host in zip(_names(), _distinct(run), strict=False):
+            for file, host in zip(host_names(), _distinct(run), strict=False):
                 _write(made / file, as_json(host))
             _put(made, path, Path(temporary) / "before")
     return path
@@ -149,25 +149,14 @@ def _path_of(name: str, folder: Path) -> Path:
 
 
 def _kept(record: Record) -> Record:
-    """A record without file names and process output."""
-    return dataclasses.replace(
-        record,
-        stderr_tail="",
-        files="",
-        pair_id="",
-        reason=without_paths(record.reason),
-        settings=without_paths(record.settings),
-    )
+    """A record without what a check does not need."""
+    return dataclasses.replace(impersonal(record), files="", pair_id="")
 
 
 def _distinct(run: Run) -> list[dict[str, Any]]:
     """The distinct host descriptions of the run, reduced to what a check compares."""
     found = {json.dumps(one): one for one in map(comparable_facts, run.hosts)}
     return list(found.values())
-
-
-def _names() -> itertools.chain[str]:
-    return itertools.chain(["host.json"], (f"host-{number}.json" for number in itertools.count(2)))
 
 
 def _write(path: Path, text: str) -> None:
