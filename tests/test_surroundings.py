@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import jax
 import pytest
 
+import scaleprof
 from scaleprof.cli.app import main
 from scaleprof.cli.run_sweep import claimed_folder
 from scaleprof.errors import UserError
@@ -97,3 +101,26 @@ def test_keys_of_every_size(implementation: Any, scenario: str) -> None:
         actions = jax.ShapeDtypeStruct((2, 2), int)
         result = jax.eval_shape(made.step, state, actions, jax.random.key(1))
     assert result.observation.features.shape == observation.features.shape
+
+
+@pytest.mark.parametrize("name", ["reports.py", "sable/__init__.py", "scenarios", "scenarios.py"])
+@pytest.mark.parametrize("command", [["-m", "scaleprof"], ["-c", "from scaleprof.cli import run; run()"]])
+def test_a_module_that_hides_one_of_ours(tmp_path: Path, name: str, command: list[str]) -> None:
+    file = tmp_path / name
+    (file if name == "scenarios" else file.parent).mkdir(parents=True, exist_ok=True)
+    if name != "scenarios":
+        file.write_text("")
+    root = Path(scaleprof.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-P", *command, "list", "models"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if name == "scenarios":  # a folder without __init__.py hides nothing
+        assert done.returncode == 0, done.stderr
+    else:
+        ours = root / name.partition("/")[0].removesuffix(".py")
+        remedy = "rename it, or take its folder out of PYTHONPATH"
+        assert (done.returncode, done.stderr) == (2, f"scaleprof: {file} hides the package {ours}: {remedy}\n")

@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         return 0  # Typer and rich exit so when the reader of our output has left (`| head`)
     except OSError as error:
-        return _fail(f"cannot write the output: {error.strerror or error}", 2)
+        what = "cannot write the output" if error.filename is None else f"cannot read or write {error.filename}"
+        return _fail(f"{what}: {error.strerror or error}", 2)
     except Exception as error:  # exit code 1 would say that a regression was found
         if os.environ.get("SCALEPROF_TRACEBACK"):
             raise
