@@ -6,14 +6,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
-OWN = ("reports", "sable", "scenarios")
-"""The packages beside `scaleprof` that it imports."""
+OWN = ("reports.records", "sable.models", "scenarios.registry")
+"""A module of each package beside `scaleprof` that it imports."""
 
 
 def hidden_package() -> tuple[Path, Path] | None:
-    """The first file or folder that Python would import instead of one of `OWN`, and the one that it hides."""
+    """The first file or folder that Python would import instead of a package of `OWN`, and the one that it hides."""
     root = Path(__file__).resolve().parent.parent
-    for name in OWN:
+    for module in OWN:
+        name = module.partition(".")[0]
         spec = importlib.util.find_spec(name)
         found = None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or ()), None)
         if found is not None and root / name not in (Path(found).resolve(), Path(found).resolve().parent):

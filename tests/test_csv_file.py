@@ -27,7 +27,7 @@ from reports import (
     write_records,
 )
 from reports.records.columns import COLUMNS, Column
-from reports.records.lines import read_lines, record_line
+from reports.records.record_lines import read_lines, record_line
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
 TEXTS = st.one_of(st.text(max_size=20), st.text("='+-@\t\r\n\",;ab", max_size=6))

@@ -15,7 +15,7 @@ from checked import HOST, record, repeats, run_folder, table, verdicts
 
 from reports import Record
 from reports.arrange.selection import where
-from reports.records.lines import record_line
+from reports.records.record_lines import record_line
 from reports.records.run import load_run
 from scaleprof.cli.app import main
 

@@ -94,7 +94,7 @@ class Law:
         return round(size) if size is not None and largest < size <= _FAR * largest else None
 
 
-class Curve(NamedTuple):
+class CostCurve(NamedTuple):
     """What a law is fitted to: memory or time of one row of a pivot table."""
 
     pivot: Pivot
@@ -110,7 +110,7 @@ def laws(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> 
     return list(map(law_of_curve, curves_of(records, along, also=also)))
 
 
-def curves_of(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> list[Curve]:
+def curves_of(records: Sequence[Record], along: str, *, also: Sequence[str] = ()) -> list[CostCurve]:
     """All curves of `records` along one axis, memory before time; empty if there is only one size.
 
     Args:
@@ -123,16 +123,16 @@ def curves_of(records: Sequence[Record], along: str, *, also: Sequence[str] = ()
     if len(pivot.sizes) < 2:
         return []
     return [
-        Curve(pivot, row, quantity)
+        CostCurve(pivot, row, quantity)
         for quantity in QUANTITIES
         for row in pivot.rows
         if (len(row.points) > 1 or len(pivot.rows) == 1) and (quantity == "memory" or _was_run(row))
     ]
 
 
-def fullest_curves(found: Sequence[Curve]) -> list[Curve]:
+def fullest_curves(found: Sequence[CostCurve]) -> list[CostCurve]:
     """One per run, scenario, device, model, mode and quantity: the one with the most sizes; ties go to the last."""
-    best: dict[tuple[AxisValue, ...], tuple[int, Curve]] = {}
+    best: dict[tuple[AxisValue, ...], tuple[int, CostCurve]] = {}
     for curve in found:
         records = [point.records[0] for point in curve.row.points.values()]
         key = (*(getattr(records[0], name) for name in _APART), curve.quantity)
@@ -178,7 +178,7 @@ def what_differs(points: Mapping[int, Repeats]) -> str:
     return differing or (_TUNED if tuned else "")
 
 
-def law_of_curve(curve: Curve) -> Law:
+def law_of_curve(curve: CostCurve) -> Law:
     """The law of one curve."""
     pivot, row, quantity = curve
     name, along = row_name(pivot, row), pivot.across

@@ -14,8 +14,8 @@ from typing import Any
 
 from reports.records.csv_file import read_records
 from reports.records.files import file_errors
-from reports.records.lines import json_object, read_lines
 from reports.records.record import Record, point_key, was_run
+from reports.records.record_lines import json_object, read_lines
 from reports.records.redaction import redacted_values
 from reports.records.within import check_within, read_within
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from reports.checks.comparability import comparable_facts, without_paths
 from reports.records.files import write_whole
-from reports.records.lines import record_line
 from reports.records.record import Record
+from reports.records.record_lines import record_line
 from reports.records.redaction import redacted
 from reports.records.run import Run
 from reports.records.within import read_within

@@ -32,8 +32,8 @@ import typer
 
 from reports.records.csv_file import write_records
 from reports.records.files import PART
-from reports.records.lines import is_whole, record_line
 from reports.records.record import Record
+from reports.records.record_lines import is_whole, record_line
 from reports.records.run import Run, host_files, load_run, record_key
 from reports.records.within import check_within, read_within, write_within
 from reports.text.plain import one_line
