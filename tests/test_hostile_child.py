@@ -236,7 +236,9 @@ def test_every_signal_is_an_ending(tmp_path: Path) -> None:
     for number, outcome in outcomes.items():
         if number == signal.SIGSTOP:
             assert outcome.reason == "not finished after 2 s (--timeout); it is stopped [start]"
-        elif number in NOT_DEADLY | OF_TERMINALS | IGNORED or (number in OF_THE_C_LIBRARY and outcome.reason_code == "exit"):
+        elif number in NOT_DEADLY | OF_TERMINALS | IGNORED or (
+            number in OF_THE_C_LIBRARY and outcome.reason_code == "exit"
+        ):
             assert outcome.reason == "ended with exit code 0; stderr ends: nothing on stderr [start]"
         elif number != signal.SIGINT:  # which Python turns into an exception
             assert (outcome.status, outcome.reason_code) == ("crashed", "signal"), number
