@@ -194,6 +194,66 @@ def test_a_baseline_that_was_edited_is_refused(folder: Path, capsys: Capture) ->
     assert checked(capsys, "--baseline", "main", new)[0] == 1
 
 
+GROUPS = """
+[tool.scaleprof.check]
+xla_peak = "5%"
+[tool.scaleprof.check."agents>=32"]
+xla_peak = "30%"
+[tool.scaleprof.check."model=sable agents=64"]
+xla_peak = "200%"
+"""
+
+
+def test_thresholds_of_some_points(folder: Path, capsys: Capture) -> None:
+    base, new = regressed(folder)  # twice the memory at 64 agents
+    assert checked(capsys, base, new)[0] == 1
+    (folder / "pyproject.toml").write_text(GROUPS)
+    assert checked(capsys, base, new)[0] == 0
+    assert checked(capsys, base, new, "--threshold", "xla_peak=50%")[0] == 1, "the command line holds for all points"
+    (folder / "pyproject.toml").write_text(GROUPS.replace("agents=64", "agents=16"))
+    capsys.readouterr()
+    assert main(["check", base, new, "--format", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    limits = {one["point"]["agents"]: one["threshold"] for one in found if one["metric"] == "xla_peak"}
+    assert limits == {16: 2.0, 32: 0.3, 64: 0.3}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("agents", 'xla_peak = "5%"', "'agents' is not a condition: write column=value"),
+        ("agent>1", 'xla_peak = "5%"', "unknown column 'agent': did you mean agents"),
+        ("agents>1", 'peak = "5%"', "unknown key 'peak': did you mean"),
+        ("agents>1", "xla_peak = 5", "'5' means 500 %"),
+        ("", 'xla_peak = "5%"', "names no points; write conditions"),
+    ],
+)
+def test_groups_that_make_no_sense(folder: Path, capsys: Capture, name: str, content: str, said: str) -> None:
+    base, new = regressed(folder)
+    (folder / "pyproject.toml").write_text(f'[tool.scaleprof.check."{name}"]\n{content}\n')
+    code, _, error = checked(capsys, base, new)
+    assert code == 2
+    assert f"[tool.scaleprof.check], {name}: {said}" in error
+
+
+def test_the_summary_of_a_job(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    base, new = regressed(folder)
+    summary = folder / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    assert main(["check", base, new]) == 1
+    assert summary.read_text() == "before\n"
+    assert main(["check", base, new, "--format", "github"]) == 1
+    assert capsys.readouterr().out.count("::error")
+    text = summary.read_text()
+    assert text.startswith("before\n")
+    assert "Regressed: 1 of " in text
+    assert "| xla" in text
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder))
+    assert main(["check", base, new, "--format", "github"]) == 2
+    assert "cannot write to " in capsys.readouterr().err
+
+
 def attacked(path: Path, chance: random.Random) -> str:
     """Do one hostile or unlucky thing to a file of a run; returns what."""
     file = chance.choice([path / "records.jsonl", path / "records.jsonl", path / "host.json", path / "manifest.json"])

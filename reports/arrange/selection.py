@@ -34,14 +34,7 @@ def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
     """
     left = list(records)
     for condition in conditions:
-        found = _CONDITION.fullmatch(condition)
-        if found is None:
-            raise ValueError(
-                f"'{condition}' is not a condition: write column=value, such as model=sable, agents=16,128 or "
-                "agents>=128"
-            )
-        name, how, text = found[1].strip(), found[2], found[3]
-        known_column(name)
+        name, how, text = _parts(condition)
         meets = _test(name, how, text)
         kept = [record for record in left if meets(getattr(record, name))]
         if not kept:
@@ -52,6 +45,22 @@ def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
             )
         left = kept
     return left
+
+
+def matcher(conditions: Sequence[str]) -> Callable[[Record], bool]:
+    """Whether a record meets all conditions, as in `where`; raises ValueError for a malformed one."""
+    tests = [(name, _test(name, how, text)) for name, how, text in map(_parts, conditions)]
+    return lambda record: all(meets(getattr(record, name)) for name, meets in tests)
+
+
+def _parts(condition: str) -> tuple[str, str, str]:
+    """The column, the comparison and the values of a condition; raises ValueError if it is none."""
+    found = _CONDITION.fullmatch(condition)
+    if found is None:
+        raise ValueError(
+            f"'{condition}' is not a condition: write column=value, such as model=sable, agents=16,128 or agents>=128"
+        )
+    return known_column(found[1].strip()), found[2], found[3]
 
 
 def _test(name: str, how: str, text: str) -> Callable[[Value], bool]:

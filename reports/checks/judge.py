@@ -63,7 +63,7 @@ def judge_metric(
         base=tuple(source.value(record) for record in before),
         new=tuple(source.value(record) for record in after),
         source=source.title,
-        threshold=policy.threshold(metric),
+        threshold=policy.threshold(metric, new.records[0]),
     )
     if not blocked and why == NOT_IN_NEW and not finding.new and _is_lost(metric, base.ok, new.ok):
         return replace(finding, verdict=REGRESSED, reason="measured in BASE, missing in NEW"), None
@@ -76,7 +76,7 @@ def judge_metric(
     if metric.deterministic:
         finding = replace(finding, reason=describe_change(finding.ratio, finding.threshold))
         return replace(finding, verdict=verdict_by_threshold(metric, finding)), None
-    margin = 1 + MARGIN * policy.threshold(metric)
+    margin = 1 + MARGIN * policy.threshold(metric, new.records[0])
     if pairing is not None:
         logs, units = pairing(metric, source, before, after)
         if logs:

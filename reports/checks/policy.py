@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from reports.arrange.selection import matcher
 from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
 from reports.records.files import file_errors
+from reports.records.record import Record
 from reports.text.hints import nearest
 
 TABLE = ("tool", "scaleprof", "check")
@@ -22,10 +24,20 @@ _NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Thresholds of some points: those that meet all of `conditions`, such as `agents>=1024`."""
+
+    conditions: tuple[str, ...]
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckPolicy:
     """How a check judges; `thresholds` overrides defaults, as fractions by metric."""
 
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+    """Thresholds that override these at some points; where a point is in several, the last one that names a metric."""
     alpha: float = 0.05
     """False discovery rate of sampled metrics over a whole check."""
     threshold_only: bool = False
@@ -41,14 +53,31 @@ class CheckPolicy:
     metrics: tuple[str, ...] = tuple(name for name in METRIC_NAMES if name not in IN_MEMORY)
     """The metrics to judge."""
 
-    def threshold(self, metric: Metric) -> float:
-        """The allowed change of `metric`, as a fraction."""
+    def threshold(self, metric: Metric, point: Record | None = None) -> float:
+        """The allowed change of `metric`, as a fraction: at a point, or without one that of points in no group."""
+        for group in reversed(self.groups):
+            if point is not None and metric.name in group.thresholds and matcher(group.conditions)(point):
+                return group.thresholds[metric.name]
         return self.thresholds.get(metric.name, metric.threshold)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> CheckPolicy:
-        """A copy with some thresholds replaced; parts of `memory` that they name are judged too."""
+        """A copy with some thresholds replaced, also in groups; parts of `memory` that they name are judged too."""
+        groups = tuple(
+            Group(one.conditions, {name: value for name, value in one.thresholds.items() if name not in thresholds})
+            for one in self.groups
+        )
+        return dataclasses.replace(
+            self._judging(thresholds), thresholds={**self.thresholds, **thresholds}, groups=groups
+        )
+
+    def with_group(self, group: Group) -> CheckPolicy:
+        """A copy with one group more."""
+        return dataclasses.replace(self._judging(group.thresholds), groups=(*self.groups, group))
+
+    def _judging(self, thresholds: Mapping[str, float]) -> CheckPolicy:
+        """A copy that judges the parts of `memory` that have thresholds too."""
         named = tuple(name for name in IN_MEMORY if name in thresholds and name not in self.metrics)
-        return dataclasses.replace(self, thresholds={**self.thresholds, **thresholds}, metrics=(*self.metrics, *named))
+        return dataclasses.replace(self, metrics=(*self.metrics, *named))
 
 
 def parse_threshold(text: str) -> tuple[str, float]:
@@ -109,9 +138,12 @@ def _read_table(path: Path) -> Mapping[str, Any] | None:
 def _policy_of(table: Mapping[str, Any], path: Path) -> CheckPolicy:
     policy = CheckPolicy()
     thresholds = {}
+    groups = []
     for key, value in table.items():
         try:
-            if key == "alpha":
+            if isinstance(value, dict):
+                groups.append(_group(key, value))
+            elif key == "alpha":
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
                     raise ValueError(f"{value!r} is not a number; write alpha = 0.05")
                 policy = dataclasses.replace(policy, alpha=check_alpha(value))
@@ -121,7 +153,24 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> CheckPolicy:
                 raise ValueError(f"unknown key: {nearest(key, ('alpha', *METRIC_NAMES))}")
         except ValueError as error:
             raise ValueError(f"{path}, [{'.'.join(TABLE)}], {key}: {error}") from None
-    return policy.with_thresholds(thresholds)
+    policy = policy.with_thresholds(thresholds)
+    for group in groups:
+        policy = policy.with_group(group)
+    return policy
+
+
+def _group(key: str, table: Mapping[str, Any]) -> Group:
+    """The thresholds in a table whose name is conditions, separated by blanks: `"model=sable agents>=1024"`."""
+    conditions = tuple(key.split())
+    matcher(conditions)
+    if not conditions:
+        raise ValueError("names no points; write conditions, such as model=sable agents>=1024")
+    thresholds = {}
+    for name, value in table.items():
+        if name not in METRIC_NAMES:
+            raise ValueError(f"unknown key '{name}': {nearest(name, METRIC_NAMES)}")
+        thresholds[name] = _fraction(name, value, '{} = "{}"')
+    return Group(conditions, thresholds)
 
 
 def _fraction(name: str, value: Any, form: str) -> float:

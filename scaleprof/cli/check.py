@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 WHAT, JUDGING, OUTPUT = "What to compare", "How to judge", "Output"
 
+JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable with the path of GitHub's job summary (docs.github.com, "Workflow commands for GitHub Actions")."""
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(
@@ -157,6 +160,19 @@ def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
 
         writers = {"json": check_exports.as_json, "github": check_exports.as_github, "junit": check_exports.as_junit}
         write(writers[format_](found))
+    if format_ == "github":
+        _add_to_job_summary(found)
+
+
+def _add_to_job_summary(found: Comparison) -> None:
+    """Append the whole check as Markdown to the file that GitHub shows as the job's summary, if there is one."""
+    path = os.environ.get(JOB_SUMMARY)
+    if path:
+        from reports.checks.documents import check_document
+        from reports.render.markdown import markdown
+
+        with user_errors(cannot=f"write to {path} ({JOB_SUMMARY})"), Path(path).open("a", encoding="utf-8") as stream:
+            stream.write(markdown(check_document(found, everything=True)))
 
 
 def _show(document: Document, format_: str) -> None:
