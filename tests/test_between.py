@@ -22,6 +22,7 @@ from reports.growth.trends import trend_of
 from reports.records.columns import COLUMNS
 from reports.records.record import XLA_PLAN, Record, is_plan, was_run
 from reports.records.run import Run
+from reports.render.json_report import json_report
 from reports.render.terminal import render_summary
 from reports.report.answer import answer_section
 from scaleprof.cli.app import main
@@ -149,6 +150,16 @@ def test_the_law_is_that_of_the_plan_and_the_factors_are_measured(square: float,
     assert law.plan.constant == pytest.approx(15 * MIB, rel=1e-6)
     assert law.fit.at(1024) == pytest.approx(law.values[1024][0], rel=0.02)
     assert in_words(law).startswith("memory (XLA's plan + 15.0 MiB at 7 sizes, within 1% of what was measured) = ")
+
+
+def test_json_tells_whether_a_fit_is_of_the_plan() -> None:
+    run = Run("run", Path("run"), tuple(curve()))
+    (memory, _) = json.loads(json_report([run], [run.records], ("mat", "dense")))["fits"]
+    assert (memory["field"], memory["kind"], len(memory["sizes"])) == ("memory_bytes", "fit", 7)
+    assert memory["plan"]["constant_bytes"] == pytest.approx(15 * MIB, rel=1e-6)
+    assert memory["plan"]["apart"] < 0.01
+    measured = Run("run", Path("run"), tuple(record for record in curve() if was_run(record)))
+    assert json.loads(json_report([measured], [measured.records], ("mat", "dense")))["fits"][0]["plan"] is None
 
 
 def test_without_planned_sizes_three_sizes_are_no_law() -> None:

@@ -96,6 +96,27 @@ def test_an_incomplete_base_is_no_base(folder: Path, capsys: Capture, cut: int, 
     assert checked(capsys, base, base, "--allow-incomplete", "--fail-inconclusive")[0] == 5
 
 
+def test_a_baseline_remembers_that_its_run_was_incomplete(folder: Path, capsys: Capture) -> None:
+    base = a_run(folder / "base", repeats(2), points=3)
+    assert main(["baseline", "save", "main", base, "--allow-incomplete"]) == 0
+    code, _, said = checked(capsys, "--baseline", "main", base)
+    assert code == 4
+    assert "BASE is incomplete: 2 of 3 records" in said
+    code, headline, _ = checked(capsys, "--baseline", "main", base, "--allow-incomplete")
+    assert code == 0
+    assert headline.startswith("Inconclusive: BASE is incomplete: 2 of 3 records; NEW is incomplete: ")
+
+
+def test_a_folder_that_does_not_tell_what_it_lacks_is_named(folder: Path, capsys: Capture) -> None:
+    base = a_run(folder / "base", repeats(2))
+    assert main(["check", base, base]) == 0
+    assert "lacks records" not in capsys.readouterr().out
+    Path(base, "manifest.json").unlink()
+    assert main(["check", base, base]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "BASE lacks records is not known: it has no manifest and no checksum" in said
+
+
 def test_an_interrupted_point_is_missing(folder: Path) -> None:
     run = load_run(a_run(folder / "run", [record(), record(agents=32, status="interrupted")]))
     assert run.incomplete == "1 of 2 records"

@@ -75,8 +75,7 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
     """The slices along `axis`, ordered by the value that they hold fixed.
 
     Slices along sequence length need at least two lengths. Pending points are left out, and planned ones are no size of
-    a slice. With several runs, each has its
-    own curves, labelled with its name.
+    a slice. With several runs, each has its own curves, labelled with its name.
     """
     fixed = AXES[axis]
     tried = [[record for record in run.records if was_run(record)] for run in runs]

@@ -59,6 +59,8 @@ def compare_runs(base: Run, new: Run, policy: CheckPolicy) -> Comparison:
     for name, run in sides:
         if not run.hosts:
             notes.append(f"{name} is a bare results file: only platform, device and pinned cores of its host are known")
+        elif not run.is_counted:
+            notes.append(f"whether {name} lacks records is not known: it has no manifest and no checksum")
     incomplete = tuple(f"{name} is incomplete: {run.incomplete}" for name, run in sides if run.incomplete)
     if base.incomplete and not policy.allow_incomplete:
         raise IncompleteError(f"{incomplete[0]}: complete it (sweep --resume), or compare with --allow-incomplete")

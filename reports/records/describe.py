@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+SIGNED = frozenset({"number"})
+"""The units of figures that may be negative."""
 Unit = Literal[
     "text",
     "count",

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 
 from reports.records.columns import COLUMNS, Column, Value
+from reports.records.describe import SIGNED
 from reports.records.record import SCHEMA_VERSION, Record
 
 _TOO_LARGE = 10**40
@@ -22,7 +23,6 @@ _PENDING = 6
 _SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
 _NOT_FINITE = ("nan", "inf", "-inf")
 """How lines of JSON hold what JSON has no numbers for."""
-_NEVER_NEGATIVE = ("bytes", "seconds", "rate", "count")
 _AT_LEAST_ONE = ("agents", "seq_len", "envs")
 """Sizes that must be positive: charts take their logarithms."""
 
@@ -113,7 +113,7 @@ def checked(column: Column, value: object, source: str) -> Value:
     if column.kind is float and value in _NOT_FINITE:
         return float(str(value))
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value < 0 and column.unit in _NEVER_NEGATIVE:
+        if value < 0 and column.unit not in SIGNED:
             raise ValueError(f"{source}: '{column.name}' is {value}, which cannot be negative; correct the value")
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
@@ -121,7 +121,7 @@ def checked(column: Column, value: object, source: str) -> Value:
             raise ValueError(
                 f"{source}: '{column.name}' is {value}, expected a whole number of at least 1; correct the value"
             )
-        if value < 0 and column.unit in _NEVER_NEGATIVE:
+        if value < 0 and column.unit not in SIGNED:
             raise ValueError(f"{source}: '{column.name}' is {value}, which cannot be negative; correct the value")
         return value
     if column.kind is str and isinstance(value, str):

@@ -17,6 +17,8 @@ from reports.records.columns import Value
 from reports.records.mapping import record_from_mapping, record_to_mapping
 from reports.records.record import Record
 
+CRC = "crc"
+"""The field with the checksum."""
 _CRC = re.compile(r', "crc": "([0-9a-f]{8})"\}$')
 
 
@@ -70,7 +72,8 @@ def finite(mapping: Mapping[str, Value]) -> dict[str, Value]:
 
 def _record(line: str, source: str) -> Record:
     content, found = json_object(line, source), _CRC.search(line)
-    if found is not None and found[1] != _checksum(f"{line[: found.start()]}}}"):
+    is_intact = found is not None and found[1] == _checksum(f"{line[: found.start()]}}}")
+    if CRC in content and not is_intact:
         raise ValueError(
             f"{source}: the checksum is wrong, so the line was edited or damaged; restore the file, or remove the "
             "line's crc if you edited it"

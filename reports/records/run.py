@@ -39,6 +39,8 @@ class Run:
     """What reading left out, in a few words each: `1 torn line`."""
     incomplete: str = ""
     """What the folder lacks: `11 of 12 records, 1 torn line left out`; empty if nothing is known to be missing."""
+    is_counted: bool = False
+    """Whether it is known how many records there should be, by a run's manifest or a baseline's checksum."""
 
     def samples(self, record: Record) -> list[dict[str, str]]:
         """One row per update of `record`: times and metrics as text, empty if unknown."""
@@ -81,11 +83,19 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
     name = path.resolve().name
     if not lines.is_file():
-        return Run(name, path, tuple(latest_of_each_run(_read_table(table))), tuple(_hosts(path)))
+        records, checksum = _read_table(table)
+        incomplete = str(checksum.get("incomplete", ""))
+        hosts = tuple(_hosts(path))
+        return Run(
+            name, path, tuple(latest_of_each_run(records)), hosts, incomplete=incomplete, is_counted=bool(checksum)
+        )
     found, left_out = read_lines(_text(lines), str(lines))
     records = latest_records(found)
-    incomplete = _incomplete(records, left_out, path / "manifest.json")
-    return Run(name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete)
+    expected = _expected(path / "manifest.json")
+    incomplete = _incomplete(records, left_out, expected)
+    return Run(
+        name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete, is_counted=expected is not None
+    )
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -121,17 +131,16 @@ def _hosts(path: Path) -> Iterable[dict[str, Any]]:
         yield redacted_values(json_object(_text(file), str(file)))
 
 
-def _read_table(path: Path) -> list[Record]:
-    """The records of a results.csv, whose checksum stands beside it in a baseline."""
+def _read_table(path: Path) -> tuple[list[Record], dict[str, Any]]:
+    """The records of a results.csv, and what the file beside it in a baseline says of it; empty without one."""
     check_within(path.parent, path)
-    checksum = path.with_name(CHECKSUM)
-    if checksum.is_file():
-        content = read_within(path.parent, path)
-        if json_object(_text(checksum), str(checksum)) != table_checksum(content):
-            raise ValueError(
-                f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it"
-            )
-    return read_records(path)
+    beside = path.with_name(CHECKSUM)
+    if not beside.is_file():
+        return read_records(path), {}
+    checksum = json_object(_text(beside), str(beside))
+    if not table_checksum(read_within(path.parent, path)).items() <= checksum.items():
+        raise ValueError(f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it")
+    return read_records(path), checksum
 
 
 def table_checksum(content: bytes) -> dict[str, Any]:
@@ -139,8 +148,7 @@ def table_checksum(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "crc32": f"{zlib.crc32(content):08x}"}
 
 
-def _incomplete(records: Sequence[Record], left_out: Sequence[str], manifest: Path) -> str:
-    expected = _expected(manifest)
+def _incomplete(records: Sequence[Record], left_out: Sequence[str], expected: int | None) -> str:
     ended = sum(was_run(record) and record.status != "interrupted" for record in records)
     parts = [f"{ended} of {expected} records"] if expected is not None and ended < expected else []
     return ", ".join([*parts, *(f"{what} left out" for what in left_out)])

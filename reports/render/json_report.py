@@ -65,6 +65,8 @@ def _law(law: Law) -> dict[str, Any]:
         "values": [{"size": size, "values": list(values)} for size, values in law.values.items()],
         "unmeasured": [{"size": size, "status": status} for size, status in law.unmeasured.items()],
     }
+    plan = law.plan
+    common["plan"] = None if isinstance(plan, str) else {"constant_bytes": plan.constant, "apart": plan.apart}
     fit = law.fit
     if isinstance(fit, Fit):
         per_size = law.per_size

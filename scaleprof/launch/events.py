@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.records.columns import COLUMNS
+from reports.records.describe import SIGNED
 from scaleprof.launch.protocol import EVENTS, FACT_TYPES, MAX_LINE_BYTES, OOM_CODES, SAMPLE, UNKNOWN_FACTS
 
 MAX_NAMES = 1000
@@ -21,8 +22,6 @@ MAX_TEXT = {"name": 200, "reason": 2000}
 LARGEST = 1e30
 """The largest number that is plausible in any unit."""
 LARGEST_OF_UNIT = {"seconds": 1e9, "bytes": 1e18, "count": 1e18}
-SIGNED = frozenset({"number"})
-"""Units of columns that may be negative."""
 _START = b'{"event"'
 _NUMBER = (int, float)
 

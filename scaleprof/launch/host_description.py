@@ -16,6 +16,7 @@ from reports.records.redaction import is_secret, redacted, redacted_values
 from scaleprof import __version__
 from scaleprof.launch.kept_variables import VARIABLES
 from scaleprof.probes import cgroup, host
+from scaleprof.probes.kernel_files import kernel_text
 from scaleprof.probes.nvml import hash_of
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jumanji", "numpy", "rich", "typer", "psutil")
@@ -76,10 +77,7 @@ def relevant(variables: Mapping[str, str]) -> dict[str, str]:
 
 def governor() -> str | None:
     """The CPU frequency governor of the first core; None if unknown, as on most virtual machines."""
-    try:
-        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
+    return kernel_text(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
 
 
 def package_version(name: str) -> str | None:

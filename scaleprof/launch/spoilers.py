@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psutil
 
-from reports.text.units import format_bytes
+from reports.text.units import counted, format_bytes
 from scaleprof.launch.host_description import governor
 from scaleprof.probes import cgroup, host
+from scaleprof.probes.kernel_files import kernel_text
 
 DEBUGGING = {
     "JAX_DEBUG_NANS": "every program is checked for NaN, and buffers are not reused (donation is off)",
@@ -59,7 +60,7 @@ def spoilers(
         found.append(f"the control group allows {quota:g} of {cores} cores: more are stopped and started")
     busy = load()[0]
     if busy > BUSY * cores:
-        found.append(f"other processes run: load {busy:.1f} on {cores} {'core' if cores == 1 else 'cores'}")
+        found.append(f"other processes run: load {busy:.1f} on {counted(cores, 'core')}")
     moved = swapped()
     if moved > SWAPPED_BYTES:
         found.append(f"{format_bytes(moved)} of memory are swapped to disk")
@@ -72,12 +73,5 @@ def spoilers(
 def throttle_count(pattern: str = THROTTLED) -> int | None:
     """How often the processor throttled since it started, over all packages; None where Linux does not say."""
     files = Path("/").glob(pattern.lstrip("/"))
-    counts = [int(text) for file in files if (text := _text(file)).isdigit()]
+    counts = [int(text) for file in files if (text := kernel_text(file) or "").isdigit()]
     return max(counts, default=None)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from scaleprof.probes.kernel_files import kernel_text
+
 MEMBERSHIP = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
 VMSTAT = Path("/proc/vmstat")
@@ -22,7 +24,7 @@ def memory_limit_bytes(membership: Path = MEMBERSHIP, root: Path = ROOT) -> int 
     limits = []
     for folder in _folders(membership, root, "memory"):
         names = ("memory.max", "memory.high", "memory.limit_in_bytes")
-        limits += [_number(_read(folder / name)) for name in names]
+        limits += [_number(kernel_text(folder / name)) for name in names]
         limits.append(_number(_field(folder / "memory.stat", "hierarchical_memory_limit")))
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
@@ -31,8 +33,8 @@ def cpu_quota(membership: Path = MEMBERSHIP, root: Path = ROOT) -> float | None:
     """The smallest number of cores whose time the group, or one around it, may use; None without a quota."""
     quotas = []
     for folder in _folders(membership, root, "cpu"):
-        quota, _, period = (_read(folder / "cpu.max") or "").partition(" ")
-        pairs = [(quota, period), (_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))]
+        quota, _, period = (kernel_text(folder / "cpu.max") or "").partition(" ")
+        pairs = [(quota, period), (kernel_text(folder / "cpu.cfs_quota_us"), kernel_text(folder / "cpu.cfs_period_us"))]
         for time, per in pairs:
             allowed, interval = _number(time), _number(per)
             if allowed and interval:
@@ -56,7 +58,7 @@ def _folders(membership: Path, root: Path, controller: str) -> Iterator[Path]:
 
 def _hierarchies(membership: Path, root: Path, controller: str) -> Iterator[list[Path]]:
     """In each hierarchy that may have the controller: the folders of this process's groups, innermost first."""
-    for line in (_read(membership) or "").splitlines():
+    for line in (kernel_text(membership) or "").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if number == "0" and not controllers:
@@ -79,16 +81,9 @@ def _up(top: Path, parts: list[str]) -> list[Path]:
     return folders
 
 
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _field(path: Path, name: str) -> str | None:
     """The value after `name` in a file of names and values."""
-    lines = (_read(path) or "").splitlines()
+    lines = (kernel_text(path) or "").splitlines()
     return next((line.split()[1] for line in lines if line.startswith(f"{name} ") and len(line.split()) > 1), None)
 
 

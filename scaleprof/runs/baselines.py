@@ -1,7 +1,7 @@
 """Saved baselines to check later runs against, in the project's `.scaleprof/baselines/NAME/`.
 
 results.csv   the records, without file names and without the output of failed processes
-checksum.json the length and the checksum of that file
+checksum.json the length and the checksum of that file, and what the run lacked
 host.json     what a check compares of the machine and its versions; host-2.json, … of a resumed run
 
 A baseline appears as a whole folder or not at all. It contains no paths and no user names.
@@ -117,7 +117,8 @@ def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bo
             made = Path(temporary) / name
             made.mkdir()
             _write(made / "results.csv", csv_text(records))
-            _write(made / CHECKSUM, as_json(table_checksum(csv_text(records).encode())))
+            missing = {"incomplete": run.incomplete} if run.incomplete else {}
+            _write(made / CHECKSUM, as_json(table_checksum(csv_text(records).encode()) | missing))
             for file, host in zip(host_names(), _distinct(run), strict=False):
                 _write(made / file, as_json(host))
             _put(made, path, Path(temporary) / "before")

@@ -76,8 +76,8 @@ class RunDirectory:
         """Open an existing run to continue it.
 
         A half-written last line is cut off: its point never finished. Compiled programs are deleted: they are code, and
-        nothing says who made them. Raises `UserError` if this is not a run, has a
-        newer schema, is in use, damaged or not writable.
+        nothing says who made them. Raises `UserError` if this is not a run, has a newer schema, is in use, damaged or
+        not writable.
         """
         read_manifest(path, "--resume")
         lines = path / "records.jsonl"
