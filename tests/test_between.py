@@ -20,7 +20,7 @@ from reports.growth.plan_law import PlanLaw
 from reports.growth.results import Fit
 from reports.growth.trends import trend_of
 from reports.records.columns import COLUMNS
-from reports.records.record import XLA_PLAN, Record, is_plan, was_run
+from reports.records.record import XLA_PLAN, Record, is_between, was_run
 from reports.records.run import Run
 from reports.render.json_report import json_report
 from reports.render.terminal import render_summary
@@ -110,7 +110,7 @@ def curve(
     records = []
     for size in sorted((*ran, *BETWEEN)):
         planned = int((0.5 * size + square * size**2) * MIB)
-        measured: dict[str, Any] = {"status": "planned", "measure": "plan"}
+        measured: dict[str, Any] = {"status": "planned", "measure": "between"}
         if size in ran:
             rise = int(constant * MIB + planned * (beyond if size > min(ran) else 1))
             measured = {"status": "ok", "host_peak_rise_bytes": rise, "host_base_bytes": 512 * MIB}
@@ -271,7 +271,7 @@ def test_a_sweep_plans_after_it_measured_and_resumes_both(tmp_path: Path, capsys
     records = load_records(run)
     assert [(record.agents, record.status) for record in records] == [(2, "ok"), (4, "ok"), (3, "planned")]
     *_, planned = records
-    assert is_plan(planned)
+    assert is_between(planned)
     assert (planned.memory_source, planned.reason, planned.update_seconds) == (XLA_PLAN, "", None)
     assert all(getattr(planned, f"xla_{name}_temp_bytes") is not None for name in ("act", "rollout", "learn"))
 

@@ -49,7 +49,7 @@ def test_a_column_is_fully_described(one: Column) -> None:
     assert one.description.endswith(".")
     assert len(one.description) <= 120
     assert one.source in SOURCES
-    assert one.writer in ("parent", "memory process", "speed process", "any process")
+    assert one.writer in ("parent", "memory process", "speed process", "planning process", "any process")
 
 
 def test_no_two_columns_are_described_alike() -> None:
@@ -111,7 +111,7 @@ def test_noise_is_a_matter_of_the_source() -> None:
 
 def test_rows_are_told_apart_by_what_identifies_a_point() -> None:
     assert (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device") == ROW_AXES
-    assert set(SAME_WORK) == {"scenario", "agents", "seq_len", "envs", "epochs", "minibatches", "device"}
+    assert set(SAME_WORK) == {"scenario", "agents", "seq_len", "envs", "epochs", "minibatches", "target", "device"}
     assert set(SAME_WORK) <= {"agents", *ROW_AXES}
 
 
@@ -120,7 +120,7 @@ def test_measures_of_charts() -> None:
     assert {one.unit for one in SPEED} == {"rate", "seconds"}
     for place in typing.get_args(Place):
         assert len(shown_in(place)) > 2
-    assert shown_in("heading") == ("scenario", "envs", "embed_dim", "dtype", "device")
+    assert shown_in("heading") == ("scenario", "envs", "embed_dim", "dtype", "target", "device")
 
 
 def test_the_document_is_current() -> None:

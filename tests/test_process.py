@@ -447,13 +447,14 @@ def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
     """Once it has compiled, an allocation that is too large fails at once."""
     code = """
     Programs = lambda point, batching: types.SimpleNamespace(
-        batching="", parameters=0, embed_dim=0, reference_parameters=None, learn_groups=1, segment_timesteps=None
+        batching="", parameters=0, embed_dim=0, reference_parameters=None, learn_groups=1, segment_timesteps=None,
+        part_bytes=dict,
     )
     import types, sys
     compiling = types.ModuleType("scaleprof.worker.compiling")
     measuring = types.ModuleType("scaleprof.worker.measuring")
     compiling.PredictedOomError = type("PredictedOomError", (Exception,), {})
-    compiling.plan_programs = None
+    compiling.plan_between = None
     compiling.compile_programs = lambda *_: types.SimpleNamespace(seconds=0.0, here=True)
     measuring.run_programs = lambda *_, **__: bytearray(3 * 2**30)
     sys.modules |= {"scaleprof.worker.compiling": compiling, "scaleprof.worker.measuring": measuring}

@@ -115,7 +115,7 @@ def test_points_of_an_earlier_run_tell_what_these_take() -> None:
     large = dataclasses.replace(large, agents=1024)
     estimate = Estimate([large], GROWING)
     slow = {"status": "ok", "update_seconds": 50.0, "point_seconds": 400.0}
-    records = [small.record(**slow), other.record(**slow), small.record(status="planned", measure="plan")]
+    records = [small.record(**slow), other.record(**slow), small.record(status="planned", measure="between")]
     assert estimate.learn(records) == records[:1]
     assert estimate.timeout_seconds(large) > 400.0
 

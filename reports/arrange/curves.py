@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from reports.arrange.pivot import AxisValue, Repeats, varying_axes
 from reports.arrange.selection import run_names
 from reports.records.columns import Column
-from reports.records.record import Record, was_run
+from reports.records.record import Record, has_result, is_between, was_run
 from reports.records.run import Run
 from reports.text.units import counted
 
@@ -79,7 +79,7 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
     """
     fixed = AXES[axis]
     tried = [[record for record in run.records if was_run(record)] for run in runs]
-    planned = [[record for record in run.records if record.status == "planned"] for run in runs]
+    planned = [[record for record in run.records if record.status == "planned" and is_between(record)] for run in runs]
     names = run_names(runs)
     beside = [name for name in varying_axes(record for records in tried for record in records) if name not in AXES]
     styles: dict[tuple[object, ...], int] = {}
@@ -122,7 +122,7 @@ def fullest_slice(found: Sequence[Slice]) -> Slice:
 
 def known_measures(records: Iterable[Record], among: Sequence[Column]) -> list[Column]:
     """Those of `among` that any successful record has a value of, in order."""
-    ok = [record for record in records if record.status == "ok"]
+    ok = [record for record in records if has_result(record)]
     return [measure for measure in among if any(getattr(record, measure.name) is not None for record in ok)]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.records.columns import COLUMNS
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, was_run
+from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, has_result, is_between, was_run
 from reports.text.section import TableColumn, label, shown
 
 ROW_AXES = (*(name for name in POINT_FIELDS if name not in ("model", "mode", "agents")), "device")
@@ -38,18 +38,18 @@ class Repeats:
 
     @property
     def measured(self) -> tuple[Record, ...]:
-        """The repeats with status `ok`."""
-        return tuple(record for record in self.records if record.status == "ok")
+        """The repeats with a result."""
+        return tuple(record for record in self.records if has_result(record))
 
     @property
     def planned(self) -> tuple[Record, ...]:
-        """The repeats of which only the memory is known, from compiling alone."""
-        return tuple(record for record in self.records if record.status == "planned")
+        """The repeats that only support the law of memory, from compiling alone."""
+        return tuple(record for record in self.records if record.status == "planned" and is_between(record))
 
     @property
     def failed(self) -> tuple[Record, ...]:
         """The repeats that were run or skipped without a result."""
-        return tuple(record for record in self.records if was_run(record) and record.status != "ok")
+        return tuple(record for record in self.records if was_run(record) and not has_result(record))
 
     @property
     def contended(self) -> bool:

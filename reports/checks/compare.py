@@ -37,7 +37,7 @@ from reports.checks.pair_up import (
     vanished_point,
 )
 from reports.checks.policy import CheckPolicy
-from reports.records.record import Record
+from reports.records.record import Record, has_result
 from reports.records.run import Run
 
 _AFFECT_STATIC = ("platform: ", "jax: ", "jaxlib: ", "JAX_", "XLA_")
@@ -149,7 +149,7 @@ def _notes(base: Sequence[Record], new: Sequence[Record], findings: Sequence[Fin
     if sources:
         notes.append(f"throughput is {' or '.join(sorted(sources))}")
     for name, records in (("BASE", base), ("NEW", new)):
-        measured = [record for record in records if record.status == "ok"]
+        measured = [record for record in records if has_result(record)]
         contended = sum(bool(record.contended) for record in measured)
         if contended:
             what = "other processes competed for the CPU"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, TRAINING, UNCHANGED, Finding
-from reports.records.record import POINT_FIELDS, Record, diverged, was_run
+from reports.records.record import POINT_FIELDS, Record, diverged, has_result, was_run
 from reports.records.run import latest_of_each_run
 from reports.text.units import counted
 
@@ -27,7 +27,7 @@ class PointRepeats:
     @property
     def ok(self) -> tuple[Record, ...]:
         """The repeats that gave a result."""
-        return tuple(record for record in self.records if record.status == "ok")
+        return tuple(record for record in self.records if has_result(record))
 
     @property
     def outcome(self) -> int:
@@ -41,7 +41,7 @@ class PointRepeats:
             text = self.records[0].status
         else:
             text = ", ".join(f"{count} of {len(self.records)} {status}" for status, count in counts.items())
-        reason = next((r.reason or r.reason_code for r in self.records if r.status != "ok"), "")
+        reason = next((r.reason or r.reason_code for r in self.records if not has_result(r)), "")
         return f"{text} ({reason})" if reason else text
 
 

@@ -34,7 +34,7 @@ Source = Literal[
 ]
 """Where a value comes from; `SOURCES` says how exact that is."""
 
-Writer = Literal["parent", "memory process", "speed process", "any process"]
+Writer = Literal["parent", "memory process", "speed process", "planning process", "any process"]
 """Which process a column is read from when one measures memory and another speed; the parent is the sweep."""
 
 Place = Literal["heading", "page", "repeats", "width"]
@@ -122,6 +122,11 @@ def planned_bytes(program: str, part: str) -> Any:
     return described(
         None, "bytes", title, f"Bytes that the {program} program takes for {what[part]}.", "XLA", "any process"
     )
+
+
+def part_bytes(title: str, description: str) -> Any:
+    """Bytes of a part of the training state, or of a rollout, from its shapes; every process reports it."""
+    return described(None, "bytes", title, description, "worker", "any process")
 
 
 def memory(title: str, description: str, source: Source, **more: Any) -> Any:

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 
 from reports.records.columns import COLUMNS, Column, Value
 from reports.records.describe import SIGNED
-from reports.records.record import SCHEMA_VERSION, Record
+from reports.records.record import BETWEEN, PLAN, SCHEMA_VERSION, Record
 
 _TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "text"}
 _SPLIT_COLUMNS = 4
 """The schema since which `accumulate` and `segment` are columns."""
+_BETWEEN = 7
+"""The schema since which `measure` is `between` for a point planned between measured ones; before, it was `plan`."""
 _PENDING = 6
 """The schema since which a point that was not tried is `pending`; before, it was `planned`."""
 _SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
@@ -64,6 +66,8 @@ def record_from_mapping(mapping: Mapping[str, object], *, source: str = "record"
         values |= _split_of_earlier(str(values.get("settings", "")))
     if version < _PENDING and values.get("status") == "planned":
         values["status"] = "pending"
+    if version < _BETWEEN and values.get("measure") == PLAN:
+        values["measure"] = BETWEEN
     return record_of(values, source)
 
 

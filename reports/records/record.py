@@ -14,9 +14,20 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
+from reports.records.describe import (
+    KEY,
+    axis,
+    described,
+    learned,
+    memory,
+    noted,
+    part_bytes,
+    planned_bytes,
+    reported,
+    speed,
+)
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
     "device allocator",
@@ -29,8 +40,9 @@ STATUSES = ("ok", "planned", "oom", "timeout", "crashed", "error", "skipped", "i
 
 WITH_RESULT = ("ok", "planned")
 """The statuses of points that did not fail: measured, or planned by compiling alone."""
-PLAN = "plan"
-"""What the column `measure` holds for a point that was only planned."""
+PLAN, BETWEEN = "plan", "between"
+"""What the column `measure` holds for a point that `scaleprof plan` planned, and for one between measured sizes, which
+only supports their law."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +96,13 @@ class Record:
         "Options without a column of their own (`--set`, `--reward`, `--remat`, …), as `name=value` separated by `;`.",
         places=("width",),
     )
+    target: str = axis(
+        "",
+        "Target",
+        "The device that a plan is for, such as `h100`; empty for the device that the point ran on.",
+        same_work=True,
+        places=("heading",),
+    )
     seed: int = axis(0, "Seed", "Random seed, combined with the number of the repeat.")
     repeat: int = noted("Repeat", "Number of this repeat of the point, from 0.", default=0, places=("page", "repeats"))
     side: str = axis("", "Side", "`new` or `base` in a live pair, else empty.")
@@ -105,8 +124,7 @@ class Record:
     stderr_tail: str = noted("Last stderr lines", "Last lines that a failed process wrote to stderr, joined by ` | `.")
     measure: str = noted(
         "Measure",
-        "`together` in one process; `memory,speed` in one process each; `memory` or `speed` alone; "
-        "`plan`: nothing ran.",
+        "`together` in one process; `memory`, `speed` alone, or both in one each; `plan`, `between`: nothing ran.",
     )
     memory_status: str = noted("Memory status", "How the process that measures memory ended.")
     speed_status: str = noted("Speed status", "How the process that measures speed ended.")
@@ -166,6 +184,20 @@ class Record:
         short="XLA's plan",
         places=("page", "repeats"),
     )
+    xla_wanted_bytes: int | None = described(
+        None,
+        "bytes",
+        "Peak memory, untrimmed",
+        "`xla_peak_bytes` with XLA's own rematerialisation off: what the programs want.",
+        "XLA",
+        "planning process",
+    )
+    state_parameters_bytes: int | None = part_bytes("Parameters, bytes", "The model's parameters.")
+    state_optimiser_bytes: int | None = part_bytes("Optimiser, bytes", "The optimiser's state.")
+    state_environment_bytes: int | None = part_bytes(
+        "Environments, bytes", "States of the environments and their pool, observations and the policy's memory."
+    )
+    trajectory_bytes: int | None = part_bytes("Trajectory, bytes", "One rollout, which learning reads.")
     xla_bound: str = reported(
         "Bound of XLA's plan",
         "`exact`, or `lower` if a program calls operations whose scratch XLA does not see.",
@@ -430,13 +462,18 @@ POINT_FIELDS: tuple[str, ...] = tuple(
 
 
 def was_run(record: Record) -> bool:
-    """Whether the sweep tried to measure this point. One that waits, or that was only planned, was not."""
-    return record.status != "pending" and not is_plan(record)
+    """Whether this point was tried for its own sake: not one that waits, or that is planned between measured ones."""
+    return record.status != "pending" and not is_between(record)
 
 
-def is_plan(record: Record) -> bool:
-    """Whether the point was only to be planned by compiling it."""
-    return record.measure == PLAN
+def is_between(record: Record) -> bool:
+    """Whether the point is only to be planned, between measured sizes."""
+    return record.measure == BETWEEN
+
+
+def has_result(record: Record) -> bool:
+    """Whether the point has the figures it was tried for: measured, or planned by `scaleprof plan`."""
+    return record.status in WITH_RESULT and not is_between(record)
 
 
 def has_plan(record: Record) -> bool:

@@ -23,6 +23,7 @@ from reports.arrange.selection import reference_row, sort
 from reports.records.columns import format_value, shown_in
 from reports.records.record import Record, was_run
 from reports.report.answer import answer_section, growth_sections
+from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import reaches, reaches_section
 from reports.report.summary import (
     counts_section,
@@ -68,8 +69,11 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         *growth_sections(records, also, full=wanted.full),
     ]
     sections += [_memory_table(pivot, reference) for pivot in pivots]
-    sections += [_rate_table(pivot, reference) for pivot in pivots]
-    sections.append(reaches_section(reaches(pivots[0])))
+    if is_plan(measured):
+        sections += [parts_section(pivots[0]), estimate_section(measured)]
+    else:
+        sections += [_rate_table(pivot, reference) for pivot in pivots]
+        sections.append(reaches_section(reaches(pivots[0])))
     failures = failures_section(pivots[0])
     if wanted.full:
         sections.append(failures)
@@ -88,7 +92,14 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
 
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
     details = _Details(pivot, reference, "memory_bytes", memory_of, format_bytes)
-    return memory_section(pivot, more=details.explanation, details=details)
+    records = [record for row in pivot.rows for point in row.points.values() for record in point.records]
+    if not is_plan(records):
+        return memory_section(pivot, more=details.explanation, details=details)
+
+    def both(row: Row, size: int, point: Repeats) -> tuple[str, ...]:
+        return *details(row, size, point), *share_details(row, size, point)
+
+    return memory_section(pivot, more=details.explanation + limit_words(records), details=both)
 
 
 def _rate_table(pivot: Pivot, reference: tuple[str, str]) -> Section:

@@ -21,8 +21,18 @@ from reports.arrange.pivot import (
     row_labels,
 )
 from reports.records.columns import shown_in
-from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, diverged, is_plan, point_key, was_run
+from reports.records.record import (
+    MEMORY_SOURCES,
+    POINT_FIELDS,
+    STATUSES,
+    Record,
+    diverged,
+    is_between,
+    point_key,
+    was_run,
+)
 from reports.report.answer import answer_section, growth_sections
+from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
 from reports.text.units import UNKNOWN, counted, format_bytes, format_rate
@@ -55,8 +65,7 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
     sections = [
         answer_section(everything, memory_of),
         *growth_sections(everything),
-        memory_section(pivot),
-        rate_section(pivot),
+        *(plan_sections(pivot, records) if is_plan(records) else (memory_section(pivot), rate_section(pivot))),
         matches_section(pivot, records),
         failures_section(pivot),
         environment_share_section(records),
@@ -66,13 +75,19 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
     return Document(title, sections=tuple(section for section in sections if section is not None))
 
 
+def plan_sections(pivot: Pivot, records: Sequence[Record]) -> tuple[Section | None, ...]:
+    """Planned memory with its share of the limit, its parts, and what kind of figure that is."""
+    memory = memory_section(pivot, more=limit_words(records), details=share_details)
+    return memory, parts_section(pivot), estimate_section(records)
+
+
 def grid_document(records: Sequence[Record]) -> Document:
     """The points with status `pending`, one row each, with the fields in which they differ as columns.
 
     What is the same for all of them stands in one paragraph above the table. Memory is shown where it is planned.
     """
-    pending = [record for record in records if record.status == "pending" and not is_plan(record)]
-    to_plan = [record for record in records if record.status == "pending" and is_plan(record)]
+    pending = [record for record in records if record.status == "pending" and not is_between(record)]
+    to_plan = [record for record in records if record.status == "pending" and is_between(record)]
     if not pending and not to_plan:
         return Document(lines=("No points.",))
     plan = _to_plan(to_plan) if to_plan else ""
@@ -265,10 +280,13 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
-    statuses = Counter(record.status for record in records if not is_plan(record))
-    plans = Counter(record.status for record in records if is_plan(record))
+    statuses = Counter(record.status for record in records if not is_between(record))
+    plans = Counter(record.status for record in records if is_between(record))
+    results = f"{statuses['ok']} ok" if statuses["ok"] or not statuses["planned"] else ""
+    if statuses["planned"]:
+        results += f"{', ' if results else ''}{statuses['planned']} planned"
     failed = {name: statuses[name] for name in STATUSES if statuses[name] and name not in ("ok", "planned", "pending")}
-    counts = f"{statuses['ok']} ok, {sum(failed.values())} failed"
+    counts = f"{results}, {sum(failed.values())} failed"
     if failed:
         counts += f" ({', '.join(f'{count} {name}' for name, count in failed.items())})"
     if plans:

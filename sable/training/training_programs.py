@@ -28,8 +28,11 @@ DONATING = ("rollout", "learn", "refresh")
 class TrainingPrograms:
     """See the module's docstring."""
 
-    def __init__(self, policy: Policy, scenario: Scenario, config: PPOConfig) -> None:
-        self._scenario = scenario
+    def __init__(
+        self, policy: Policy, scenario: Scenario, config: PPOConfig, place: jax.sharding.Sharding | None = None
+    ) -> None:
+        """`place` is the device to compile for where it is not jax's own, such as one of a topology."""
+        self._scenario, self._place = scenario, place
         self.pool_size = scenario.pool_size if isinstance(scenario, PooledScenario) else 0
         """Episode starts in the scenario's pool; 0 without a pool."""
 
@@ -50,16 +53,27 @@ class TrainingPrograms:
         self._seeds = (jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.uint32))
         self.state_shapes: TrainState = jax.eval_shape(init, *self._seeds)
 
+    @functools.cached_property
+    def rollout_shapes(self) -> tuple[TrainState, Trajectory]:
+        """The shapes of the state after a rollout, and of the rollout."""
+        shapes: tuple[TrainState, Trajectory] = jax.eval_shape(self.functions["rollout"], self.state_shapes)
+        return shapes
+
     def trace(self, name: str) -> jax.stages.Traced:
         """Trace a program for arguments of the run's shapes."""
         arguments: tuple[Any, ...] = (self.state_shapes,)
         if name == "init":
             arguments = self._seeds
         elif name in ("learn", "inspect"):
-            after, trajectory = jax.eval_shape(self.functions["rollout"], self.state_shapes)
+            after, trajectory = self.rollout_shapes
             arguments = (after, trajectory) if name == "learn" else (trajectory,)
+        if self._place is not None:
+            arguments = jax.tree.map(self._placed, arguments)
         traced: jax.stages.Traced = self._jit(name).trace(*arguments)
         return traced
+
+    def _placed(self, shape: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=self._place)
 
     def compile(
         self, name: str, lowered: jax.stages.Lowered, options: Mapping[str, Any] | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from reports.records.record import PLAN, is_plan, point_key
+from reports.records.record import BETWEEN, PLAN, has_result, is_between, point_key
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
 from reports.text.plain import one_line
@@ -98,6 +98,8 @@ def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files:
     say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
+    if plan.options.measure == (PLAN,):
+        return
     for found in spoilers(os.environ, plan.options.pin):
         say(f"scaleprof: may spoil the measurement: {found}")
     if also:
@@ -127,7 +129,7 @@ def _show_points(plan: SweepPlan, points: Sequence[Point], earlier: Sequence[Pat
     """Print points, and how long they take where an earlier run tells."""
     console, only_planned = open_console(), set(plan.between)
     found = foresee(plan, points, earlier, this_machine())
-    records = [point.record(measure=PLAN if point in only_planned else "") for point in points]
+    records = [point.record(measure=BETWEEN if point in only_planned else "") for point in points]
     plans = found.plans if found is not None else {}
     render_grid([replace(record, xla_peak_bytes=plans.get(point_key(record))) for record in records], console)
     if found is not None:
@@ -192,7 +194,7 @@ def measure_and_show(
         progress.print(one_line(message), soft_wrap=True, markup=False)
     if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
-    failed = [record.status != "ok" for record in records if not is_plan(record)]
+    failed = [not has_result(record) for record in records if not is_between(record)]
     return FAILED if failed and (all(failed) or (strict and any(failed))) else 0
 
 

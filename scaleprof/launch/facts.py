@@ -13,12 +13,13 @@ from typing import Any
 from reports.records.columns import COLUMNS
 from reports.records.describe import Writer
 from scaleprof.launch.protocol import OTHER_FACTS
-from scaleprof.points.plan import MEMORY, PLAN, SPEED, TOGETHER
+from scaleprof.points.plan import BETWEEN, MEMORY, PLAN, SPEED, TOGETHER
 
 WRITERS: Mapping[str, frozenset[Writer]] = {
     MEMORY: frozenset({"memory process", "any process"}),
     SPEED: frozenset({"speed process", "any process"}),
-    PLAN: frozenset({"any process"}),
+    PLAN: frozenset({"planning process", "speed process", "any process"}),
+    BETWEEN: frozenset({"any process"}),
     TOGETHER: frozenset({"memory process", "speed process", "any process"}),
 }
 """The writers that each kind of process acts as."""

@@ -19,7 +19,7 @@ from scaleprof.launch.process import run_child
 from scaleprof.launch.protocol import Task
 from scaleprof.launch.stopping import Stop
 from scaleprof.points.choices import DEFAULT_TIMEOUT_SECONDS
-from scaleprof.points.plan import MEMORY, PLAN, SPEED, TOGETHER, SweepOptions
+from scaleprof.points.plan import BETWEEN, MEMORY, PLAN, SPEED, TOGETHER, SweepOptions
 from scaleprof.points.point import Point
 from scaleprof.probes import watch
 from scaleprof.probes.nvml import Nvml
@@ -99,7 +99,7 @@ def measure_point(
     outcome = merged(options.measure, outcomes)
     seconds = time.monotonic() - began
     outcome.facts["point_seconds"] = seconds
-    if options.measure == (PLAN,):
+    if options.measure in ((PLAN,), (BETWEEN,)):
         outcome.status = "planned" if outcome.status == "ok" else outcome.status
     elif options.measure[0] != SPEED:
         outcome.facts["host_memory_quality"] = quality(machine.variables, options.measure[0], fixed=fixed)
@@ -158,8 +158,9 @@ def make_task(point: Point, kind: str, options: SweepOptions, *, burst: int = 0,
         warmup_updates=options.warmup_updates,
         memory_limit_bytes=options.memory_limit_bytes,
         pin=options.pin,
-        compile_together=options.compile_together and kind in (TOGETHER, PLAN) and not burst,
+        compile_together=options.compile_together and kind in (TOGETHER, BETWEEN) and not burst,
         batching=batching,
+        untrimmed=options.untrimmed,
         burst=burst,
     )
 

@@ -18,8 +18,9 @@ from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.pairs import ROOT, find_version, python_path
 from scaleprof.launch.process import START_LIMIT, inspect_device
 from scaleprof.launch.protocol import PROTOCOL
+from scaleprof.planning.target import VARIABLES as PLAN_VARIABLES
 from scaleprof.points.choices import check_host_memory, on_gpu
-from scaleprof.points.plan import MEMORY, SweepPlan
+from scaleprof.points.plan import MEMORY, PLAN, SweepPlan
 from scaleprof.probes import cgroup
 from scaleprof.probes.nvml import Nvml, load_nvml
 from scaleprof.probes.roofline import Rates
@@ -34,6 +35,8 @@ DIFFERING = ("packages", "python", "git", "cpu", "affinity", "variables")
 
 def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
     """What measures the points of a plan, and the description of the host that the run keeps."""
+    if plan.options.measure == (PLAN,):
+        return preflight_of_a_plan(plan)
     nvml = Nvml(load_nvml())
     cards = nvml.describe()
     variables = child_variables(plan.device, nvml)
@@ -62,13 +65,29 @@ def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
     return LocalLauncher(machine), described
 
 
-def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
-    """Inspect the devices from a fresh process; refuse a memory limit that no process can start under."""
+def preflight_of_a_plan(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
+    """What compiles the points of a plan: processes that see no device but the CPU, and measure nothing."""
+    variables = child_variables("cpu") | PLAN_VARIABLES
+    facts = inspected(variables, plan, rates=False)
+    if Path(facts["source"]) != ROOT / "scaleprof":
+        variables["PYTHONPATH"] = python_path(first=ROOT)
+        facts = inspected(variables, plan, rates=False)
+    described = host_description.describe(host_description.command_line(), {PLAN: variables}, facts, [])
+    return LocalLauncher(Machine(variables=variables, nvml=Nvml(None), rates=Rates())), described
+
+
+def inspected(variables: dict[str, str], plan: SweepPlan, *, rates: bool) -> dict[str, Any]:
+    """The facts of a fresh process; with `rates`, also how fast the machine multiplies and copies."""
     with tempfile.TemporaryDirectory() as folder:
         own = plan.options.timeout_seconds
         timeout, name = (own, limit_name(plan.options)) if own > START_SECONDS else (START_SECONDS, START_LIMIT)
         log = Path(folder) / "log"
-        facts = inspect_device(variables, log, timeout, pin=plan.options.pin, rates=True, limit_name=name)
+        return inspect_device(variables, log, timeout, pin=plan.options.pin, rates=rates, limit_name=name)
+
+
+def first_child(variables: dict[str, str], plan: SweepPlan) -> dict[str, Any]:
+    """Inspect the devices from a fresh process; refuse a memory limit that no process can start under."""
+    facts = inspected(variables, plan, rates=True)
     if on_gpu(plan.device) and facts["platform"] == "cpu":
         raise UserError(f"--device: jax finds no GPU for {plan.device}; see scaleprof doctor")
     limit, start = plan.options.memory_limit_bytes, facts["start_rss_bytes"]

@@ -23,6 +23,7 @@ from scaleprof.launch.log_file import CappedLog
 from scaleprof.launch.patience import Patience
 from scaleprof.launch.protocol import GO, STOP, Task
 from scaleprof.launch.stopping import NeverStop, Stop
+from scaleprof.points.plan import PLAN
 from scaleprof.probes import cgroup, watch
 from scaleprof.probes.gpu_phase import GpuPhase
 from scaleprof.probes.nvml import Nvml
@@ -293,7 +294,7 @@ class Child:
         self._look_at_card()
         self._log.look()
         limit = self._task.memory_limit_bytes
-        on_host = self.outcome.facts.get("platform") == "cpu"
+        on_host = self.outcome.facts.get("platform") == "cpu" and self._task.measure != PLAN  # its limit is a target's
         if on_host and limit and resident is not None and resident > limit:
             used = f"{format_bytes(resident)} resident, the limit is {format_bytes(limit)}"
             self.outcome.fail("oom", "limit", f"stopped at {used}")

@@ -53,6 +53,8 @@ class Task:
     """Minimum updates after which a child of a live pair waits for `GO`; 0 never waits."""
     measure_rates: bool = False
     """Whether a child without a point measures how fast the machine multiplies and copies."""
+    untrimmed: bool = True
+    """Whether a child that plans also finds what the programs want without XLA's own rematerialisation."""
     parent: int = 0
     """Process number of the parent."""
     deadline: float = 0.0
@@ -63,9 +65,13 @@ class Task:
         fields = dataclasses.asdict(self)
         if self.point is not None and not self.point.columns:
             del fields["point"]["columns"]  # versions of this code that do not know it can measure this point too
+        if self.point is not None and not self.point.target:
+            del fields["point"]["target"]
         for later in ("deadline", "compile_together"):  # nor do they know these
             if not fields[later]:
                 del fields[later]
+        if self.untrimmed:
+            del fields["untrimmed"]
         return json.dumps(fields)
 
     @classmethod

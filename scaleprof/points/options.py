@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import scenarios
 from scaleprof.errors import UserError
@@ -26,6 +26,8 @@ from scaleprof.points.choices import (
 from scaleprof.points.grid import MAX_POINTS, Grid
 from scaleprof.points.option_files import OptionFile, read_preset
 from scaleprof.points.plan import SIDES, SweepOptions, SweepPlan
+
+Request = TypeVar("Request", bound=SweepRequest)
 
 
 def make_request(
@@ -56,10 +58,10 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     The manifest keeps all options with the values that hold, so that `scaleprof.sweep.resuming` can plan the same
     sweep again. `yes` allows more than `MAX_POINTS` points.
     """
-    request = _completed(request)
+    request = completed(request)
     table = rows(type(request))
     parsed = {name: row.parse(getattr(request, name), row.flag) for name, row in table.items()}
-    grid = _grid(request, parsed)
+    grid = grid_of(request, parsed)
     if grid.size > MAX_POINTS and not yes:
         raise UserError(f"the grid has {grid.size} points: give fewer values, or --yes to allow more than {MAX_POINTS}")
     limit = memory_limit(request.memory_limit, on_gpu=may_be_gpu(request.device))
@@ -101,7 +103,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     )
 
 
-def _completed(request: SweepRequest) -> SweepRequest:
+def completed(request: Request) -> Request:
     """The request with what its other options imply: a task's fixed agent count, published epochs, absolute paths."""
     changes: dict[str, Any] = {}
     if request.follows("agents", "scenario"):
@@ -121,7 +123,7 @@ def _fixed_agents(scenario: str) -> str:
     return str(dict(entry.fixed_agents).get(task, ""))
 
 
-def _grid(request: SweepRequest, parsed: Mapping[str, Any]) -> Grid:
+def grid_of(request: SweepRequest, parsed: Mapping[str, Any]) -> Grid:
     """The grid of a request's parsed values."""
     kind = type(request)
     others = [axis for axis in axes(kind) if axis.name not in ("scenario", "model", "mode")]

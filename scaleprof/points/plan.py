@@ -6,12 +6,24 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.records.record import PLAN, Record
+from reports.records.record import BETWEEN, PLAN, Record
 from reports.records.run import record_key
 from scaleprof.points.choices import AUTO, MEMORY, SPEED, TOGETHER
 from scaleprof.points.point import Point
 
-__all__ = ["AUTO", "MEMORY", "PLAN", "SIDES", "SPEED", "TOGETHER", "SweepOptions", "SweepPlan", "keys_of", "remaining"]
+__all__ = [
+    "AUTO",
+    "BETWEEN",
+    "MEMORY",
+    "PLAN",
+    "SIDES",
+    "SPEED",
+    "TOGETHER",
+    "SweepOptions",
+    "SweepPlan",
+    "keys_of",
+    "remaining",
+]
 
 SIDES = ("new", "base")
 """The sides of a live pair: this code, and the version it is measured against."""
@@ -37,6 +49,8 @@ class SweepOptions:
     pin: tuple[int, ...] = ()
     reuse_compiled: bool = False
     """Whether later repeats of a point reuse the programs that its first repeat compiled."""
+    untrimmed: bool = True
+    """Whether a plan also finds what the programs want without XLA's own rematerialisation."""
     keep_going: bool = False
     """Whether to measure points larger than one of the same mode that ran out of memory."""
     sides: tuple[str, ...] = ("",)

@@ -42,8 +42,8 @@ class Point:
     epochs: int
     minibatches: int
     dtype: str
-    seed: int
-    repeat: int
+    seed: int = 0
+    repeat: int = 0
     batching: str = ""
     """How environments are stepped: `vmap`, `map`, or `auto`, which tries both."""
     reset: str = ""
@@ -51,6 +51,8 @@ class Point:
     match: str = ""
     """`params` chooses the width that gives the model as many parameters as Sable has at `embed_dim`."""
     settings: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    """The device to plan for (`scaleprof.planning.targets`); empty for the one that is there."""
     columns: tuple[tuple[str, str], ...] = ()
     """Settings with a record column of their own, as ("window", "model.window") pairs."""
 

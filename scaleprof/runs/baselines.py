@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.checks.comparability import comparable_facts
-from reports.records.record import Record, point_key
+from reports.records.record import Record, has_result, point_key
 from reports.records.run import CHECKSUM, Run, table_checksum
 from reports.records.within import check_within
 from scaleprof.errors import UserError, user_errors
@@ -102,7 +102,7 @@ def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bo
     with user_errors():
         check_within(project_root(folder), path)
     records = [_kept(record) for record in run.records if record.side != "base"]
-    if not any(record.status == "ok" for record in records):
+    if not any(map(has_result, records)):
         raise UserError(f"{run.path}: no point was measured, so there is nothing to save")
     if run.incomplete and not allow_incomplete:
         raise UserError(

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from reports.records.record import POINT_FIELDS, WITH_RESULT, Record, is_plan
+from reports.records.record import POINT_FIELDS, WITH_RESULT, Record, is_between
 from reports.records.run import record_key
 from scaleprof.launch.facts import is_column
 from scaleprof.launch.launcher import Launcher, Outcome
 from scaleprof.launch.stopping import StopSignals
-from scaleprof.points.plan import PLAN, SweepOptions, keys_of
+from scaleprof.points.plan import BETWEEN, SweepOptions, keys_of
 from scaleprof.points.point import Point
 from scaleprof.probes.roofline import Rates
 from scaleprof.runs.store import RunDirectory
@@ -80,7 +80,7 @@ def sweep(
                 began = time.monotonic()
                 patient = dataclasses.replace(options, timeout_seconds=estimate.timeout_seconds(point))
                 if index in planned:
-                    patient = dataclasses.replace(patient, measure=(PLAN,))
+                    patient = dataclasses.replace(patient, measure=(BETWEEN,))
                 records = measure(index, point, patient, launcher, run, observer, stop)
                 estimate.add(point, records[0], time.monotonic() - began)
             for record in records:
@@ -107,7 +107,7 @@ class TooLarge:
 
     def add(self, record: Record) -> None:
         """Add a record, if its point ran out of memory."""
-        if record.status == "oom" and not is_plan(record):
+        if record.status == "oom" and not is_between(record):
             key = self._key(record)
             self._agents[key] = min(record.agents, self._agents.get(key, record.agents))
 

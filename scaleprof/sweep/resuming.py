@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.records.record import Record, is_plan
+from reports.records.record import Record, is_between
 from reports.records.run import record_key
 from reports.text.hints import nearest
 from scaleprof.errors import UserError
@@ -78,7 +78,7 @@ def points_to_measure(
 
     Raises `UserError` where the run has records of points that are not in the plan.
     """
-    unknown = {record_key(record) for record in records if not is_plan(record)} - {
+    unknown = {record_key(record) for record in records if not is_between(record)} - {
         key for point in plan.points for key in keys_of(point, plan.options.sides)
     }
     if unknown:

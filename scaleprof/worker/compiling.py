@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from reports.text.units import format_bytes
@@ -88,10 +89,8 @@ class PredictedOomError(Exception):
 class Plan:
     """What XLA plans for the measured programs, as far as they are compiled, against the budget."""
 
-    def __init__(self, task: Task, device: jax.Device, while_trips: float) -> None:
-        self._budget = task.memory_limit_bytes
-        if device.platform != "cpu":
-            self._budget = min(self._budget, device_probe.allocator_limit_bytes(device) or self._budget)
+    def __init__(self, budget_bytes: int, while_trips: float) -> None:
+        self._budget = budget_bytes
         self._while_trips = while_trips
         self._largest, self._peak_bytes = "", 0
         self._unseen = self._uncounted = False
@@ -142,7 +141,10 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     if task.measure != MEMORY:
         names += ["environment", *(["refresh"] if programs.pool_size else [])]
     together = task.compile_together and device.platform == "cpu"
-    plan, cache, began = Plan(task, device, programs.while_trips), CacheUse(), time.monotonic()
+    budget = task.memory_limit_bytes
+    if device.platform != "cpu":
+        budget = min(budget, device_probe.allocator_limit_bytes(device) or budget)
+    plan, cache, began = Plan(budget, programs.while_trips), CacheUse(), time.monotonic()
     reset, resident = host.reset_peak(), resident_bytes(device)
     build_all = build_together if together else build_one_by_one
     with closing(build_all(programs, names, quick_options(UNTIMED, device), events)) as ready:
@@ -170,12 +172,12 @@ def compile_programs(programs: Programs, task: Task, device: jax.Device, events:
     return Compiling(seconds, here)
 
 
-def plan_programs(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> None:
+def plan_between(programs: Programs, task: Task, device: jax.Device, events: TextIO) -> None:
     """Compile the measured programs as quickly as possible, send what XLA plans for them, and run nothing.
 
     The plan is that of the program that would run: on a CPU, unoptimised code has the same buffers.
     """
-    plan = Plan(task, device, programs.while_trips)
+    plan = Plan(task.memory_limit_bytes, programs.while_trips)
     together = task.compile_together and device.platform == "cpu"
     build_all = build_together if together else build_one_by_one
     with closing(build_all(programs, MEASURED, quick_options(MEASURED, device), events)) as ready:
@@ -197,13 +199,21 @@ def resident_bytes(device: jax.Device) -> int:
 
 
 def build_one_by_one(
-    programs: Programs, names: Sequence[str], options: Mapping[str, Mapping[str, Any]], events: TextIO
+    programs: Programs,
+    names: Sequence[str],
+    options: Mapping[str, Mapping[str, Any]],
+    events: TextIO,
+    platforms: tuple[str, ...] | None = None,
 ) -> Generator[Built]:
-    """Trace and compile programs one after the other, and time each. `options` are XLA's, by program."""
+    """Trace and compile programs one after the other, and time each. `options` are XLA's, by program.
+
+    `platforms` are those to lower for, if they are not jax's own.
+    """
     for name in names:
         send(events, "phase", name=f"compile {name}")
         traced = timing.timed_host(programs.trace, name)
-        lowered = timing.timed_host(traced.result.lower)
+        lower = traced.result.lower
+        lowered = timing.timed_host(lower if platforms is None else partial(lower, lowering_platforms=platforms))
         compiled = timing.timed_host(programs.compile, name, lowered.result, options.get(name))
         facts = {
             f"trace_{name}_seconds": traced.seconds + lowered.seconds,

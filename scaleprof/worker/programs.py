@@ -28,7 +28,8 @@ class Programs(TrainingPrograms):
     reference_parameters: int | None
     """Parameters of the model whose size this one was matched to, if any."""
 
-    def __init__(self, point: Point, batching: str = "") -> None:
+    def __init__(self, point: Point, batching: str = "", place: jax.sharding.Sharding | None = None) -> None:
+        """`place` is the device to compile for, if it is not jax's own."""
         config = point.ppo_config()
         self.batching = batching or point.batching
         scenario = make_scenario(
@@ -52,13 +53,23 @@ class Programs(TrainingPrograms):
         """Timesteps whose activations learning keeps at once; None if the policy does not tell."""
         self.while_trips = hints.while_trips
         """Mean iterations of while loops with a length that only the data decides."""
-        super().__init__(policy, scenario, config)
+        super().__init__(policy, scenario, config, place)
         self.functions["environment"] = functools.partial(random_play, scenario, config.seq_len)
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters."""
         return count_numbers(self.state_shapes.params)
+
+    def part_bytes(self) -> dict[str, int]:
+        """Bytes of the parts of the training state, and of one rollout."""
+        state, trajectory = self.rollout_shapes
+        return {
+            "state_parameters_bytes": _bytes_of(state.params),
+            "state_optimiser_bytes": _bytes_of(state.opt_state),
+            "state_environment_bytes": _bytes_of((state.env_state, state.observation, state.reset, state.carry)),
+            "trajectory_bytes": _bytes_of(trajectory),
+        }
 
     def program(self, name: str) -> Callable[..., Any]:
         """The compiled program: nothing may compile while it is being measured."""
@@ -79,6 +90,10 @@ class Programs(TrainingPrograms):
         """L2 distance between two sets of parameters, computed on the host so that nothing compiles."""
         pairs = zip(jax.tree.leaves(before), jax.tree.leaves(jax.device_get(after)), strict=True)
         return math.sqrt(sum(float(np.sum((a - b) ** 2)) for a, b in pairs))
+
+
+def _bytes_of(shapes: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
 def random_play(scenario: Scenario, seq_len: int, state: TrainState) -> PyTree:

@@ -13,10 +13,10 @@ import scaleprof
 import scenarios
 from sable.models import is_custom
 from scaleprof.launch.protocol import PROTOCOL, Task, send
-from scaleprof.points.plan import AUTO, PLAN
+from scaleprof.points.plan import AUTO, BETWEEN, PLAN
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
-from scaleprof.worker.compiling import compile_programs, plan_programs
+from scaleprof.worker.compiling import compile_programs, plan_between
 from scaleprof.worker.measuring import run_programs
 
 
@@ -65,6 +65,11 @@ def measure(task: Task, events: TextIO) -> None:
 
     from scaleprof.worker.programs import Programs
 
+    if task.measure == PLAN:
+        from scaleprof.worker.plan_point import plan_point
+
+        plan_point(task, events, import_seconds=imported.seconds)
+        return
     device = jax.devices()[0]
     send(
         events,
@@ -92,9 +97,10 @@ def measure(task: Task, events: TextIO) -> None:
         parameters=programs.parameters,
         matched_embed_dim=programs.embed_dim if task.point.match else None,
         reference_parameters=programs.reference_parameters,
+        **programs.part_bytes(),
     )
-    if task.measure == PLAN:
-        plan_programs(programs, task, device, events)
+    if task.measure == BETWEEN:
+        plan_between(programs, task, device, events)
         return
     compiling = compile_programs(programs, task, device, events)
     if device.platform == "cpu":  # not earlier: a compiler that fails to allocate crashes without a usable message
