@@ -11,7 +11,7 @@ from scaleprof.errors import UserError
 CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
 COMPARE_FORMATS = ("table", "markdown", "json")
 REPORT_FORMATS = ("table", "markdown", "json", "plot")
-EXPORT_FORMATS = ("csv", "json")
+EXPORT_FORMATS = ("csv", "json", "bencher", "github-action-benchmark")
 FORMATS = {
     "check": CHECK_FORMATS,
     "compare": COMPARE_FORMATS,
