@@ -280,8 +280,24 @@ def test_no_step_is_looked_for_across_what_is_not_comparable(
     out = " ".join(capsys.readouterr().out.split())
     assert f"r4 ({', '.join(metrics)}): {why}" in out
     assert "| = not comparable with the runs before" in out
+    assert main(["history", *runs, "--cross-machine"]) == 0
+    assert f"Compared despite a difference: {why}." in " ".join(capsys.readouterr().out.split())
     across = content(capsys, *runs, "--cross-machine")
     assert {metric for _, metric, *_ in changes_of(across)} == {"xla_peak", "throughput"}
+
+
+def test_figures_from_other_columns_are_not_joined(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rate per CPU second says nothing of one per second of wall time, also where a run between them has both."""
+    rates = (("a", 0.1, None), ("b", 0.1, 900.0), ("c", None, 900.0), ("d", None, 900.0))
+    for name, cpu, wall in rates:
+        table(folder / f"{name}.csv", record(update_cpu_seconds=cpu, agent_steps_per_second=wall))
+    found = content(capsys, "a.csv", "b.csv", "c.csv", "d.csv", "--metrics", "throughput")
+    (one,) = found["series"]
+    assert [figure["median"] for figure in one["figures"]] == pytest.approx([3200, 3200, 900, 900])
+    assert one["not_comparable"] == [{"run": "c", "reason": "not measured from the same columns"}]
+    assert one["changes"] == []
+    found = content(capsys, "a.csv", "c.csv", "d.csv", "--metrics", "throughput", "--cross-machine")
+    assert [broken["run"] for broken in found["series"][0]["not_comparable"]] == ["c"]
 
 
 def test_incomplete_runs_are_left_out_and_named(make: Make, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

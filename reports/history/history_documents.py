@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 
+from reports.checks.comparability import differences
 from reports.checks.findings import REGRESSED, Finding, percent_change
 from reports.checks.pair_up import point_identity
 from reports.checks.words import name_points, show_median
-from reports.history.series import Series
+from reports.history.series import Series, named
 from reports.history.steps import Change, History, Kind
 from reports.records.record import Record
 from reports.text.section import Cell, Document, Section, TableColumn, Tone, label, shown
@@ -180,7 +182,7 @@ def figure_sections(history: History, series: Sequence[Series]) -> Iterator[Sect
     begins = {(id(change.series), change.start) for change in history.of("step")}
     for metric in dict.fromkeys(one.metric for one in series):
         rows = [one for one in series if one.metric is metric]
-        sources = ", ".join(dict.fromkeys(one.source.title for one in rows))
+        sources = ", ".join(dict.fromkeys(one.title for one in rows))
         columns = [
             TableColumn(shown(moment.name), tuple(_figure(one, place, (id(one), place) in begins) for one in rows))
             for place, moment in enumerate(history.moments)
@@ -240,6 +242,8 @@ def runs_section(history: History) -> Section:
 
 def _notes(history: History) -> Section:
     lines = [f"left out: {one} (--allow-incomplete takes it)" for one in history.left_out]
+    if history.policy.cross_machine:
+        lines += [f"compared despite a difference: {one}" for one in _differences(history)]
     if not history.by_time:
         lines.append("runs stand in the order in which they were given")
     newest = [one for one in history.of("step") if one.after == (len(history.moments) - 1,)]
@@ -249,6 +253,15 @@ def _notes(history: History) -> Section:
         )
     lines.append(_METHOD)
     return Section("Notes:", tuple(f"{shown(line[:1].upper() + line[1:])}." for line in lines))
+
+
+def _differences(history: History) -> list[str]:
+    """How the hosts of successive runs differ, a line each."""
+    return [
+        named(why, before.name, after.name)
+        for before, after in pairwise(history.moments)
+        for why in differences(before.run.hosts, after.run.hosts)
+    ]
 
 
 def _column(header: str, texts: Sequence[str], *, right: bool = True) -> TableColumn:

@@ -43,7 +43,8 @@ class Series:
 
     point: Record
     metric: Metric
-    source: Source
+    sources: Mapping[int, Source]
+    """What a run's figure is read from: the same in all runs of a stretch."""
     repeats: Mapping[int, PointRepeats]
     """By the place of the run, where it has a figure."""
     stretches: tuple[tuple[int, ...], ...]
@@ -53,9 +54,13 @@ class Series:
 
     def values(self, place: int) -> tuple[float, ...]:
         """The figure of every repeat of a run."""
-        own = known_source(self.metric, [self.repeats[place]]) or self.source
-        source = self.source if any(map(self.source.is_known, self.repeats[place].ok)) else own
+        source = self.sources[place]
         return tuple(source.value(record) for record in self.repeats[place].ok if source.is_known(record))
+
+    @property
+    def title(self) -> str:
+        """What was measured."""
+        return " or ".join(dict.fromkeys(source.title for source in self.sources.values()))
 
     def figure(self, place: int) -> float:
         """The median of a run's repeats."""
@@ -102,13 +107,11 @@ def find_series(found: Sequence[Moment], policy: CheckPolicy) -> list[Series]:
     return [series for series in made if series is not None]
 
 
-def known_source(metric: Metric, points: Sequence[PointRepeats]) -> Source | None:
-    """The source of a metric that most of some runs know, the preferred one if several; None if none is known."""
+def _common_source(metric: Metric, points: Sequence[PointRepeats]) -> Source | None:
+    """The first source of a metric that all of some runs know; None if there is none."""
     on_cpu = all(record.platform == "cpu" for point in points for record in point.ok)
-    sources = [source for source in metric.sources if on_cpu or not source.cpu_only]
-    counts = {source.title: sum(any(map(source.is_known, point.ok)) for point in points) for source in sources}
-    best = max(sources, key=lambda source: counts[source.title], default=None)
-    return best if best is not None and counts[best.title] else None
+    sources = (source for source in metric.sources if on_cpu or not source.cpu_only)
+    return next((one for one in sources if all(any(map(one.is_known, point.ok)) for point in points)), None)
 
 
 _Unlike = Callable[[tuple[int, ...], int], list[str]]
@@ -133,7 +136,7 @@ def _one_series(
     if metric.name not in policy.metrics:
         return None
     points = {place: one.points[key] for place, one in enumerate(found) if key in one.points and one.points[key].ok}
-    known = {place: point for place, point in points.items() if known_source(metric, [point])}
+    known = {place: point for place, point in points.items() if _common_source(metric, [point])}
     if not known:
         return None
     stretches: list[tuple[int, ...]] = []
@@ -142,11 +145,16 @@ def _one_series(
         why = _why_apart(metric, known, stretches[-1], place, policy, unlike) if stretches else ""
         if why or not stretches:
             stretches.append((place,))
-            breaks |= {place: _named(why, found[stretches[-2][-1]].name, found[place].name)} if why else {}
+            breaks |= {place: named(why, found[stretches[-2][-1]].name, found[place].name)} if why else {}
         else:
             stretches[-1] += (place,)
-    source = known_source(metric, list(known.values())) or metric.sources[0]
-    return Series(next(iter(known.values())).ok[0], metric, source, known, tuple(stretches), breaks)
+    sources = {
+        place: source
+        for stretch in stretches
+        if (source := _common_source(metric, [known[one] for one in stretch])) is not None
+        for place in stretch
+    }
+    return Series(next(iter(known.values())).ok[0], metric, sources, known, tuple(stretches), breaks)
 
 
 def _why_apart(
@@ -162,10 +170,13 @@ def _why_apart(
     other = [*unlike(stretch, place), *device_differences(before, after)]
     blocked = why_blocked(metric, list(dict.fromkeys(other)), policy)
     judged = judge_metric(metric, before, after, policy, blocked, None)
-    return judged[0].reason if judged is not None and judged[0].verdict == NOT_COMPARABLE else ""
+    if judged is not None and judged[0].verdict == NOT_COMPARABLE:
+        return judged[0].reason
+    known = _common_source(metric, [*(points[one] for one in stretch), after])
+    return "" if known is not None else "not measured from the same columns"
 
 
-def _named(why: str, before: str, after: str) -> str:
+def named(why: str, before: str, after: str) -> str:
     """A reason of a check with the names of the runs that it calls BASE and NEW."""
     return why.replace(" in BASE", f" in {before}").replace(" in NEW", f" in {after}")
 

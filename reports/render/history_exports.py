@@ -40,7 +40,7 @@ def _series(history: History, series: Series, names: list[str]) -> dict[str, Any
     return {
         "point": {name: getattr(series.point, name) for name in POINT_FIELDS if name != "side"},
         "metric": series.metric.name,
-        "source": series.source.title,
+        "source": series.title,
         "threshold": history.policy.threshold(series.metric, series.point),
         "figures": [
             {"run": names[place], "median": _finite(series.figure(place)), "values": list(series.values(place))}
