@@ -234,8 +234,9 @@ def test_too_few_repeats_leave_a_change_open(make: Make, capsys: pytest.CaptureF
     assert changes_of(content(capsys, *runs)) == both("throughput", "step", "inconclusive", "r2")
     assert main(["history", *runs]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert out.startswith("No step in 4 figures over 3 runs; 2 changes cannot be told from noise")
+    assert out.startswith("No step in 4 figures over 3 runs; 2 changes could not be judged")
     assert "-21.9 % (threshold 10 %), but 2 and 1 repeats cannot tell it from noise" in out
+    assert "2 changes that could not be judged" in out
     many = [make(10 + number, 1.3 if number >= 6 else 1.0, repeats=1) for number in range(12)]
     assert changes_of(content(capsys, *many)) == both("throughput", "step", "regressed", "r16")
 

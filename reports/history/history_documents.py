@@ -65,7 +65,7 @@ def headline_of(history: History) -> str:
     found_text = " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "No step"
     said = f"{found_text} in {counted(len(history.series), 'figure')} over {counted(len(history.moments), 'run')}"
     open_ = len(history.open)
-    return f"{said}; {counted(open_, 'change')} cannot be told from noise" if open_ else said
+    return f"{said}; {counted(open_, 'change')} could not be judged" if open_ else said
 
 
 def when(history: History) -> str:
@@ -121,7 +121,7 @@ def _change_sections(history: History) -> Iterator[Section]:
                 heading = f"{counted(len(some), noun)}, {direction}"
                 yield replace(_changes(history, some), heading=heading, caption=meaning, tone=tone)
     if history.open:
-        heading = f"{counted(len(history.open), 'change')} that cannot be told from noise"
+        heading = f"{counted(len(history.open), 'change')} that could not be judged"
         yield replace(_changes(history, history.open, why=True), heading=heading, collapsed=True)
 
 
