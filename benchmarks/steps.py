@@ -1,10 +1,10 @@
 """How good `scaleprof history` is: false steps on unchanged code, and how often an injected step is found.
 
 It simulates histories of sweeps as `benchmarks/gate.py` does: 20 points on a CPU, with the given spread between
-processes and, with `--drift`, between runs. From the middle run on, throughput is lower at all points or at one.
+processes and, with `--drift`, between runs. From the middle run on, all points are slower.
 
-It prints the percentage of histories with any step of throughput or wall time if nothing was changed; else the mean
-share of the changed points at which a step of throughput was found at the very run, and in brackets at any run.
+It prints the percentage of histories with any step of throughput or wall time if nothing was changed; else that of the
+points at which a step of throughput was found at the right run, and in brackets at any run.
 
     python benchmarks/steps.py [--histories 100] [--spreads 2,5,15] [--drift 0] [--runs 4,10,20]
 """
@@ -42,7 +42,7 @@ def steps_of(history: History, *metrics: str) -> list[Change]:
     return [change for change in history.of("step") if change.series.metric.name in metrics]
 
 
-def row(runs: int, spread: float, drift: float, histories: int, draw: random.Random) -> list[tuple[str, list[str]]]:
+def rows_of(runs: int, spread: float, drift: float, histories: int, draw: random.Random) -> list[tuple[str, list[str]]]:
     """The rows of one table, each with a cell per number of repeats."""
     false = []
     for repeats in REPEATS:
@@ -75,7 +75,7 @@ def main() -> None:
             print(f"\n{runs} runs; spread: processes {percent:g} %, runs {options.drift:g} %\n")
             print(f"| injected change; repeats: | {' | '.join(map(str, REPEATS))} |")
             print(f"|---|{'--:|' * len(REPEATS)}")
-            for name, cells in row(runs, percent / 100, options.drift / 100, options.histories, draw):
+            for name, cells in rows_of(runs, percent / 100, options.drift / 100, options.histories, draw):
                 print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
