@@ -92,6 +92,7 @@ GROUPS = {
     "compare": ["Arguments", "What to compare", "Output"],
     "check": ["Arguments", "What to compare", "How to judge", "Output"],
     "noise": ["Arguments", "What to compare"],
+    "history": ["Arguments", "What to compare", "How to judge", "Output"],
     "baseline save": ["Arguments", "Output"],
     "baseline list": [],
 }

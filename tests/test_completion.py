@@ -56,6 +56,8 @@ def offered(folder: Path, line: str) -> list[str]:
         ("list pre", ["presets"]),
         ("check --baseline ", ["main", "release"]),
         ("compare --baseline m", ["main"]),
+        ("history ", ["main", "release"]),
+        ("history main r", ["release"]),
     ],
 )
 def test_names_are_offered(tmp_path: Path, line: str, words: list[str]) -> None:

@@ -18,6 +18,8 @@ ALL = list(dict.fromkeys(name for names in FORMATS.values() for name in names))
 def command(name: str, folder: Path) -> list[str]:
     """A command line without a format."""
     run = table(folder / "run.csv", record(), record(agents=32), record(agents=64, policy_loss=float("nan")))
+    if name == "history":
+        return [name, run, table(folder / "later.csv", record(xla_peak_bytes=2_000_000), record(agents=32))]
     return [name, run, run] if name in ("check", "compare") else [name, run]
 
 

@@ -27,7 +27,7 @@ from reports.checks.decide import PendingTest, can_be_significant, caveats_of, d
 from reports.checks.findings import NEW, STATUS, Comparison, Finding, IncompleteError, NothingToCompareError
 from reports.checks.judge import Pairing, judge_metric
 from reports.checks.live_pairs import pair_logs
-from reports.checks.metrics import METRICS
+from reports.checks.metrics import METRICS, Metric
 from reports.checks.pair_up import (
     device_differences,
     explain_no_common_point,
@@ -115,9 +115,7 @@ def _compare(
         for metric in METRICS:
             if metric.name not in policy.metrics:
                 continue
-            reasons = [line for line in other if not metric.deterministic or line.startswith(_AFFECT_STATIC)]
-            blocked = "" if policy.cross_machine else "; ".join(reasons)
-            found = judge_metric(metric, before, after, policy, blocked, pairing)
+            found = judge_metric(metric, before, after, policy, why_blocked(metric, other, policy), pairing)
             if found is not None:
                 finding, test = found
                 if test is not None:
@@ -141,6 +139,12 @@ def _compare(
         notes=(*notes, *_notes(base, new, findings)),
         caveats=tuple(caveats_of(tests, policy)),
     )
+
+
+def why_blocked(metric: Metric, unlike: Sequence[str], policy: CheckPolicy) -> str:
+    """Which of the differences between two runs forbid to compare a metric, in one line; empty if none does."""
+    reasons = [line for line in unlike if not metric.deterministic or line.startswith(_AFFECT_STATIC)]
+    return "" if policy.cross_machine else "; ".join(reasons)
 
 
 def _notes(base: Sequence[Record], new: Sequence[Record], findings: Sequence[Finding]) -> list[str]:

@@ -15,7 +15,7 @@ from reports.checks.findings import (
     percent_change,
 )
 from reports.checks.metrics import METRICS
-from reports.records.record import POINT_FIELDS
+from reports.records.record import POINT_FIELDS, Record
 from reports.text.section import shown
 from reports.text.units import UNKNOWN, counted
 
@@ -24,16 +24,19 @@ _SHOW: dict[str, Callable[[float | None], str]] = {metric.name: metric.show for 
 
 def label_point(comparison: Comparison) -> Callable[[Finding], str]:
     """Names points by model, mode, agents, and every other axis that varies among them."""
-    axes = [axis for axis in varying_axes([finding.point for finding in comparison.findings]) if axis in POINT_FIELDS]
-    axes = [axis for axis in axes if axis != "side"]
+    name = name_points([finding.point for finding in comparison.findings])
+    return lambda finding: name(finding.point)
 
-    def label(finding: Finding) -> str:
-        point = finding.point
-        name = shown(f"{point.model} {point.mode}")
+
+def name_points(points: Sequence[Record]) -> Callable[[Record], str]:
+    """Names points by model, mode, agents, and every other axis that varies among `points`."""
+    axes = [axis for axis in varying_axes(points) if axis in POINT_FIELDS and axis != "side"]
+
+    def name(point: Record) -> str:
         more = "".join(f", {axis}={shown(getattr(point, axis))}" for axis in axes)
-        return f"{name}, {point.agents} agents{more}"
+        return f"{shown(f'{point.model} {point.mode}')}, {point.agents} agents{more}"
 
-    return label
+    return name
 
 
 def show_median(finding: Finding, values: Sequence[float]) -> str:

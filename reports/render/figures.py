@@ -34,7 +34,7 @@ from reports.text.section import shortened
 DPI = 160
 Inches = tuple[float, float]
 """Width and height of a picture."""
-_METADATA: dict[str, dict[str, None]] = {
+METADATA: dict[str, dict[str, None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -92,12 +92,12 @@ def write_figure(runs: Sequence[Run], path: str | os.PathLike[str], size: Inches
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
-    if kind not in _METADATA:
+    if kind not in METADATA:
         raise ValueError(f"{path}: a picture ends in .png, .svg or .pdf; name the file so")
     with style(size):
         figure = draw(runs, size)
         drawn = io.BytesIO()
-        figure.savefig(drawn, format=kind, dpi=DPI, metadata=_METADATA[kind])
+        figure.savefig(drawn, format=kind, dpi=DPI, metadata=METADATA[kind])
     with file_errors(path, "written"):
         write_whole(path, drawn.getvalue())
 

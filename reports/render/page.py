@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports.arrange.pivot import make_pivot, memory_of
 from reports.arrange.selection import conditions, joined
@@ -26,6 +26,9 @@ from reports.report.answer import answer_section, growth_sections
 from reports.report.sections import Wanted, report_sections
 from reports.text.plain import one_line
 from reports.text.section import Cell, Section, TableColumn
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SCRIPTS = ("core", "charts", "table", "point", "start")
 """The parts of the page's script, in order; they share one scope."""
@@ -49,16 +52,16 @@ def make_page(runs: Sequence[Run]) -> str:
     Raises:
         ValueError: `runs` hold no record.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     records = [record for run in runs for record in run.records]
     if not records:
         raise ValueError(f"{', '.join(str(run.path) for run in runs)}: no records, so there is nothing to show")
-    loader = PackageLoader("reports.render")
-    templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    templates = page_templates()
     plotly = get_plotlyjs().replace("\r\n", "\n").replace("\r", "\n")
+    loader = templates.loader
+    assert loader is not None
     parts = (loader.get_source(templates, f"scripts/{name}.js")[0] for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{"".join(parts)}}})();\n'
     statuses = Counter(record.status for record in records)
@@ -76,6 +79,14 @@ def make_page(runs: Sequence[Run]) -> str:
         script=Markup(script),
         script_hashes=[Markup(_hash(plotly)), Markup(_hash(script))],
     )
+
+
+def page_templates() -> Environment:
+    """The templates of pages, which escape whatever is put into them."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("reports.render")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
 
 
 def _shown(value: Any) -> Any:

@@ -11,6 +11,7 @@ FEWEST, MOST = 4, 9
 """The number of ticks to aim for, and the largest number."""
 _LINEAR = 4
 """At most this many steps from 0 to the largest value of a linear axis."""
+_EVEN_BELOW = 4.0
 _STEPS: dict[int, tuple[tuple[float, ...], ...]] = {
     10: (
         (1,),
@@ -79,6 +80,16 @@ def linear_ticks(values: Sequence[float], unit: str) -> list[float]:
         power = 10.0 ** math.floor(math.log10(least))
         step = next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
     return [count * step for count in range(math.floor(top / step) + 1)]
+
+
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Ticks for ratios from `low` to `high`, which lie on both sides of 1: 1, and even ones below a factor of 4."""
+    if high / low >= _EVEN_BELOW:
+        return ticks(low, high, "rate")
+    least = (high - low) / (FEWEST + 2)
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
+    return [count * step for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def tick_label(value: float, unit: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from scaleprof import __version__
-from scaleprof.cli import check, doctor, lists, plan_memory, report, sweep
+from scaleprof.cli import check, doctor, history, lists, plan_memory, report, sweep
 from scaleprof.cli.output import open_closed_streams, replace_unencodable, tell
 from scaleprof.errors import INTERRUPTED, UserError
 
@@ -95,5 +95,5 @@ def _root(
     pass
 
 
-for _commands in (sweep, plan_memory, report, lists, doctor, check):
+for _commands in (sweep, plan_memory, report, lists, doctor, check, history):
     _commands.register(app)

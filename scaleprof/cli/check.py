@@ -93,7 +93,7 @@ def compare(
     runs/.
     """
     chosen = choose_format("compare", format_)
-    policy = _policy(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
+    policy = policy_of(None, None, metrics, cross_machine=cross_machine, threshold_only=False)
     found = _compare(runs, baseline, replace(policy, allow_incomplete=True), where or ())
     if chosen == "json":
         from reports.render.check_exports import as_json
@@ -102,7 +102,7 @@ def compare(
     else:
         from reports.checks.documents import comparison_document
 
-        _show(comparison_document(found), chosen)
+        show_document(comparison_document(found), chosen)
     return 0
 
 
@@ -139,7 +139,7 @@ def check(
     """
     chosen = choose_format("check", format_)
     policy = replace(
-        _policy(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
+        policy_of(threshold, alpha, metrics, cross_machine=cross_machine, threshold_only=threshold_only),
         fail_inconclusive=fail_inconclusive,
         allow_missing=allow_missing,
         allow_incomplete=allow_incomplete,
@@ -154,7 +154,7 @@ def _show_check(found: Comparison, format_: str, *, everything: bool) -> None:
     if format_ in ("table", "markdown"):
         from reports.checks.documents import check_document
 
-        _show(check_document(found, everything=everything or format_ == "markdown"), format_)
+        show_document(check_document(found, everything=everything or format_ == "markdown"), format_)
     else:
         from reports.render import check_exports
 
@@ -175,7 +175,7 @@ def _add_to_job_summary(found: Comparison) -> None:
             stream.write(markdown(check_document(found, everything=True)))
 
 
-def _show(document: Document, format_: str) -> None:
+def show_document(document: Document, format_: str) -> None:
     """Print a document as a table or as Markdown."""
     if format_ == "markdown":
         from reports.render.markdown import markdown
@@ -224,7 +224,7 @@ def noise(
         second = measured
     with user_errors():
         found = measure_noise(first, None if second is None else read_run(second))
-    _show(noise_document(found), "table")
+    show_document(noise_document(found), "table")
     return 0
 
 
@@ -268,7 +268,7 @@ def baseline_list() -> int:
     return 0
 
 
-def _policy(
+def policy_of(
     thresholds: Sequence[str] | None,
     alpha: float | None,
     metrics: str | None,

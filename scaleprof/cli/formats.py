@@ -10,11 +10,13 @@ from scaleprof.errors import UserError
 
 CHECK_FORMATS = ("table", "markdown", "json", "github", "junit")
 COMPARE_FORMATS = ("table", "markdown", "json")
+HISTORY_FORMATS = ("table", "markdown", "json")
 REPORT_FORMATS = ("table", "markdown", "json", "plot")
-EXPORT_FORMATS = ("csv", "json")
+EXPORT_FORMATS = ("csv", "json", "bencher", "github-action-benchmark")
 FORMATS = {
     "check": CHECK_FORMATS,
     "compare": COMPARE_FORMATS,
+    "history": HISTORY_FORMATS,
     "report": REPORT_FORMATS,
     "export": EXPORT_FORMATS,
 }
@@ -31,6 +33,7 @@ def _option(command: str) -> object:
 
 CheckFormat = Annotated[Formats, _option("check")]
 CompareFormat = Annotated[Formats, _option("compare")]
+HistoryFormat = Annotated[Formats, _option("history")]
 ReportFormat = Annotated[Formats, _option("report")]
 ExportFormat = Annotated[Formats, _option("export")]
 
@@ -39,7 +42,7 @@ def choose_format(command: str, given: Sequence[str] | None, aliases: Mapping[st
     """The one format that is asked for, the default without any.
 
     Args:
-        command: `check`, `compare`, `report` or `export`.
+        command: one of `FORMATS`.
         given: the values of `--format`.
         aliases: whether each older flag of a format, such as `--markdown`, was given.
 

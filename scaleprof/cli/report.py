@@ -111,7 +111,12 @@ def export(
         option("--public", "Copy the run to DIR without names, paths and variables", panel=OUTPUT, metavar="DIR"),
     ] = None,
 ) -> int:
-    """Write the results of a run: one row per repeat of a point, one column per field; or a copy for an issue."""
+    """Write the results of a run: one row per repeat of a point, one column per field; or a copy for an issue.
+
+    --format bencher and github-action-benchmark write the figures that check compares for these services: the median
+    of each point. The latter is for its tool customSmallerIsBetter: only bytes and seconds, so throughput stands in it
+    as the time of an update. Points without figures are left out.
+    """
     from scaleprof.cli.output import check_csv, write_csv, write_data
     from scaleprof.runs.store import csv_text, load_records, read_run
 
@@ -130,6 +135,19 @@ def export(
         from reports.render.json_report import records_json
 
         write_data(records_json(records))
+    elif chosen in ("bencher", "github-action-benchmark"):
+        from reports.render import tracker_exports
+
+        writers = {
+            "bencher": tracker_exports.as_bencher,
+            "github-action-benchmark": tracker_exports.as_github_action_benchmark,
+        }
+        with user_errors(str(run)):
+            text = writers[chosen](records)
+        missing = tracker_exports.left_out(records)
+        if missing:
+            tell(f"{run}: {missing}", stderr=True)
+        write_data(text)
     else:
         write_csv(csv or "-", csv_text(records))
     return 0

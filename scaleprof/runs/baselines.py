@@ -2,7 +2,7 @@
 
 results.csv   the records, without file names and without the output of failed processes
 checksum.json the length and the checksum of that file, and what the run lacked
-host.json     what a check compares of the machine and its versions; host-2.json, … of a resumed run
+host.json     what a check compares of the machine and its versions, and the commit; host-2.json, … of a resumed run
 
 A baseline appears as a whole folder or not at all. It contains no paths and no user names.
 """
@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,17 @@ def _kept(record: Record) -> Record:
 
 
 def _distinct(run: Run) -> list[dict[str, Any]]:
-    """The distinct host descriptions of the run, reduced to what a check compares."""
-    found = {json.dumps(one): one for one in map(comparable_facts, run.hosts)}
+    """The distinct host descriptions of the run, reduced to what a check compares and the commit."""
+    found = {json.dumps(one): one for one in (comparable_facts(host) | _commit(host) for host in run.hosts)}
     return list(found.values())
+
+
+def _commit(host: Mapping[str, Any]) -> dict[str, Any]:
+    """The commit of a host's description and whether files differed from it; empty if not known."""
+    git = host.get("git")
+    if not isinstance(git, dict) or not isinstance(git.get("commit"), str):
+        return {}
+    return {"git": {"commit": git["commit"], "dirty": git.get("dirty") is True}}
 
 
 def _write(path: Path, text: str) -> None:
