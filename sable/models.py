@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Published:
-    """The training settings that a model was published with.
+    """The training settings that a model was published with. They apply only where a sweep asks for them.
 
-    `ppo_defaults` are the model's own defaults for fields of `sable.config.PPOConfig`. `epochs` and `minibatches` apply
-    only where a sweep asks for the published settings.
+    `settings` are fields of `sable.config.PPOConfig` besides epochs and minibatches.
     """
 
-    ppo_defaults: tuple[tuple[str, float], ...]
+    settings: tuple[tuple[str, float], ...]
     epochs: int
     minibatches: int
 
 
-SABLE_PUBLISHED = Published(ppo_defaults=(), epochs=4, minibatches=2)
+SABLE_PUBLISHED = Published(settings=(), epochs=4, minibatches=2)
 """Mahjoub et al., arXiv 2410.01706. Everything else is the default of `PPOConfig`."""
 MAT_PUBLISHED = Published(
-    ppo_defaults=(("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0)), epochs=5, minibatches=1
+    settings=(("learning_rate", 5e-4), ("clip", 0.1), ("max_grad_norm", 5.0)), epochs=5, minibatches=1
 )
 """Wen et al., arXiv 2205.14953: step size, clipping, gradient norm, epochs and minibatches."""
 

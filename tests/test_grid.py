@@ -279,12 +279,14 @@ def test_the_last_of_equal_settings_counts() -> None:
     )
 
 
-def test_a_model_brings_its_own_trainer_defaults() -> None:
-    mat = {"model": "mat", "mode": "dense", "chunk": None}
-    ours, sable = point(**mat).ppo_config(), point(model="sable", mode="factored").ppo_config()
-    assert (ours.learning_rate, ours.clip, ours.max_grad_norm) == (5e-4, 0.1, 5.0)
-    assert (sable.learning_rate, sable.clip, sable.max_grad_norm) == (2.5e-4, 0.2, 0.5)
-    assert point(**mat, settings=(("ppo.clip", "0.3"),)).ppo_config().clip == 0.3
+@pytest.mark.parametrize("published", [False, True])
+def test_a_model_trains_with_its_own_settings_only_where_asked(*, published: bool) -> None:
+    options = {"agents": "2", "model": "mat,sable:factored", "published": published}
+    mat, sable = (point.ppo_config() for point in plan(options, ["ppo.gamma=0.9"]).points)
+    own = (5e-4, 0.1, 5.0) if published else (2.5e-4, 0.2, 0.5)
+    assert (mat.learning_rate, mat.clip, mat.max_grad_norm, mat.gamma) == (*own, 0.9)
+    assert (sable.learning_rate, sable.clip, sable.max_grad_norm, sable.gamma) == (2.5e-4, 0.2, 0.5, 0.9)
+    assert plan(options, ["ppo.clip=0.3"]).points[0].ppo_config().clip == 0.3
 
 
 def test_a_custom_model_has_no_modes_and_no_chunks() -> None:

@@ -172,6 +172,9 @@ def test_what_an_option_implies_yields_to_what_the_same_file_says() -> None:
         return plan_sweep(request).points[0]
 
     assert planned({}, model="mat", published=True).epochs == 5
+    assert planned({}, model="mat", published=True).ppo_config().learning_rate == 5e-4
+    assert planned({}, model="mat", published=True, set=("ppo.clip=0.3",)).ppo_config().clip == 0.3
+    assert planned({}, model="mat").ppo_config() == planned({}, model="sable:factored").ppo_config()
     assert planned({}, model="mat", published=True, epochs=2).epochs == 2
     assert planned({"published": True}, model="mat", epochs=2).epochs == 5
     assert planned({}, "paper-neom", model="mat", epochs=2).epochs == 2

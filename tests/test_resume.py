@@ -184,7 +184,9 @@ def test_a_preset_again(world: World) -> None:
     world.endings = {}
     assert main(["sweep", "--preset", "paper-neom", "--resume", "run", "--dry-run"]) == 0
     assert main([*began, "--resume", "run"]) == 0
-    assert {record.settings for record in load_records(Path("run"))} == {"ppo.clip=0.1"}
+    assert {record.settings for record in load_records(Path("run"))} == {
+        "ppo.clip=0.1;ppo.learning_rate=0.0005;ppo.max_grad_norm=5.0"  # the preset asks for published settings
+    }
     assert world.timeouts == [9.0] * 3  # one process a point, of which one was interrupted
     assert {(record.epochs, record.seq_len) for record in load_records(Path("run"))} == {(5, 128)}
 

@@ -193,7 +193,7 @@ class SweepRequest:
     minibatches: int | None = axis(
         2, "Minibatches per epoch, split by environment", metavar="N", panel=TRAINING, parse=whole_number(1)
     )
-    published: bool = option(False, "Use each model's published epochs and minibatches", panel=TRAINING)
+    published: bool = option(False, "Train each model with its own published settings", panel=TRAINING)
     acting: str | None = axis(
         None,
         "Sample actions: sequential, or fixed_point (all agents at once)",

@@ -30,6 +30,8 @@ class Grid:
     """All other axes, each with its values; one that does not multiply has one."""
     settings: tuple[tuple[str, str], ...] = ()
     """Config fields set for all points, as ("ppo.clip", "0.1") pairs."""
+    published: bool = False
+    """Whether each model trains with its own published settings; else all train with the same."""
 
     @property
     def size(self) -> int:
@@ -70,6 +72,8 @@ class Grid:
             "reset": scenario.reset,
         }
         fields: dict[str, Any] = {axis.fills: value for axis, value in chosen if not axis.sets}
+        own_settings = published.settings if self.published else ()
+        always = {f"ppo.{name}": str(value) for name, value in own_settings} | dict(self.settings)
         settings = {axis.sets: _setting_text(axis, value) for axis, value in chosen if axis.sets and value is not None}
         columns = [
             (axis.fills, axis.sets)
@@ -81,7 +85,7 @@ class Grid:
             model=model,
             mode=mode,
             **fields | {name: value for name, value in own.items() if fields.get(name) in (None, "")},
-            settings=tuple(sorted((dict(self.settings) | settings).items())),
+            settings=tuple(sorted((always | settings).items())),
             columns=tuple(columns),
         )
 

@@ -134,5 +134,6 @@ def grid_of(request: SweepRequest, parsed: Mapping[str, Any]) -> Grid:
         scenario=parsed["scenario"],
         variants=choose_variants(parsed["model"], parsed["mode"]),
         values=tuple((axis, parsed[axis.name] if axis.multiplies else (parsed[axis.name],)) for axis in others),
+        published=request.published,
         settings=choose_settings(request.set, parsed["scenario"], config_options(kind)),
     )

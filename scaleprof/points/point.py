@@ -12,7 +12,7 @@ from reports.records.record import Record
 from reports.text.units import counted
 from sable.config import AUTO, WHOLE, ModelConfig, PPOConfig
 from sable.models import check as check_model
-from sable.models import find, reference_of
+from sable.models import reference_of
 from sable.option_checks import require
 from scaleprof.errors import user_errors
 from scaleprof.points.axes import axes, config_options
@@ -77,7 +77,7 @@ class Point:
             envs=self.envs,
             epochs=self.epochs,
             minibatches=self.minibatches,
-            **dict(find(self.model).published.ppo_defaults) | self._group("ppo", PPOConfig),
+            **self._group("ppo", PPOConfig),
         )
 
     def scenario_options(self) -> dict[str, Any]:
