@@ -146,7 +146,7 @@ def test_lines_are_wrapped_between_words() -> None:
     [
         (r"\btextwrap\b", "reports/text/wrapping.py"),
         (r"\bTable\(", "reports/render/terminal.py"),
-        (r"rich\.table", "reports/render/terminal.py"),
+        (r"\bzip_longest\b", "reports/render/terminal.py"),
         (r"&#\{", "reports/render/markdown.py"),
         (r":---", "reports/render/markdown.py"),
     ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,41 +63,63 @@ class Run:
                 raise ValueError(f"{path}: not valid CSV ({error}); correct or delete the file") from error
 
 
-def load_run(path: str | os.PathLike[str]) -> Run:
+def load_run(path: str | os.PathLike[str], progress: Callable[[int], object] = lambda _: None) -> Run:
     """Read a run directory, a folder with only a results.csv (a baseline), or a CSV file.
 
     An incomplete last line of records.jsonl is left out, and `Run.left_out` says so.
+
+    Args:
+        path: of the run.
+        progress: called for every `batches.ROWS` records with their number.
 
     Raises:
         ValueError: the path does not exist or is not a run, or a file is damaged or of a newer version. The message is
             one line with file, row or line, and remedy.
     """
-    path = Path(path)
+    with without_collections():
+        return _load(Path(path), progress)
+
+
+def _load(path: Path, progress: Callable[[int], object]) -> Run:
     with file_errors(path, "read"):
         try:
             is_folder = stat.S_ISDIR(path.stat().st_mode)
         except FileNotFoundError:
             raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
     if not is_folder:
-        return Run(path.stem, path, tuple(latest_of_each_run(read_records(path))))
+        return Run(path.stem, path, tuple(latest_of_each_run(read_records(path, progress))))
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
     name = path.resolve().name
     if not lines.is_file():
-        records, checksum = _read_table(table)
+        records, checksum = _read_table(table, progress)
         incomplete = str(checksum.get("incomplete", ""))
         hosts = tuple(_hosts(path))
         return Run(
             name, path, tuple(latest_of_each_run(records)), hosts, incomplete=incomplete, is_counted=bool(checksum)
         )
-    found, left_out = read_lines(_text(lines), str(lines))
+    check_within(path, lines)
+    with file_errors(lines, "read"), lines.open("rb") as stream:
+        found, left_out = read_lines(stream, str(lines), progress)
     records = latest_records(found)
     expected = _expected(path / "manifest.json")
     incomplete = _incomplete(records, left_out, expected)
     return Run(
         name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete, is_counted=expected is not None
     )
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Within this block Python does not look for cycles: records hold none, and many of them take long to search."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -131,16 +155,16 @@ def _hosts(path: Path) -> Iterable[dict[str, Any]]:
         yield redacted_values(json_object(_text(file), str(file)))
 
 
-def _read_table(path: Path) -> tuple[list[Record], dict[str, Any]]:
+def _read_table(path: Path, progress: Callable[[int], object]) -> tuple[list[Record], dict[str, Any]]:
     """The records of a results.csv, and what the file beside it in a baseline says of it; empty without one."""
     check_within(path.parent, path)
     beside = path.with_name(CHECKSUM)
     if not beside.is_file():
-        return read_records(path), {}
+        return read_records(path, progress), {}
     checksum = json_object(_text(beside), str(beside))
     if not table_checksum(read_within(path.parent, path)).items() <= checksum.items():
         raise ValueError(f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it")
-    return read_records(path), checksum
+    return read_records(path, progress), checksum
 
 
 def table_checksum(content: bytes) -> dict[str, Any]:

@@ -7,13 +7,14 @@ markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
+from typing import NamedTuple
 
-from rich import box
 from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from rich.text import Text
 
 from reports.records.record import Record
@@ -114,17 +115,19 @@ def _without_remarks(section: Section) -> tuple[Section, list[str]]:
 
 def _print_tables(console: Console, section: Section, *, after: bool) -> None:
     """As many tables as it takes to show every column in full, each `after` an empty line; a list if none has room."""
-    label_widths = _label_widths(console.width, section.labels, section.columns)
-    widest = max(map(_width, section.columns), default=-_GAP)
-    if sum(width + _GAP for width in label_widths) + widest > console.width:
+    widths = [_width(column) for column in section.columns]
+    label_widths = _label_widths(console.width, section.labels, widths)
+    if sum(width + _GAP for width in label_widths) + max(widths, default=-_GAP) > console.width:
         if after:
             console.print()
         _print_list(console, section)
         return
-    for place, some in enumerate(_fitting(console.width, label_widths, section.columns)):
+    labels = [_laid_out(column, width, console) for column, width in zip(section.labels, label_widths, strict=True)]
+    for place, some in enumerate(_fitting(console.width, label_widths, widths)):
         if place or after:
             console.print()
-        console.print(_table(section.labels, label_widths, some))
+        columns = [_laid_out(section.columns[index], widths[index], console) for index in some]
+        console.print(Table([*labels, *columns]), soft_wrap=True)
 
 
 def _print_list(console: Console, section: Section) -> None:
@@ -136,13 +139,18 @@ def _print_list(console: Console, section: Section) -> None:
 
 
 def _width(column: TableColumn) -> int:
-    return max(cell_len(column.header), *(cell_len(line) for cell in column.cells for line in cell.lines))
+    return max(_cells(column.header), *(_cells(line) for cell in column.cells for line in cell.lines))
 
 
-def _label_widths(width: int, labels: Sequence[TableColumn], columns: Sequence[TableColumn]) -> list[int]:
+def _cells(text: str) -> int:
+    """The width of a text on a terminal."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _label_widths(width: int, labels: Sequence[TableColumn], columns: Sequence[int]) -> list[int]:
     """The widths of the labels, folded if all columns then fit beside them, else to a third of `width` at least."""
     widths = [_width(one) for one in labels]
-    room = width - sum(_width(column) + _GAP for column in columns) - _GAP * (len(labels) - 1)
+    room = width - sum(column + _GAP for column in columns) - _GAP * (len(labels) - 1)
     if columns and room < sum(min(one, _SQUEEZED_LABEL) for one in widths):
         room = max(room, width // 3)
     while sum(widths) > room and max(widths) > _NARROWEST_LABEL:
@@ -150,30 +158,101 @@ def _label_widths(width: int, labels: Sequence[TableColumn], columns: Sequence[T
     return widths
 
 
-def _fitting(width: int, label_widths: Sequence[int], columns: Sequence[TableColumn]) -> list[list[TableColumn]]:
-    """`columns` in groups that fit `width` beside the labels; at least one column a group."""
+def _fitting(width: int, label_widths: Sequence[int], columns: Sequence[int]) -> list[list[int]]:
+    """The columns of these widths, by number, in groups that fit `width` beside the labels; at least one a group."""
     label_width = sum(label_width + _GAP for label_width in label_widths)
-    groups: list[list[TableColumn]] = [[]]
+    groups: list[list[int]] = [[]]
     used = label_width
-    for column in columns:
-        if groups[-1] and used + _width(column) > width:
+    for index, column in enumerate(columns):
+        if groups[-1] and used + column > width:
             groups.append([])
             used = label_width
-        groups[-1].append(column)
-        used += _width(column) + _GAP
+        groups[-1].append(index)
+        used += column + _GAP
     return groups
 
 
-def _table(labels: Sequence[TableColumn], label_widths: Sequence[int], columns: Sequence[TableColumn]) -> Table:
-    """Labels on the left, folded where they are longer than their width; columns beside them, always in full."""
-    # The gap of two is the column separator of the box and one space of padding.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="")
-    for one, label_width in zip(labels, label_widths, strict=True):
-        table.add_column(Text(one.header), width=label_width, justify="right" if one.right else "left", overflow="fold")
-    for column in columns:
-        table.add_column(
-            Text(column.header), width=_width(column), justify="right" if column.right else "left", no_wrap=True
-        )
-    for cells in zip(*(column.cells for column in (*labels, *columns)), strict=True):
-        table.add_row(*(Text("\n".join(cell.lines), style="bold" if cell.best else "") for cell in cells))
-    return table
+class _Column(NamedTuple):
+    """A column as it is drawn: the lines of every cell, none wider than `width`, and which cells are bold."""
+
+    header: list[str]
+    cells: list[list[str]]
+    best: list[bool]
+    width: int
+    right: bool
+
+    def padded(self, line: str) -> tuple[str, str]:
+        """What stands before and after `line` in its cell."""
+        blank = " " * (self.width - _cells(line))
+        return (blank, "") if self.right else ("", blank)
+
+
+def _laid_out(column: TableColumn, width: int, console: Console) -> _Column:
+    """A column with the lines that are wider than `width` folded between words."""
+    folded: dict[tuple[str, ...], list[str]] = {}
+    cells = []
+    for cell in column.cells:
+        lines = cell.lines
+        if lines not in folded:
+            folded[lines] = _folded("\n".join(lines), width, console)
+        cells.append(folded[lines])
+    best = [cell.best for cell in column.cells]
+    return _Column(_folded(column.header, width, console), cells, best, width, column.right)
+
+
+def _folded(text: str, width: int, console: Console) -> list[str]:
+    lines = text.split("\n")
+    if max(map(_cells, lines)) <= width:
+        return lines
+    return [line.plain.rstrip() for line in Text(text).wrap(console, width, overflow="fold")]
+
+
+class Table:
+    """Labels on the left and columns beside them, below a header and a rule; for `Console.print`.
+
+    rich's own tables look the same, but take most of the time of a report with thousands of rows.
+    """
+
+    def __init__(self, columns: Sequence[_Column]) -> None:
+        self._columns = columns
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """The table in as few segments as its styles need."""
+        bold = console.get_style("bold")
+        rule = "-" if options.ascii_only else "─"
+        width = sum(column.width + _GAP for column in self._columns) - _GAP
+        plain = [*self._lines([column.header for column in self._columns]), rule * width, "\n"]
+        for row in range(len(self._columns[0].cells)):
+            best = [column.best[row] for column in self._columns]
+            cells = [column.cells[row] for column in self._columns]
+            if not any(best):
+                plain += self._lines(cells)
+                continue
+            for text, is_bold in self._styled(cells, best):
+                if is_bold:
+                    yield Segment("".join(plain))
+                    yield Segment(text, bold)
+                    plain = []
+                else:
+                    plain.append(text)
+        yield Segment("".join(plain))
+
+    def _lines(self, cells: Sequence[Sequence[str]]) -> Iterator[str]:
+        """The lines of a row without styles."""
+        for parts in zip_longest(*cells, fillvalue=""):
+            line = (" " * _GAP).join(
+                column.padded(part)[0] + part + column.padded(part)[1]
+                for column, part in zip(self._columns, parts, strict=True)
+            )
+            yield f"{line.rstrip()}\n"
+
+    def _styled(self, cells: Sequence[Sequence[str]], best: Sequence[bool]) -> Iterator[tuple[str, bool]]:
+        """The parts of a row, each with whether it is bold."""
+        for parts in zip_longest(*cells, fillvalue=""):
+            gap = ""
+            for column, part, is_bold in zip(self._columns, parts, best, strict=True):
+                before, after = column.padded(part)
+                yield gap + before, False
+                yield part, is_bold and bool(part)
+                gap = after + " " * _GAP
+            yield "\n", False

@@ -17,6 +17,7 @@ from reports.arrange.pivot import (
     memory_of,
     reader,
     same_work,
+    shared_pivots,
     varying_axes,
 )
 from reports.arrange.selection import reference_row, sort
@@ -51,6 +52,7 @@ class Wanted:
     """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
 
 
+@shared_pivots()
 def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
     """All sections of the report on `records` (from `joined`).
 
@@ -113,13 +115,17 @@ class _Details:
         self._work = same_work(pivot)
         self._references = {row.values: row for row in pivot.rows if (row.model, row.mode) == reference}
         cells = [(row, size, point) for row in pivot.rows for size, point in row.points.items() if read(point)]
-        said = [line for cell in cells for line in self(*cell)]
+        self._lines = {id(point): self._lines_of(row, size, point) for row, size, point in cells}
+        said = [line for lines in self._lines.values() for line in lines]
         several = any(self._range(point) for _, _, point in cells)
         name = shown(" ".join(reference))
         self.explanation = f"; x = ratio to {name}" if any(line.endswith("x") for line in said) else ""
         self.explanation += "; median of repeats, with their range below" if several else ""
 
     def __call__(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
+        return self._lines[id(point)]
+
+    def _lines_of(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
         return tuple(line for line in (self._factor(row, size, point), self._range(point)) if line)
 
     def _factor(self, row: Row, size: int, point: Repeats) -> str:

@@ -18,6 +18,7 @@ from scaleprof.errors import UserError, user_errors
 if TYPE_CHECKING:
     from reports import Record, Run
     from reports.text.section import Document
+    from scaleprof.runs.waiting import WaitingLine
 
 Text = str | None
 
@@ -83,7 +84,10 @@ def report(
     The report starts with the answers: which mode is best at the largest size, and how each grows. Tables follow that
     mark the best value of each column. --full, --columns and --sort add details.
     """
-    request = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
+    from scaleprof.runs.waiting import waiting_line
+
+    with waiting_line() as line:
+        request = _read(runs, reference, where or [], line, full=full, columns=columns, sort=sort)
     chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
     pictures = {"--png": png, "--svg": svg, "--pdf": pdf}
     _write_files(request, pictures, html, _inches(size, drawn=any(pictures.values())))
@@ -154,28 +158,31 @@ class _Request:
         return f"Run{'' if len(self.runs) == 1 else 's'} {', '.join(str(run.path) for run in self.runs)}"
 
     def document(self) -> Document:
+        from reports.records.run import without_collections
         from reports.report.sections import Wanted, report_sections
         from reports.text.section import Document
 
         wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
-        return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
+        with without_collections():
+            return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
 
 
 def _read(
     paths: Sequence[Path],
     reference: str | None,
     where: Sequence[str],
+    line: WaitingLine,
     *,
     full: bool,
     columns: str | None,
     sort: str | None,
 ) -> _Request:
-    from reports import load_run
     from reports.arrange import selection
     from reports.arrange.selection import joined, reference_row
+    from scaleprof.runs.waiting import read_patiently
 
     with user_errors():
-        runs = [load_run(path) for path in dict.fromkeys(paths)]
+        runs = [read_patiently(path, line) for path in dict.fromkeys(paths)]
     with user_errors("--columns"):
         shown = selection.columns(columns) if columns is not None else ()
     with user_errors("--sort"):

@@ -34,12 +34,13 @@ from reports.records.csv_file import write_records
 from reports.records.files import PART
 from reports.records.record import Record
 from reports.records.record_lines import is_whole, record_line
-from reports.records.run import Run, host_files, load_run, record_key
+from reports.records.run import Run, host_files, record_key
 from reports.records.within import check_within, read_within, write_within
 from reports.text.plain import one_line
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
+from scaleprof.runs.waiting import read_patiently, waiting_line
 
 COMPILED = "compiled"
 """The folder of compiled programs, where repeats read those of the first."""
@@ -241,8 +242,8 @@ def read_run(path: Path) -> Run:
 
     What reading left out is said on stderr.
     """
-    with user_errors():
-        run = load_run(path)
+    with user_errors(), waiting_line() as line:
+        run = read_patiently(path, line)
     if run.left_out:
         typer.echo(f"scaleprof: {one_line(str(path))}: {run.incomplete}", err=True)
     return run
