@@ -54,8 +54,9 @@ class Run:
 
     def _table(self, folder: str, record: Record) -> list[dict[str, str]]:
         path = self.path / folder / f"{record.files}.csv"
-        if not record.files or Path(record.files).name != record.files or not path.is_file():
-            return []
+        with file_errors(path, "read"):
+            if not record.files or Path(record.files).name != record.files or not path.is_file():
+                return []
         with io.StringIO(_text(path, self.path), newline="") as stream:
             try:
                 return list(csv.DictReader(stream))
@@ -76,16 +77,15 @@ def load_run(path: str | os.PathLike[str], progress: Callable[[int], object] = l
         ValueError: the path does not exist or is not a run, or a file is damaged or of a newer version. The message is
             one line with file, row or line, and remedy.
     """
-    with without_collections():
+    with file_errors(path, "read"), without_collections():
         return _load(Path(path), progress)
 
 
 def _load(path: Path, progress: Callable[[int], object]) -> Run:
-    with file_errors(path, "read"):
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        except FileNotFoundError:
-            raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
     if not is_folder:
         return Run(path.stem, path, tuple(latest_of_each_run(read_records(path, progress))))
     lines, table = path / "records.jsonl", path / "results.csv"
