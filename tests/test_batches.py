@@ -185,3 +185,9 @@ def test_what_is_quick_is_not_said(table: Path, capsys: pytest.CaptureFixture[st
     counted: list[int] = []
     assert len(load_run(table, counted.append).records) == COUNT
     assert counted == [ROWS]
+
+
+def test_a_cell_of_ten_megabytes_is_refused() -> None:
+    header, row, *_ = table_of(RECORDS).splitlines()
+    with pytest.raises(ValueError, match=r"^the input, row 3: not valid CSV \(field larger than field limit"):
+        read_table(f"{header}\n{row}\n{row.replace('sable', 'x' * 10**7)}\n")

@@ -154,3 +154,25 @@ def test_what_is_read_within_a_block_that_writes_says_so() -> None:
     said = r"^--out: a\.json: cannot be read"
     with pytest.raises(UserError, match=said), user_errors("--out", writing="run"), file_errors("a.json", "read"):
         raise OSError(errno.EACCES, DENIED)
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("name", ["pipe", "run/records.jsonl", "/dev/zero"])
+def test_what_never_ends_is_not_read(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / name
+    if not path.is_char_device():
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    capsys.readouterr()
+    assert main(["report", "run" if name.startswith("run") else name]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name.partition("/")[0] in line
+    assert "cannot be read" in line or "is neither a file nor a folder" in line or "has no records.jsonl" in line
+
+
+@pytest.mark.usefixtures("run")
+def test_a_table_through_a_pipe_is_read() -> None:
+    command = [sys.executable, "-m", "scaleprof", "export", "/dev/stdin"]
+    content = Path("results.csv").read_bytes()
+    done = subprocess.run(command, input=content, capture_output=True, check=True)
+    assert done.stdout == content

@@ -84,6 +84,11 @@ def _write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         raise
 
 
+def is_open_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` leads to an open file of a process, such as `/dev/stdin` in a pipe."""
+    return Path(os.path.realpath(path)).is_relative_to(_OPEN_FILES)
+
+
 def replaceable(path: str | os.PathLike[str]) -> Path | None:
     """The regular file that `path` leads to, whether or not it exists yet.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.records.csv_file import read_records
-from reports.records.files import file_errors
+from reports.records.files import file_errors, is_open_file
 from reports.records.record import Record, point_key, was_run
 from reports.records.record_lines import json_object, read_lines
 from reports.records.redaction import redacted_values
@@ -83,10 +83,12 @@ def load_run(path: str | os.PathLike[str], progress: Callable[[int], object] = l
 
 def _load(path: Path, progress: Callable[[int], object]) -> Run:
     try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
+        mode = path.stat().st_mode
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
-    if not is_folder:
+    if not stat.S_ISDIR(mode):
+        if not stat.S_ISREG(mode) and not is_open_file(path):  # it may never end, or never begin
+            raise ValueError(f"{path} is neither a file nor a folder: name a run directory or its results.csv")
         return Run(path.stem, path, tuple(latest_of_each_run(read_records(path, progress))))
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
