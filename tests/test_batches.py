@@ -48,6 +48,9 @@ def table_of(records: list[Record]) -> str:
     return stream.getvalue()
 
 
+LINES, TABLE = lines_of(RECORDS), table_of(RECORDS)
+
+
 def read_table(text: str) -> list[Record]:
     return read_records(io.StringIO(text, newline=""))
 
@@ -87,7 +90,7 @@ def test_usual_records_are_read_at_once(refused: list[int]) -> None:
 
 
 def test_the_same_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    text, table = "".join(lines_of(RECORDS)), table_of(RECORDS)
+    text, table = "".join(LINES), TABLE
     at_once = read_lines(text, "x"), read_table(table)
     for module in (record_lines, csv_file):
         monkeypatch.setattr(module, "records_of_columns", no_batches)
@@ -108,10 +111,10 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("place", [0, 5, ROWS - 1, ROWS, ROWS + 1])
+@pytest.mark.parametrize("place", [0, ROWS - 1, ROWS])
 def test_the_damaged_line_is_named(damage: str, place: int) -> None:
     change, said = DAMAGE[damage]
-    lines = lines_of(RECORDS)
+    lines = list(LINES)
     lines[place] = change(lines[place])
     with pytest.raises(ValueError, match=rf"^x, line {place + 1}\b.*{said}"):
         read_lines("".join(lines), "x")
@@ -127,7 +130,7 @@ CELLS = {
 
 @pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, cells in CELLS.items() for cell in cells])
 def test_the_damaged_row_is_named(column: str, cell: str) -> None:
-    header, *rows = table_of(RECORDS).splitlines()
+    header, *rows = TABLE.splitlines()
     place = header.split(",").index(column)
     cells = rows[ROWS].replace('"a; b, c"', "a").split(",")
     cells[place] = cell
@@ -154,7 +157,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     path = tmp_path / "results.csv"
-    path.write_text(table_of(RECORDS), encoding="utf-8", newline="")
+    path.write_text(TABLE, encoding="utf-8", newline="")
     return path
 
 
@@ -188,6 +191,6 @@ def test_what_is_quick_is_not_said(table: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_cell_of_ten_megabytes_is_refused() -> None:
-    header, row, *_ = table_of(RECORDS).splitlines()
+    header, row, *_ = TABLE.splitlines()
     with pytest.raises(ValueError, match=r"^the input, row 3: not valid CSV \(field larger than field limit"):
         read_table(f"{header}\n{row}\n{row.replace('sable', 'x' * 10**7)}\n")

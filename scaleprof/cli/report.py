@@ -28,6 +28,9 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)x([0-9]+(?:\.[0-9]+)?)")
 _INCHES = (1, 40)
 """The least and the largest width and height of a figure."""
 
+_MANY = 10_000
+"""Records that take long enough to say so."""
+
 _RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; several runs are labelled by name")
 
 
@@ -88,19 +91,22 @@ def report(
 
     with waiting_line() as line:
         request = _read(runs, reference, where or [], line, full=full, columns=columns, sort=sort)
-    chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
+        chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
+        if len(request.records) >= _MANY:
+            line.say(f"reporting on {len(request.records)} records")
+        document = None if chosen == "json" else request.document()
     pictures = {"--png": png, "--svg": svg, "--pdf": pdf}
     _write_files(request, pictures, html, _inches(size, drawn=any(pictures.values())))
     if chosen == "json":
         from reports.render.json_report import json_report
 
         write(json_report(request.runs, request.parts, request.reference))
-    elif chosen == "markdown":
+    elif chosen == "markdown" and document is not None:
         from reports.render.markdown import markdown as as_markdown
 
-        write(as_markdown(request.document()))
-    else:
-        _print(request, plot=chosen == "plot")
+        write(as_markdown(document))
+    elif document is not None:
+        _print(request, document, plot=chosen == "plot")
     return 0
 
 
@@ -206,13 +212,12 @@ def _default_reference(records: Sequence[Record]) -> str:
     return f"{REFERENCE}:{default}" if default else REFERENCE if modes else ""
 
 
-def _print(request: _Request, *, plot: bool) -> None:
+def _print(request: _Request, document: Document, *, plot: bool) -> None:
     from reports.render.console import open_console
     from reports.render.terminal import print_document
     from reports.render.text_plot import charts
 
     console = open_console()
-    document = request.document()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(request.records, console.width, also=request.also, ascii_only=ascii_only) if plot else ""
     print_document(console, document)
