@@ -60,9 +60,9 @@ def _checked(column: Column, values: Sequence[Any]) -> Iterable[Value]:
     allowed = _NUMBER_OR_NONE if column.kind is float else _KIND_OR_NONE[column.kind]
     if not types <= allowed or (type(None) in types and not column.optional):
         raise UnusualError
-    known = [value for value in values if value is not None and value == value]
-    if not known:
-        return values
+    known = [value for value in values if value is not None] if type(None) in types else values
+    if min(known) != min(known):  # a NaN comes first; elsewhere it is never the least
+        known = [value for value in known if value == value] or [0]
     if int in types and not -TOO_LARGE < min(known) <= max(known) < TOO_LARGE:
         raise UnusualError
     if column.unit not in SIGNED and not min(known) >= (1 if column.name in AT_LEAST_ONE else 0):

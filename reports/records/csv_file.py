@@ -191,14 +191,15 @@ def _values(column: Column, cells: Sequence[str]) -> Sequence[Value]:
         return cells if all(text[:1] != "'" for text in different) else list(map(_text, cells))
     if "" in different and not column.optional:
         raise UnusualError
+    kind: Callable[[str], Value] = column.kind
     usual = _USUAL_INT if column.kind is int else _USUAL_FLOAT
     if usual.fullmatch("".join(different.difference(NOT_FINITE))) is None or max(map(len, different)) > _LONGEST:
         raise UnusualError
     try:
         if len(different) < len(cells) // 2:
-            known = {text: column.kind(text) if text else None for text in different}
+            known = {text: kind(text) if text else None for text in different}
             return list(map(known.__getitem__, cells))
-        return [column.kind(text) if text else None for text in cells]
+        return [kind(text) if text else None for text in cells] if "" in different else list(map(kind, cells))
     except ValueError:
         raise UnusualError from None
 

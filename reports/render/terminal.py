@@ -181,6 +181,13 @@ class _Column(NamedTuple):
     width: int
     right: bool
 
+    def filled(self, line: str) -> str:
+        """`line` as wide as the column."""
+        if line.isascii():
+            return line.rjust(self.width) if self.right else line.ljust(self.width)
+        before, after = self.padded(line)
+        return f"{before}{line}{after}"
+
     def padded(self, line: str) -> tuple[str, str]:
         """What stands before and after `line` in its cell."""
         blank = " " * (self.width - _cells(line))
@@ -240,10 +247,7 @@ class Table:
     def _lines(self, cells: Sequence[Sequence[str]]) -> Iterator[str]:
         """The lines of a row without styles."""
         for parts in zip_longest(*cells, fillvalue=""):
-            line = (" " * _GAP).join(
-                column.padded(part)[0] + part + column.padded(part)[1]
-                for column, part in zip(self._columns, parts, strict=True)
-            )
+            line = (" " * _GAP).join(column.filled(part) for column, part in zip(self._columns, parts, strict=True))
             yield f"{line.rstrip()}\n"
 
     def _styled(self, cells: Sequence[Sequence[str]], best: Sequence[bool]) -> Iterator[tuple[str, bool]]:

@@ -213,6 +213,7 @@ def _default_reference(records: Sequence[Record]) -> str:
 
 
 def _print(request: _Request, document: Document, *, plot: bool) -> None:
+    from reports.records.run import without_collections
     from reports.render.console import open_console
     from reports.render.terminal import print_document
     from reports.render.text_plot import charts
@@ -220,7 +221,8 @@ def _print(request: _Request, document: Document, *, plot: bool) -> None:
     console = open_console()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(request.records, console.width, also=request.also, ascii_only=ascii_only) if plot else ""
-    print_document(console, document)
+    with without_collections():
+        print_document(console, document)
     if drawn:
         console.print()
         console.print(drawn, markup=False, soft_wrap=True)
