@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from reports.records.files import culprit
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, by shell convention: 128 + SIGINT."""
@@ -23,13 +26,17 @@ class UserError(Exception):
 
 @contextmanager
 def user_errors(
-    option: str | Callable[[str], str] = "", *, cannot: str = "", details: Callable[[], str] = str
+    option: str | Callable[[str], str] = "",
+    *,
+    writing: str | os.PathLike[str] | None = None,
+    details: Callable[[], str] = str,
 ) -> Iterator[None]:
-    """Within this block a `ValueError` becomes a `UserError`; with `cannot`, an `OSError` does too.
+    """Within this block a `ValueError` becomes a `UserError`; with `writing`, an `OSError` does too.
 
     `option` names the command-line option at fault, or finds it from the message. An error with an `exit_code` of its
-    own keeps it. `cannot` says what fails, "write to run"; `details` adds to the message. A broken pipe passes: the
-    reader of the output has left.
+    own keeps it. `writing` is the file or the folder that the block writes to; the message names the file that the
+    error is of, if that is known, and `details` adds to it. What the block reads says so itself, by
+    `reports.records.files.file_errors`. A broken pipe passes: the reader of the output has left.
     """
     try:
         yield
@@ -38,9 +45,10 @@ def user_errors(
     except BrokenPipeError:
         raise
     except OSError as error:
-        if not cannot:
+        if writing is None:
             raise
-        raise UserError(_prefixed(option, f"cannot {cannot}: {error.strerror or error}{details()}")) from None
+        what = f"cannot write to {culprit(error, writing)}: {error.strerror or error}{details()}"
+        raise UserError(_prefixed(option, what)) from None
 
 
 def _prefixed(option: str | Callable[[str], str], message: str) -> str:

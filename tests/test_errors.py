@@ -34,7 +34,7 @@ def test_an_error_keeps_its_exit_code() -> None:
 
 def test_a_users_error_passes_as_it_is() -> None:
     error = UserError("--a: wrong", 3)
-    with pytest.raises(UserError) as raised, user_errors("--b", cannot="write to file"):
+    with pytest.raises(UserError) as raised, user_errors("--b", writing="file"):
         raise error
     assert raised.value is error
 
@@ -43,7 +43,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "none" / "file"
     with (
         pytest.raises(UserError) as raised,
-        user_errors("--out", cannot=f"write to {path}", details=lambda: "; 3 points kept"),
+        user_errors("--out", writing=tmp_path, details=lambda: "; 3 points kept"),
     ):
         path.write_text("")
     assert str(raised.value) == f"--out: cannot write to {path}: No such file or directory; 3 points kept"
@@ -51,7 +51,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), KeyboardInterrupt(), KeyError("a bug")])
 def test_other_errors_pass(error: BaseException) -> None:
-    with pytest.raises(type(error)), user_errors(cannot="write to file"):
+    with pytest.raises(type(error)), user_errors(writing="file"):
         raise error
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports.checks.exact_tests import (
+    Discoveries,
     benjamini_hochberg,
     least_rank_sum_p,
     least_sign_flip_p,
@@ -116,3 +117,14 @@ def test_too_few_values_have_no_interval() -> None:
     assert shift_interval([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]) == (1.0, 7.0)
     assert pair_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
     assert pair_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == (1.0, 6.0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.integers(1, 40).map(lambda part: part / 40), min_size=1, max_size=12), st.data())
+def test_what_a_lower_p_value_would_change(p_values: list[float], data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(p_values) - 1))
+    level, lowered = data.draw(st.sampled_from([0.05, 0.2, 0.5])), data.draw(st.sampled_from([0.01, 0.1, 0.3]))
+    lowered = min(lowered, p_values[index])
+    changed = [*p_values[:index], lowered, *p_values[index + 1 :]]
+    expected = benjamini_hochberg(changed)[index] <= level
+    assert Discoveries(p_values, level).would_include(p_values[index], lowered) == expected

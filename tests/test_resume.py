@@ -12,9 +12,11 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import obey_modes
 import psutil
 import pytest
 from points import plan
@@ -541,7 +543,7 @@ def test_a_run_that_vanishes(world: World, capsys: pytest.CaptureFixture[str]) -
     assert main(["sweep", *GRID, "--out", "run", "--csv", "copy.csv"]) == 2
     said = capsys.readouterr()
     gone = "No such file or directory; its records.jsonl held 2 points and is gone"
-    assert said.err.splitlines()[-1] == f"scaleprof: cannot write to run: {gone}"
+    assert said.err.splitlines()[-1] == f"scaleprof: cannot write to run/records.jsonl: {gone}"
     assert "2 points: 2 ok, 0 failed" in said.out
     assert [record.model for record in read_records(Path("copy.csv"))] == ["sable", "mat"]
 
@@ -758,30 +760,20 @@ def test_a_disk_that_takes_part_of_a_line(tmp_path: Path, workers: dict[str, str
     records = load_records(tmp_path / "run")
     assert len(records) == len(whole) == 2
     assert read_records(tmp_path / "run" / "results.csv") == records
-    said = "cannot write to run: File too large; its records.jsonl holds 2 points"
+    said = "cannot write to run/records.jsonl: File too large; its records.jsonl holds 2 points"
     assert errors.splitlines()[-1] == f"scaleprof: {said}"
     assert finish(start(tmp_path, workers, "--resume", "run"))[0] == 0
     check_whole(tmp_path)
 
 
-OBEY_MODES = """
-import ctypes, os, sys
-for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: without them the modes of files hold for root too
-    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP, for what is executed next
-os.execv(sys.executable, [sys.executable, "-m", "scaleprof", *sys.argv[1:]])
-"""
-
-
 @pytest.mark.usefixtures("stopped")
 def test_a_folder_that_cannot_be_written(workers: dict[str, str]) -> None:
-    def scaleprof(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", OBEY_MODES, *arguments]
-        return subprocess.run(command, env=workers, capture_output=True, text=True, check=False)
-
+    scaleprof = partial(obey_modes.run, variables=workers)
     Path("run").chmod(0o555)
     try:
         done = scaleprof("sweep", "--resume", "run")
-        assert (done.returncode, done.stderr) == (2, "scaleprof: --resume: cannot write to run: Permission denied\n")
+        said = "scaleprof: --resume: cannot write to run/results.csv: Permission denied\n"
+        assert (done.returncode, done.stderr) == (2, said)
         done = scaleprof("report", "run")
         assert (done.returncode, done.stderr) == (0, "")
         assert "4 points: 3 ok, 1 failed (1 interrupted)" in done.stdout

@@ -117,7 +117,7 @@ def test_the_table_is_replaced_and_never_partly_written(run: RunDirectory, monke
     with pytest.raises(UserError) as raised:
         run.append(RECORDS[1])
     assert str(raised.value) == (
-        f"cannot write to {run.path}: No space left on device; its records.jsonl holds 2 points"
+        f"cannot write to {run.path / 'results.csv'}: No space left on device; its records.jsonl holds 2 points"
     )
     assert written == [csv_text(RECORDS[:2]).encode()]
     assert read_records(run.path / "results.csv") == RECORDS[:1]

@@ -42,7 +42,7 @@ def test_a_lock_that_fails_otherwise_is_an_error(tmp_path: Path, monkeypatch: py
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(fcntl, "flock", broken)
-    with pytest.raises(UserError, match=r"--out: cannot write to .*run: Input/output error"):
+    with pytest.raises(UserError, match=r"--out: cannot write to .*run/lock: Input/output error"):
         RunDirectory.create(tmp_path / "run", {}, {})
 
 

@@ -6,8 +6,14 @@ Pure data without drawing; the terminal, the page and the figures all start from
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
+from operator import attrgetter
+from typing import Any
 
 from reports.records.columns import COLUMNS
 from reports.records.record import MEMORY_SOURCES, POINT_FIELDS, STATUSES, Record, has_result, is_between, was_run
@@ -30,13 +36,13 @@ class Reading:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Repeats:
     """One cell: the repeats of one point."""
 
     records: tuple[Record, ...]
 
-    @property
+    @cached_property
     def measured(self) -> tuple[Record, ...]:
         """The repeats with a result."""
         return tuple(record for record in self.records if has_result(record))
@@ -83,6 +89,19 @@ class Pivot:
     """The field that is the size: `agents` or `seq_len`."""
 
 
+_made: ContextVar[dict[tuple[object, ...], Pivot] | None] = ContextVar("made", default=None)
+
+
+@contextmanager
+def shared_pivots() -> Iterator[None]:
+    """Within this block, the pivot of the same records in the same order is made once."""
+    token = _made.set({} if (made := _made.get()) is None else made)
+    try:
+        yield
+    finally:
+        _made.reset(token)
+
+
 def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = ()) -> Pivot:
     """Arrange `records`: models and modes in the order of first appearance, axis values ascending.
 
@@ -91,11 +110,24 @@ def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Seque
         across: the size that runs across, `agents` or `seq_len`.
         also: fields that separate rows in addition to `ROW_AXES`, if they vary.
     """
+    made = _made.get()
+    if made is None:
+        return _make_pivot(records, across, also)
+    key = (across, *also, *map(id, records))
+    if key not in made:
+        made[key] = _make_pivot(records, across, also)
+    return made[key]
+
+
+def _make_pivot(records: Sequence[Record], across: str, also: Sequence[str]) -> Pivot:
     axes = varying_axes(records, across=across, also=also)
-    grouped: dict[tuple[str, str, tuple[AxisValue, ...]], dict[int, list[Record]]] = {}
+    row_of = attrgetter("model", "mode", across, *axes)
+    by_point: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
     for record in records:
-        key = (record.model, record.mode, tuple(getattr(record, axis) for axis in axes))
-        grouped.setdefault(key, {}).setdefault(getattr(record, across), []).append(record)
+        by_point[row_of(record)].append(record)
+    grouped: dict[tuple[str, str, tuple[AxisValue, ...]], dict[int, list[Record]]] = defaultdict(dict)
+    for (model, mode, size, *values), repeats in by_point.items():
+        grouped[model, mode, tuple(values)][size] = repeats
     models = list(dict.fromkeys(record.model for record in records))
     modes = list(dict.fromkeys((record.model, record.mode) for record in records))
 
@@ -119,8 +151,9 @@ def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Seq
     with a value. An unknown device is not a second device.
     """
     listed = list(records)
+    modes = [(record.model, record.mode) for record in listed]
     axes = (*also, *(() if across == "agents" else ("agents",)), *ROW_AXES)
-    return tuple(axis for axis in axes if axis != across and _varies(listed, axis))
+    return tuple(axis for axis in axes if axis != across and _varies(listed, modes, axis))
 
 
 def same_work(pivot: Pivot) -> tuple[str, ...]:
@@ -128,16 +161,14 @@ def same_work(pivot: Pivot) -> tuple[str, ...]:
     return tuple(axis for axis in pivot.axes if axis in SAME_WORK)
 
 
-def _varies(records: Sequence[Record], axis: str) -> bool:
-    values = {getattr(record, axis) for record in records}
+def _varies(records: Sequence[Record], modes: Sequence[tuple[str, str]], axis: str) -> bool:
+    values = set(map(attrgetter(axis), records))
     if len(values - ({""} if axis == "device" else {None})) > 1:
         return True
-    if axis == "device":
+    if axis == "device" or len(values) < 2:
         return False
-    own: dict[tuple[str, str], set[AxisValue]] = {}
-    for record in records:
-        own.setdefault((record.model, record.mode), set()).add(getattr(record, axis))
-    return any(len(several) > 1 for several in own.values())
+    in_modes = set(zip(modes, map(attrgetter(axis), records), strict=True))
+    return len(in_modes) > len({mode for mode, _ in in_modes})
 
 
 def memory_of(point: Repeats) -> Reading | None:

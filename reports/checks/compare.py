@@ -29,6 +29,8 @@ from reports.checks.judge import Pairing, judge_metric
 from reports.checks.live_pairs import pair_logs
 from reports.checks.metrics import METRICS, Metric
 from reports.checks.pair_up import (
+    Key,
+    but_for_split,
     device_differences,
     explain_no_common_point,
     point_identity,
@@ -99,10 +101,14 @@ def _compare(
     findings: list[Finding] = []
     tests: list[PendingTest] = []
     unlike: dict[str, None] = {}
+    untried: dict[Key, list[Record]] = {}
+    for record in new:
+        untried.setdefault(point_identity(record), []).append(record)
+    split_points = {but_for_split(key): key for key in reversed(new_points)}
     for key, before in base_points.items():
         if key not in new_points:
-            untried = [record for record in new if point_identity(record) == key]
-            findings.append(vanished_point(before, untried, new_points, allowed=policy.allow_missing))
+            split = split_points.get(but_for_split(key))
+            findings.append(vanished_point(before, untried.get(key, ()), split, allowed=policy.allow_missing))
             continue
         after = new_points[key]
         status = status_change(before, after)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reports.checks.exact_tests import (
+    Discoveries,
     benjamini_hochberg,
     least_rank_sum_p,
     least_sign_flip_p,
@@ -52,6 +53,8 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
     places = {test.place: index for index, test in enumerate(able)}
     worse, better = [test.worse for test in able], [test.better for test in able]
     adjusted_worse, adjusted_better = benjamini_hochberg(worse), benjamini_hochberg(better)
+    of_worse, of_better = (Discoveries(p_values, policy.alpha * ROUNDING) for p_values in (worse, better))
+    needed_by = {paired: needed_repeats(policy.alpha, len(tests), paired=paired) for paired in (False, True)}
     by_name = {metric.name: metric for metric in METRICS}
     for test in tests:
         finding = findings[test.place]
@@ -59,7 +62,7 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
         index = places.get(test.place)
         # Within the threshold, the test of the direction of the change is shown.
         bad = change == REGRESSED or (change == UNCHANGED and test.worse <= test.better)
-        p_values, adjusted = (worse, adjusted_worse) if bad else (better, adjusted_better)
+        adjusted, discoveries = (adjusted_worse, of_worse) if bad else (adjusted_better, of_better)
         p_value, p_adjusted = test.worse if bad else test.better, None if index is None else adjusted[index]
         significant = p_adjusted is not None and p_adjusted <= policy.alpha * ROUNDING
         text = describe_change(finding.ratio, finding.threshold)
@@ -71,12 +74,12 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
             verdict, reason = change, text + ("" if change == UNCHANGED else ", not tested")
         elif significant:
             verdict, reason = change, f"{text}, p {_p(p_value)}, corrected {_p(p_adjusted)}"
-        elif index is not None and _could_be_significant(p_values, index, test.least, policy.alpha):
+        elif index is not None and discoveries.would_include(p_value, test.least):
             verdict = UNCHANGED
             reason = f"{text}, but within the noise: p {_p(p_value)}, corrected {_p(p_adjusted)}"
         else:
             verdict, doubt = INCONCLUSIVE, "noise"
-            needed = needed_repeats(policy.alpha, len(tests), paired=test.paired)
+            needed = needed_by[test.paired]
             reason = f"{text}, p {_p(p_value)}: needs {needed} {finding.counted}s, has {finding.units}"
         findings[test.place] = replace(
             finding, verdict=verdict, reason=reason, p_value=p_value, p_adjusted=p_adjusted, needed=needed, doubt=doubt
@@ -86,11 +89,6 @@ def decide(findings: list[Finding], tests: Sequence[PendingTest], policy: CheckP
 def can_be_significant(test: PendingTest, policy: CheckPolicy) -> bool:
     """Whether the most extreme outcome would be significant if this were the only test."""
     return test.least <= policy.alpha * ROUNDING
-
-
-def _could_be_significant(p_values: Sequence[float], index: int, least: float, alpha: float) -> bool:
-    """Whether the most extreme outcome of one test would be significant, given all other p-values."""
-    return benjamini_hochberg([*p_values[:index], least, *p_values[index + 1 :]])[index] <= alpha * ROUNDING
 
 
 def needed_repeats(alpha: float, family: int, *, paired: bool = False) -> int:

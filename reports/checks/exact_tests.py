@@ -15,6 +15,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 
 def rank_sum_p(low: Sequence[float], high: Sequence[float]) -> float:
@@ -63,6 +64,34 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
         least = min(least, p_values[index] * len(order) / place)
         adjusted[index] = least
     return adjusted
+
+
+class Discoveries:
+    """Which of many p-values would be discoveries (`benjamini_hochberg`) if one of them were less than it is."""
+
+    def __init__(self, p_values: Sequence[float], level: float) -> None:
+        """Let adjusted p-values up to `level` be discoveries."""
+        self._sorted, self._level = sorted(p_values), level
+        places = list(enumerate(self._sorted, start=1))
+        self._passing = [0, *accumulate(self._passes(p_value, place) for place, p_value in places)]
+        self._passing_later = [0, *accumulate(self._passes(p_value, place + 1) for place, p_value in places)]
+
+    def would_include(self, p_value: float, lowered: float) -> bool:
+        """Whether `p_value`, one of them, would be a discovery as `lowered`.
+
+        It would then stand before those between the two, each of which moves to the next place; one that passes at its
+        place makes discoveries of all before it.
+        """
+        lowered = min(lowered, p_value)
+        place, left = bisect_left(self._sorted, lowered), bisect_left(self._sorted, p_value)
+        return (
+            self._passes(lowered, place + 1)
+            or self._passing_later[left] > self._passing_later[place]
+            or self._passing[-1] > self._passing[left + 1]
+        )
+
+    def _passes(self, p_value: float, place: int) -> bool:
+        return p_value * len(self._sorted) / place <= self._level
 
 
 def shift_interval(low: Sequence[float], high: Sequence[float], confidence: float = 0.95) -> tuple[float, float] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, TRAINING, UNCHANGED, Finding
 from reports.records.record import POINT_FIELDS, Record, diverged, has_result, was_run
@@ -12,6 +13,7 @@ from reports.records.run import latest_of_each_run
 from reports.text.units import counted
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
+_identity_of = attrgetter(*_IDENTITY)
 _SPLIT = {"accumulate", "segment"}
 
 Key = tuple[object, ...]
@@ -47,7 +49,8 @@ class PointRepeats:
 
 def point_identity(record: Record) -> Key:
     """The key of the point that `record` belongs to."""
-    return tuple(getattr(record, name) for name in _IDENTITY)
+    key: Key = _identity_of(record)
+    return key
 
 
 def tried_points(records: Iterable[Record]) -> dict[Key, PointRepeats]:
@@ -75,16 +78,15 @@ def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record
 
 
 def vanished_point(
-    base: PointRepeats, untried: Sequence[Record], new: Iterable[Key] = (), *, allowed: bool = False
+    base: PointRepeats, untried: Sequence[Record], split: Key | None = None, *, allowed: bool = False
 ) -> Finding:
     """The finding for a point that only BASE tried.
 
-    `untried` are NEW's pending or interrupted records of it, `new` the keys of all points that NEW tried: if it tried
-    this one with learning split in another way, such as after a change of the defaults, the two are not comparable.
-    `allowed` says that NEW may lack points.
+    `untried` are NEW's pending or interrupted records of it. `split` is the key of the point that NEW tried instead,
+    with learning split in another way, such as after a change of the defaults: the two are not comparable. `allowed`
+    says that NEW may lack points.
     """
     key = point_identity(base.records[0])
-    split = next((other for other in new if _differing(key, other) <= _SPLIT), None)
     if split is not None and not untried:
         pairs = zip(_IDENTITY, key, split, strict=True)
         changes = ", ".join(f"{name} {before} → {after}" for name, before, after in pairs if before != after)
@@ -94,8 +96,9 @@ def vanished_point(
     return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
 
 
-def _differing(key: Key, other: Key) -> set[str]:
-    return {name for name, mine, its in zip(_IDENTITY, key, other, strict=True) if mine != its}
+def but_for_split(key: Key) -> Key:
+    """What `key` says besides how learning was split."""
+    return tuple(value for name, value in zip(_IDENTITY, key, strict=True) if name not in _SPLIT)
 
 
 def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:

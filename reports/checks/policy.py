@@ -110,7 +110,9 @@ def find_policy(folder: Path) -> tuple[Path, CheckPolicy] | None:
     """
     for parent in (folder, *folder.parents):
         path = parent / "pyproject.toml"
-        if path.is_file():
+        with file_errors(path, "read"):
+            is_there = path.is_file()
+        if is_there:
             table = _read_table(path)
             if table is not None:
                 return path, _policy_of(table, path)

@@ -14,21 +14,26 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from reports.records.batches import ROWS, UnusualError, records_of_columns
 from reports.records.columns import COLUMNS, Column, Value
 from reports.records.files import file_errors
-from reports.records.mapping import checked, record_from_mapping, record_of, record_to_mapping
+from reports.records.mapping import NOT_FINITE, checked, record_from_mapping, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
-_REMEMBERED = 10_000
-"""Cells of a column that are remembered."""
+_Row = tuple[int, list[str]]
+"""Its number in the file, from 1 as in a spreadsheet, and its cells."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _GUARDED = ("'", *_FORMULA_STARTS)
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,40}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?inf|nan")
+_USUAL_INT, _USUAL_FLOAT = re.compile(r"[0-9-]*"), re.compile(r"[0-9.eE+-]*")
+"""Of these characters alone, Python reads as a number what `_WHOLE_NUMBER` and `_NUMBER` match, and nothing else."""
+_LONGEST = 40
+"""The longest usual number."""
 
 
 def write_records(records: Iterable[Record], stream: TextIO) -> None:
@@ -41,11 +46,14 @@ def write_records(records: Iterable[Record], stream: TextIO) -> None:
         stream.write(",".join(_cell(value) for value in record_to_mapping(record).values()) + "\n")
 
 
-def read_records(path_or_stream: str | os.PathLike[str] | TextIO) -> list[Record]:
+def read_records(
+    path_or_stream: str | os.PathLike[str] | TextIO, progress: Callable[[int], object] = lambda _: None
+) -> list[Record]:
     """Read the records of a CSV file, in file order.
 
     Args:
         path_or_stream: a path, or a text stream opened with `newline=""`.
+        progress: called for every `ROWS` records with their number.
 
     Raises:
         ValueError: the file cannot be read, is empty, is not a results file or is of a newer schema, or a cell does not
@@ -55,8 +63,28 @@ def read_records(path_or_stream: str | os.PathLike[str] | TextIO) -> list[Record
     rows = _rows(csv.reader(stream, strict=True), name)
     row, header = next(((row, cells) for row, cells in rows if cells), (1, []))
     _check_header(header, row, name)
-    reader = _Reader(header)
-    return [reader.record(cells, f"{name}, row {row}") for row, cells in rows if cells]
+    reader = _Reader(header, name)
+    records: list[Record] = []
+    for some in _batches((row, cells) for row, cells in rows if cells):
+        records += reader.records(some)
+        if len(some) == ROWS:
+            progress(ROWS)
+    return records
+
+
+def _batches(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
+    """The rows in lists of `ROWS`; those before a row that is not CSV come before the error."""
+    some: list[_Row] = []
+    try:
+        for row in rows:
+            some.append(row)
+            if len(some) == ROWS:
+                yield some
+                some = []
+    except ValueError:
+        yield some
+        raise
+    yield some
 
 
 def _cell(value: Value) -> str:
@@ -81,11 +109,11 @@ def _named_stream(path_or_stream: str | os.PathLike[str] | TextIO) -> tuple[str,
     with file_errors(path, "read"):
         content = Path(path).read_bytes()
     try:
-        text = content.decode("utf-8-sig")
+        content.decode()
     except UnicodeDecodeError as error:
         row = error.object.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path}, row {row}: not UTF-8 text; save the file as CSV in UTF-8") from error
-    return path, io.StringIO(text, newline="")
+    return path, io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
 
 
 def _rows(reader: Iterator[list[str]], name: str) -> Iterator[tuple[int, list[str]]]:
@@ -122,37 +150,58 @@ def _check_header(header: list[str], row: int, name: str) -> None:
 
 
 class _Reader:
-    """Reads the rows of one file; a cell that occurred before is not read again, since most cells of a column do."""
+    """Reads the rows of one file: column by column where all cells are usual, else cell by cell."""
 
-    def __init__(self, header: list[str]) -> None:
-        self._header = header
+    def __init__(self, header: list[str], name: str) -> None:
+        self._header, self._name = header, name
         self._version = header.index("schema_version")
         self._known = [(place, COLUMNS[name]) for place, name in enumerate(header) if name in COLUMNS]
-        self._seen: list[dict[str, Value]] = [{} for _ in self._known]
-        self._complete = len({column.name for _, column in self._known}) == len(COLUMNS)
+        self._places = {column.name: place for place, column in self._known}
 
-    def record(self, cells: list[str], where: str) -> Record:
-        """The record in a row."""
+    def records(self, rows: Sequence[_Row]) -> list[Record]:
+        """The records in some rows."""
+        try:
+            return self._all_at_once([cells for _, cells in rows])
+        except UnusualError:
+            return [self._record(cells, f"{self._name}, row {row}") for row, cells in rows]
+
+    def _all_at_once(self, rows: Sequence[list[str]]) -> list[Record]:
+        if len(self._places) < len(COLUMNS) or set(map(len, rows)) != {len(self._header)}:
+            raise UnusualError
+        columns = list(zip(*rows, strict=True))
+        return records_of_columns([_values(one, columns[self._places[one.name]]) for one in COLUMNS.values()])
+
+    def _record(self, cells: list[str], where: str) -> Record:
         if len(cells) != len(self._header):
             raise ValueError(
                 f"{where}: {len(cells)} cells, but the header has {len(self._header)}; "
                 "the row was cut off or edited, so correct or delete it"
             )
         _refuse_newer(cells[self._version], where)
-        known: list[Value] = []
-        for (place, column), seen in zip(self._known, self._seen, strict=True):
-            text = cells[place]
-            try:
-                known.append(seen[text])
-            except KeyError:
-                value = checked(column, _value(column, text, where), where)
-                if len(seen) < _REMEMBERED:
-                    seen[text] = value
-                known.append(value)
-        values = {column.name: value for (_, column), value in zip(self._known, known, strict=True)}
-        if self._complete and values["schema_version"] == SCHEMA_VERSION:
-            return record_of(values, where)
+        values = {
+            column.name: checked(column, _value(column, cells[place], where), where) for place, column in self._known
+        }
         return record_from_mapping(values, source=where)
+
+
+def _values(column: Column, cells: Sequence[str]) -> Sequence[Value]:
+    """The values of a column's cells; raises `UnusualError` if one of them is not usual, which need not be wrong."""
+    different = set(cells)
+    if column.kind is str:
+        return cells if all(text[:1] != "'" for text in different) else list(map(_text, cells))
+    if "" in different and not column.optional:
+        raise UnusualError
+    kind: Callable[[str], Value] = column.kind
+    usual = _USUAL_INT if column.kind is int else _USUAL_FLOAT
+    if usual.fullmatch("".join(different.difference(NOT_FINITE))) is None or max(map(len, different)) > _LONGEST:
+        raise UnusualError
+    try:
+        if len(different) < len(cells) // 2:
+            known = {text: kind(text) if text else None for text in different}
+            return list(map(known.__getitem__, cells))
+        return [kind(text) if text else None for text in cells] if "" in different else list(map(kind, cells))
+    except ValueError:
+        raise UnusualError from None
 
 
 def _refuse_newer(text: str, where: str) -> None:
@@ -164,7 +213,7 @@ def _refuse_newer(text: str, where: str) -> None:
 def _value(column: Column, text: str, where: str) -> Value:
     """The value of one cell: a text without its guard, or a number."""
     if column.kind is str:
-        return text[1:] if text.startswith("'") and text[1:].startswith(_GUARDED) else text
+        return _text(text)
     if text == "" and column.optional:
         return None
     if column.kind is int and _WHOLE_NUMBER.fullmatch(text):
@@ -175,3 +224,8 @@ def _value(column: Column, text: str, where: str) -> Value:
     wanted += " or an empty cell" if column.optional else ""
     found = repr(text) if text else "an empty cell"
     raise ValueError(f"{where}, column '{column.name}': expected {wanted}, found {found}; correct the cell")
+
+
+def _text(cell: str) -> str:
+    """A text without its guard."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_GUARDED) else cell

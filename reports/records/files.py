@@ -18,10 +18,10 @@ _OPEN_FILES = "/proc"
 def file_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """Within this block an OSError becomes a ValueError: `PATH: cannot be read (Permission denied); check the path`.
 
-    A broken pipe passes: the reader has left.
+    It names the file that the error is of, if the system says which. A broken pipe passes: the reader has left.
 
     Args:
-        path: the file that the block uses.
+        path: the file or the folder that the block uses.
         what: what the block does with it, `read` or `written`.
     """
     try:
@@ -29,7 +29,25 @@ def file_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise ValueError(f"{os.fspath(path)}: cannot be {what} ({error.strerror or error}); check the path") from error
+        raise ValueError(
+            f"{culprit(error, path)}: cannot be {what} ({error.strerror or error}); check the path"
+        ) from error
+
+
+def culprit(error: OSError, path: str | os.PathLike[str]) -> str:
+    """The file that an error is of: as the system says, which it does not of a full disk, else `path`."""
+    name = error.filename if isinstance(error.filename, (str, bytes)) else path
+    return os.fsdecode(name)
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Within this block an OSError is of the file `path`, whatever the system says: a full disk, or a part of it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
@@ -41,6 +59,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     Raises:
         OSError: writing failed. An existing file is unchanged.
     """
+    with named(path):
+        _write_whole(path, content)
+
+
+def _write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     target = replaceable(path)
     if target is None:
         with Path(path).open("wb") as stream:
@@ -59,6 +82,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def is_open_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` leads to an open file of a process, such as `/dev/stdin` in a pipe."""
+    return Path(os.path.realpath(path)).is_relative_to(_OPEN_FILES)
 
 
 def replaceable(path: str | os.PathLike[str]) -> Path | None:

@@ -14,7 +14,7 @@ from reports.records.columns import COLUMNS, Column, Value
 from reports.records.describe import SIGNED
 from reports.records.record import BETWEEN, PLAN, SCHEMA_VERSION, Record
 
-_TOO_LARGE = 10**40
+TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "text"}
 _SPLIT_COLUMNS = 4
 """The schema since which `accumulate` and `segment` are columns."""
@@ -23,9 +23,9 @@ _BETWEEN = 7
 _PENDING = 6
 """The schema since which a point that was not tried is `pending`; before, it was `planned`."""
 _SPLIT = {"accumulate": "ppo.accumulate", "segment": "model.segment"}
-_NOT_FINITE = ("nan", "inf", "-inf")
+NOT_FINITE = ("nan", "inf", "-inf")
 """How lines of JSON hold what JSON has no numbers for."""
-_AT_LEAST_ONE = ("agents", "seq_len", "envs")
+AT_LEAST_ONE = ("agents", "seq_len", "envs")
 """Sizes that must be positive: charts take their logarithms."""
 
 
@@ -112,16 +112,16 @@ def checked(column: Column, value: object, source: str) -> Value:
     """
     if value is None and column.optional:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _TOO_LARGE:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= TOO_LARGE:
         raise ValueError(f"{source}: '{column.name}' has {len(str(abs(value)))} digits; correct the value")
-    if column.kind is float and value in _NOT_FINITE:
+    if column.kind is float and value in NOT_FINITE:
         return float(str(value))
     if column.kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         if value < 0 and column.unit not in SIGNED:
             raise ValueError(f"{source}: '{column.name}' is {value}, which cannot be negative; correct the value")
         return float(value)
     if column.kind is int and isinstance(value, int) and not isinstance(value, bool):
-        if value < 1 and column.name in _AT_LEAST_ONE:
+        if value < 1 and column.name in AT_LEAST_ONE:
             raise ValueError(
                 f"{source}: '{column.name}' is {value}, expected a whole number of at least 1; correct the value"
             )

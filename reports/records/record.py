@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 
 from reports.records.describe import (
     KEY,
@@ -459,6 +460,7 @@ POINT_FIELDS: tuple[str, ...] = tuple(
     field.name for field in dataclasses.fields(Record) if field.metadata[KEY]["identity"]
 )
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
+_point_of = attrgetter(*POINT_FIELDS)
 
 
 def was_run(record: Record) -> bool:
@@ -495,4 +497,5 @@ def is_tuned(record: Record) -> bool:
 
 def point_key(record: Record) -> tuple[object, ...]:
     """The identity of the point that `record` measures: records with equal keys are repeats of one point."""
-    return tuple(getattr(record, name) for name in POINT_FIELDS)
+    key: tuple[object, ...] = _point_of(record)
+    return key

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reports.records.csv_file import read_records
-from reports.records.files import file_errors
+from reports.records.files import file_errors, is_open_file
 from reports.records.record import Record, point_key, was_run
 from reports.records.record_lines import json_object, read_lines
 from reports.records.redaction import redacted_values
@@ -52,8 +54,9 @@ class Run:
 
     def _table(self, folder: str, record: Record) -> list[dict[str, str]]:
         path = self.path / folder / f"{record.files}.csv"
-        if not record.files or Path(record.files).name != record.files or not path.is_file():
-            return []
+        with file_errors(path, "read"):
+            if not record.files or Path(record.files).name != record.files or not path.is_file():
+                return []
         with io.StringIO(_text(path, self.path), newline="") as stream:
             try:
                 return list(csv.DictReader(stream))
@@ -61,41 +64,64 @@ class Run:
                 raise ValueError(f"{path}: not valid CSV ({error}); correct or delete the file") from error
 
 
-def load_run(path: str | os.PathLike[str]) -> Run:
+def load_run(path: str | os.PathLike[str], progress: Callable[[int], object] = lambda _: None) -> Run:
     """Read a run directory, a folder with only a results.csv (a baseline), or a CSV file.
 
     An incomplete last line of records.jsonl is left out, and `Run.left_out` says so.
+
+    Args:
+        path: of the run.
+        progress: called for every `batches.ROWS` records with their number.
 
     Raises:
         ValueError: the path does not exist or is not a run, or a file is damaged or of a newer version. The message is
             one line with file, row or line, and remedy.
     """
-    path = Path(path)
-    with file_errors(path, "read"):
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        except FileNotFoundError:
-            raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
-    if not is_folder:
-        return Run(path.stem, path, tuple(latest_of_each_run(read_records(path))))
+    with file_errors(path, "read"), without_collections():
+        return _load(Path(path), progress)
+
+
+def _load(path: Path, progress: Callable[[int], object]) -> Run:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: name a run directory or its results.csv") from None
+    if not stat.S_ISDIR(mode):
+        if not stat.S_ISREG(mode) and not is_open_file(path):  # it may never end, or never begin
+            raise ValueError(f"{path} is neither a file nor a folder: name a run directory or its results.csv")
+        return Run(path.stem, path, tuple(latest_of_each_run(read_records(path, progress))))
     lines, table = path / "records.jsonl", path / "results.csv"
     if not lines.is_file() and (not table.is_file() or (path / "manifest.json").exists()):
         raise ValueError(f"{path} is not a run: it has no records.jsonl")
     name = path.resolve().name
     if not lines.is_file():
-        records, checksum = _read_table(table)
+        records, checksum = _read_table(table, progress)
         incomplete = str(checksum.get("incomplete", ""))
         hosts = tuple(_hosts(path))
         return Run(
             name, path, tuple(latest_of_each_run(records)), hosts, incomplete=incomplete, is_counted=bool(checksum)
         )
-    found, left_out = read_lines(_text(lines), str(lines))
+    check_within(path, lines)
+    with file_errors(lines, "read"), lines.open("rb") as stream:
+        found, left_out = read_lines(stream, str(lines), progress)
     records = latest_records(found)
     expected = _expected(path / "manifest.json")
     incomplete = _incomplete(records, left_out, expected)
     return Run(
         name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete, is_counted=expected is not None
     )
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Within this block Python does not look for cycles: records hold none, and many of them take long to search."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -131,16 +157,16 @@ def _hosts(path: Path) -> Iterable[dict[str, Any]]:
         yield redacted_values(json_object(_text(file), str(file)))
 
 
-def _read_table(path: Path) -> tuple[list[Record], dict[str, Any]]:
+def _read_table(path: Path, progress: Callable[[int], object]) -> tuple[list[Record], dict[str, Any]]:
     """The records of a results.csv, and what the file beside it in a baseline says of it; empty without one."""
     check_within(path.parent, path)
     beside = path.with_name(CHECKSUM)
     if not beside.is_file():
-        return read_records(path), {}
+        return read_records(path, progress), {}
     checksum = json_object(_text(beside), str(beside))
     if not table_checksum(read_within(path.parent, path)).items() <= checksum.items():
         raise ValueError(f"{path}: it is not what {CHECKSUM} beside it says, so it was edited or damaged; restore it")
-    return read_records(path), checksum
+    return read_records(path, progress), checksum
 
 
 def table_checksum(content: bytes) -> dict[str, Any]:

@@ -12,10 +12,11 @@ def check_within(folder: Path, path: Path) -> None:
 
     `folder` itself may be a link. Below it nothing is: neither the file nor a folder on the way to it.
     """
-    link = next((part for part in _below(folder, path) if part.is_symlink()), None)
-    if link is not None:
-        raise ValueError(f"{link} is a link, which is neither read nor written to: put a copy of the file in its place")
     with file_errors(path, "read"):
+        link = next((part for part in _below(folder, path) if part.is_symlink()), None)
+        if link is not None:
+            why = "is a link, which is neither read nor written to: put a copy of the file in its place"
+            raise ValueError(f"{link} {why}")
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ValueError(f"{path} is neither a file nor a folder: delete it")
 

@@ -53,10 +53,14 @@ def reaches(pivot: Pivot) -> list[Reach]:
 def reaches_section(found: Sequence[Reach]) -> Section:
     """One line per row that stopped early, and one per model and mode whose rows all ran at every size."""
     lines = {}
+    rows: dict[str, list[Reach]] = {}
     for stop in found:
-        rows = [other for other in found if other.model == stop.model]
-        if all(other.record is None for other in rows):
-            lines[stop.model] = _reach_words(max(rows, key=lambda other: other.largest or 0))
+        rows.setdefault(stop.model, []).append(stop)
+    whole = {model for model, some in rows.items() if all(stop.record is None for stop in some)}
+    for stop in found:
+        if stop.model in whole:
+            if stop.model not in lines:
+                lines[stop.model] = _reach_words(max(rows[stop.model], key=lambda other: other.largest or 0))
         elif stop.record is not None:
             lines[stop.name] = _reach_words(stop)
     return Section("Where each mode stopped:", tuple(f"{name}: {words}" for name, words in lines.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports.arrange.pivot import (
     SIZE_NAMES,
@@ -17,6 +17,7 @@ from reports.arrange.pivot import (
     memory_of,
     reader,
     same_work,
+    shared_pivots,
     varying_axes,
 )
 from reports.arrange.selection import reference_row, sort
@@ -37,6 +38,9 @@ from reports.report.summary import (
 from reports.text.section import Cell, Section, TableColumn, label, shown
 from reports.text.units import counted, format_bytes, format_factor, format_rate
 
+MOST_ROWS = 200
+"""Rows of a table unless everything is asked for: nobody reads more, and drawing them takes most of a report's time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -52,6 +56,7 @@ class Wanted:
     """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
 
 
+@shared_pivots()
 def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
     """All sections of the report on `records` (from `joined`).
 
@@ -87,7 +92,22 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
         sections.append(_details(ordered, also, wanted.columns))
     sections.append(counts_section(records, also))
-    return [section for section in sections if section is not None]
+    return [section if wanted.full else shortened(section) for section in sections if section is not None]
+
+
+def shortened(section: Section) -> Section:
+    """The section with at most `MOST_ROWS` rows, and a word on those left out."""
+    columns = (*section.labels, *section.columns)
+    rows = max((len(column.cells) for column in columns), default=0)
+    if rows <= MOST_ROWS:
+        return section
+
+    def first(some: tuple[TableColumn, ...]) -> tuple[TableColumn, ...]:
+        return tuple(replace(column, cells=column.cells[:MOST_ROWS]) for column in some)
+
+    left_out = f"the first {MOST_ROWS} of {rows} rows (--full shows all)"
+    caption = f"{section.caption}; {left_out}" if section.caption else left_out
+    return replace(section, labels=first(section.labels), columns=first(section.columns), caption=caption)
 
 
 def _memory_table(pivot: Pivot, reference: tuple[str, str]) -> Section:
@@ -124,13 +144,17 @@ class _Details:
         self._work = same_work(pivot)
         self._references = {row.values: row for row in pivot.rows if (row.model, row.mode) == reference}
         cells = [(row, size, point) for row in pivot.rows for size, point in row.points.items() if read(point)]
-        said = [line for cell in cells for line in self(*cell)]
+        self._lines = {id(point): self._lines_of(row, size, point) for row, size, point in cells}
+        said = [line for lines in self._lines.values() for line in lines]
         several = any(self._range(point) for _, _, point in cells)
         name = shown(" ".join(reference))
         self.explanation = f"; x = ratio to {name}" if any(line.endswith("x") for line in said) else ""
         self.explanation += "; median of repeats, with their range below" if several else ""
 
     def __call__(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
+        return self._lines[id(point)]
+
+    def _lines_of(self, row: Row, size: int, point: Repeats) -> tuple[str, ...]:
         return tuple(line for line in (self._factor(row, size, point), self._range(point)) if line)
 
     def _factor(self, row: Row, size: int, point: Repeats) -> str:

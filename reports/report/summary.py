@@ -19,6 +19,7 @@ from reports.arrange.pivot import (
     memory_of,
     rate_of,
     row_labels,
+    shared_pivots,
 )
 from reports.records.columns import shown_in
 from reports.records.record import (
@@ -50,6 +51,7 @@ Details = Callable[[Row, int, Repeats], tuple[str, ...]]
 """Further lines in the cell of a point, given its row, its size and its repeats."""
 
 
+@shared_pivots()
 def summary_document(records: Sequence[Record], title: str) -> Document:
     """The answer in a few sentences, growth, peak memory and agent-steps per second, then what else matters.
 

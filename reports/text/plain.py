@@ -22,4 +22,4 @@ def plain_lines(text: str) -> str:
 def _visible(text: str) -> str:
     """`text` with invisible characters as spaces, and with a gap in what a runner takes for a command."""
     seen = text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-    return _COMMAND.sub(r"\g<0> ", seen)
+    return _COMMAND.sub(r"\g<0> ", seen) if "::" in seen or "##[" in seen else seen

@@ -171,7 +171,7 @@ def _add_to_job_summary(found: Comparison) -> None:
         from reports.checks.documents import check_document
         from reports.render.markdown import markdown
 
-        with user_errors(cannot=f"write to {path} ({JOB_SUMMARY})"), Path(path).open("a", encoding="utf-8") as stream:
+        with user_errors(JOB_SUMMARY, writing=path), Path(path).open("a", encoding="utf-8") as stream:
             stream.write(markdown(check_document(found, everything=True)))
 
 
@@ -249,7 +249,7 @@ def baseline_save(
     here = Path.cwd()
     chosen = baselines.newest_run(here) if run is None else run
     path = baselines.save(name, read_run(chosen), here, force=force, allow_incomplete=allow_incomplete)
-    size = sum(file.stat().st_size for file in path.iterdir())
+    size = baselines.size_of(path)
     tell(f"Saved {chosen} as {path} ({format_bytes(size)})")
     return 0
 

@@ -77,7 +77,7 @@ def check_csv(csv: str | None) -> None:
 
 def write_csv(csv: str | None, text: str) -> None:
     """Write the results to `--csv`; raises `UserError` if that fails, and an existing file then stays."""
-    with user_errors("--csv", cannot=f"write to {csv}"):
+    with user_errors("--csv", writing=csv):
         if csv == "-":
             write_data(text)
         elif csv is not None:

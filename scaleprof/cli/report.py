@@ -18,6 +18,7 @@ from scaleprof.errors import UserError, user_errors
 if TYPE_CHECKING:
     from reports import Record, Run
     from reports.text.section import Document
+    from scaleprof.runs.waiting import WaitingLine
 
 Text = str | None
 
@@ -26,6 +27,9 @@ WHAT, DETAILS, OUTPUT = "What to show", "Details", "Output"
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)x([0-9]+(?:\.[0-9]+)?)")
 _INCHES = (1, 40)
 """The least and the largest width and height of a figure."""
+
+_MANY = 10_000
+"""Records that take long enough to say so."""
 
 _RUNS = typer.Argument(metavar="RUN", help="Run directories or CSV files; several runs are labelled by name")
 
@@ -83,20 +87,26 @@ def report(
     The report starts with the answers: which mode is best at the largest size, and how each grows. Tables follow that
     mark the best value of each column. --full, --columns and --sort add details.
     """
-    request = _read(runs, reference, where or [], full=full, columns=columns, sort=sort)
-    chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
+    from scaleprof.runs.waiting import waiting_line
+
+    with waiting_line() as line:
+        request = _read(runs, reference, where or [], line, full=full, columns=columns, sort=sort)
+        chosen = choose_format("report", format_, {"--plot": plot, "--markdown": markdown, "--json": json})
+        if len(request.records) >= _MANY:
+            line.say(f"reporting on {len(request.records)} records")
+        document = None if chosen == "json" else request.document()
     pictures = {"--png": png, "--svg": svg, "--pdf": pdf}
     _write_files(request, pictures, html, _inches(size, drawn=any(pictures.values())))
     if chosen == "json":
         from reports.render.json_report import json_report
 
         write(json_report(request.runs, request.parts, request.reference))
-    elif chosen == "markdown":
+    elif chosen == "markdown" and document is not None:
         from reports.render.markdown import markdown as as_markdown
 
-        write(as_markdown(request.document()))
-    else:
-        _print(request, plot=chosen == "plot")
+        write(as_markdown(document))
+    elif document is not None:
+        _print(request, document, plot=chosen == "plot")
     return 0
 
 
@@ -172,28 +182,31 @@ class _Request:
         return f"Run{'' if len(self.runs) == 1 else 's'} {', '.join(str(run.path) for run in self.runs)}"
 
     def document(self) -> Document:
+        from reports.records.run import without_collections
         from reports.report.sections import Wanted, report_sections
         from reports.text.section import Document
 
         wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
-        return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
+        with without_collections():
+            return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
 
 
 def _read(
     paths: Sequence[Path],
     reference: str | None,
     where: Sequence[str],
+    line: WaitingLine,
     *,
     full: bool,
     columns: str | None,
     sort: str | None,
 ) -> _Request:
-    from reports import load_run
     from reports.arrange import selection
     from reports.arrange.selection import joined, reference_row
+    from scaleprof.runs.waiting import read_patiently
 
     with user_errors():
-        runs = [load_run(path) for path in dict.fromkeys(paths)]
+        runs = [read_patiently(path, line) for path in dict.fromkeys(paths)]
     with user_errors("--columns"):
         shown = selection.columns(columns) if columns is not None else ()
     with user_errors("--sort"):
@@ -217,16 +230,17 @@ def _default_reference(records: Sequence[Record]) -> str:
     return f"{REFERENCE}:{default}" if default else REFERENCE if modes else ""
 
 
-def _print(request: _Request, *, plot: bool) -> None:
+def _print(request: _Request, document: Document, *, plot: bool) -> None:
+    from reports.records.run import without_collections
     from reports.render.console import open_console
     from reports.render.terminal import print_document
     from reports.render.text_plot import charts
 
     console = open_console()
-    document = request.document()
     ascii_only = not console.encoding.startswith("utf")
     drawn = charts(request.records, console.width, also=request.also, ascii_only=ascii_only) if plot else ""
-    print_document(console, document)
+    with without_collections():
+        print_document(console, document)
     if drawn:
         console.print()
         console.print(drawn, markup=False, soft_wrap=True)

@@ -230,7 +230,7 @@ def claimed_folder(scenario: str) -> Iterator[Path]:
     first = f"{datetime.now().strftime('%Y%m%d-%H%M%S')}-{name}"
     names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
     is_new = not RUNS.exists()
-    with user_errors("--out", cannot=f"write to {RUNS}"):
+    with user_errors("--out", writing=RUNS):
         path = next(path for path in (RUNS / name for name in names) if _made(path))
     try:
         yield path

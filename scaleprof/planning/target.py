@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reports.records.files import file_errors
 from reports.text.hints import nearest
 from scaleprof.errors import UserError, user_errors
 
@@ -90,7 +91,7 @@ def find_target(name: str, option: str = "--target") -> Target | None:
         file = next(path for suffix in (".txtpb", ".toml") if (path := FOLDER / f"{name}{suffix}").exists())
     else:
         raise UserError(f"{option}: unknown target '{name}': {nearest(name, target_names())}, or give a FILE.txtpb")
-    with user_errors(option, cannot=f"read {file}"):
+    with user_errors(option), file_errors(file, "read"):
         if not file.is_file():
             raise ValueError(f"{file} is no file")
         if file.stat().st_size > _LARGEST_FILE:

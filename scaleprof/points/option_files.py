@@ -13,8 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from reports.records.files import file_errors
 from reports.text.hints import nearest
-from scaleprof.errors import UserError
+from scaleprof.errors import UserError, user_errors
 from scaleprof.points.axes import Option, SweepRequest, option_name, rows
 
 TABLE = ("sweep",)
@@ -55,7 +56,9 @@ def find_project(folder: Path, kinds: Kinds = (SweepRequest,)) -> OptionFile | N
     """The nearest pyproject.toml, from `folder` upward, with a table `[tool.scaleprof.sweep]`, if there is one."""
     for parent in (folder, *folder.parents):
         path = parent / "pyproject.toml"
-        if path.is_file():
+        with user_errors(), file_errors(path, "read"):
+            is_there = path.is_file()
+        if is_there:
             table = _table_of(_parsed(path, str(path)), PROJECT_TABLE, str(path))
             if table is not None:
                 return OptionFile(path.name, _checked(table, f"{path}, [{'.'.join(PROJECT_TABLE)}]", kinds))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.checks.comparability import comparable_facts
+from reports.records.files import file_errors, named
 from reports.records.record import Record, has_result, point_key
 from reports.records.run import CHECKSUM, Run, table_checksum
 from reports.records.within import check_within
@@ -48,21 +49,26 @@ class Baseline:
 
 def project_root(folder: Path) -> Path:
     """The nearest folder from `folder` upward that looks like a project root, else `folder`."""
-    return next((one for one in (folder, *folder.parents) if any((one / mark).exists() for mark in _MARKS)), folder)
+    with user_errors(), file_errors(folder, "read"):
+        parents = (folder, *folder.parents)
+        return next((one for one in parents if any((one / mark).exists() for mark in _MARKS)), folder)
 
 
 def newest_run(folder: Path) -> Path:
     """The run in `folder/runs` that was written last; raises `UserError` if there is none."""
-    found = [path.parent for path in (folder / RUNS).glob("*/records.jsonl") if path.is_file()]
-    if not found:
-        raise UserError(f"there is no run in {folder / RUNS}: name a run directory")
-    return max(found, key=lambda path: ((path / "records.jsonl").stat().st_mtime_ns, path.name))
+    with user_errors(), file_errors(folder / RUNS, "read"):
+        found = [path.parent for path in (folder / RUNS).glob("*/records.jsonl") if path.is_file()]
+        if not found:
+            raise UserError(f"there is no run in {folder / RUNS}: name a run directory")
+        return max(found, key=lambda path: ((path / "records.jsonl").stat().st_mtime_ns, path.name))
 
 
 def load(name: str, folder: Path) -> Run:
     """The baseline of that name in the project around `folder`."""
     path = _path_of(name, folder)
-    if not path.is_dir():
+    with user_errors(), file_errors(path, "read"):
+        is_saved = path.is_dir()
+    if not is_saved:
         known = ", ".join(one.name for one in _folders(folder))
         hint = (
             f"choose from: {known}" if known else "none is saved yet; save one with 'scaleprof baseline save NAME RUN'"
@@ -81,14 +87,22 @@ def saved(folder: Path) -> list[Baseline]:
     found = []
     for path in _folders(folder):
         records = read_run(path).records
-        size = sum(file.stat().st_size for file in path.iterdir())
-        found.append(Baseline(path.name, len({point_key(record) for record in records}), len(records), size))
+        points = len({point_key(record) for record in records})
+        found.append(Baseline(path.name, points, len(records), size_of(path)))
     return found
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a baseline's files."""
+    with user_errors(), file_errors(path, "read"):
+        return sum(file.stat().st_size for file in path.iterdir())
 
 
 def _folders(folder: Path) -> list[Path]:
     """The folders of all baselines of the project, sorted by name."""
-    files = sorted((project_root(folder) / FOLDER).glob("*/results.csv"))
+    parent = project_root(folder) / FOLDER
+    with user_errors(), file_errors(parent, "read"):
+        files = sorted(parent.glob("*/results.csv"))
     return [file.parent for file in files if _NAME.fullmatch(file.parent.name)]
 
 
@@ -110,9 +124,11 @@ def save(name: str, run: Run, folder: Path, *, force: bool, allow_incomplete: bo
             f"{run.path} is incomplete: {run.incomplete}: complete it (sweep --resume {shlex.quote(str(run.path))}), "
             "or save it with --allow-incomplete"
         )
-    if path.exists() and not force:
+    with user_errors(), file_errors(path, "read"):
+        is_taken = path.exists()
+    if is_taken and not force:
         raise UserError(f"baseline '{name}' already exists ({path}): --force replaces it")
-    with user_errors(cannot=f"write to {path.parent}"):
+    with user_errors(writing=path), named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as temporary:
             made = Path(temporary) / name

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import typer
 
+from reports.records.files import named
 from reports.text.plain import one_line
 from scaleprof.errors import UserError
 
@@ -27,6 +28,11 @@ def take_lock(folder: Path) -> int:
 
     Children do not inherit it. Raises `UserError` if another process holds it, `OSError` if the file is not writable.
     """
+    with named(folder / LOCK):
+        return _take_lock(folder)
+
+
+def _take_lock(folder: Path) -> int:
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         _lock(descriptor, folder)

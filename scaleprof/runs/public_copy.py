@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.checks.comparability import comparable_facts, without_paths
-from reports.records.files import write_whole
+from reports.records.files import file_errors, write_whole
 from reports.records.record import Record
 from reports.records.record_lines import record_line
 from reports.records.redaction import redacted
@@ -27,11 +27,13 @@ def write_public(run: Run, folder: Path) -> None:
 
     Raises `UserError` if the folder holds something, the run is not a folder, or something cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    with user_errors("--public", writing=folder):
+        is_taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    if is_taken:
         raise UserError(f"--public: {folder} is not empty: name a new folder")
     manifest = read_manifest(run.path, "--public")
     records = [impersonal(record) for record in run.records]
-    with user_errors("--public", cannot=f"write to {folder}"):
+    with user_errors("--public", writing=folder):
         for name in PER_POINT:
             (folder / name).mkdir(parents=True, exist_ok=True)
         write_whole(folder / "manifest.json", as_json(_manifest(manifest)).encode())
@@ -41,7 +43,9 @@ def write_public(run: Run, folder: Path) -> None:
         write_whole(folder / "results.csv", csv_text(records).encode())
         for record, name in itertools.product(records, PER_POINT):
             path = run.path / name / f"{record.files}.csv"
-            if record.files and Path(record.files).name == record.files and path.is_file():
+            with file_errors(path, "read"):
+                is_there = Path(record.files).name == record.files and path.is_file()
+            if record.files and is_there:
                 write_whole(folder / name / path.name, read_within(run.path, path))
 
 

@@ -31,15 +31,16 @@ from typing import Any
 import typer
 
 from reports.records.csv_file import write_records
-from reports.records.files import PART
+from reports.records.files import PART, file_errors, named
 from reports.records.record import Record
 from reports.records.record_lines import is_whole, record_line
-from reports.records.run import Run, host_files, load_run, record_key
+from reports.records.run import Run, host_files, record_key
 from reports.records.within import check_within, read_within, write_within
 from reports.text.plain import one_line
 from reports.text.units import counted
 from scaleprof.errors import UserError, user_errors
 from scaleprof.runs.lock import LOCK, take_lock
+from scaleprof.runs.waiting import read_patiently, waiting_line
 
 COMPILED = "compiled"
 """The folder of compiled programs, where repeats read those of the first."""
@@ -59,7 +60,7 @@ class RunDirectory:
     def create(cls, path: Path, manifest: dict[str, Any], host: dict[str, Any]) -> RunDirectory:
         """Make the folder of a new run; raises `UserError` if it is not empty, in use or not writable."""
         check_free(path)
-        with user_errors("--out", cannot=f"write to {path}"), ExitStack() as stack:
+        with user_errors("--out", writing=path), ExitStack() as stack:
             path.mkdir(parents=True, exist_ok=True)
             _check_own_files(path)
             run = cls(path, take_lock(path))
@@ -81,7 +82,7 @@ class RunDirectory:
         """
         read_manifest(path, "--resume")
         lines = path / "records.jsonl"
-        with user_errors("--resume", cannot=f"write to {path}"), ExitStack() as stack:
+        with user_errors("--resume", writing=path), ExitStack() as stack:
             _check_own_files(path)
             run = cls(path, take_lock(path))
             stack.callback(run.close)
@@ -173,7 +174,7 @@ class RunDirectory:
         write_within(self.path, self.path / "results.csv", csv_text(self.records).encode())
 
     def _writing(self) -> AbstractContextManager[None]:
-        return user_errors(cannot=f"write to {self.path}", details=self._kept)
+        return user_errors(writing=self.path, details=self._kept)
 
     def _kept(self) -> str:
         """What a failure to write has left of the records."""
@@ -188,12 +189,15 @@ def check_free(path: Path) -> None:
         str(path).encode()
     except UnicodeEncodeError:
         raise UserError(f"--out: the name {os.fsencode(path)!r} is not UTF-8: give another one") from None
-    holds_something = path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir())
-    if holds_something and ((path / "manifest.json").exists() or (path / "records.jsonl").exists()):
+    with user_errors("--out", writing=path):
+        holds_something = path.is_dir() and any(entry.name not in BEFORE_THE_MANIFEST for entry in path.iterdir())
+        is_run = holds_something and any((path / name).exists() for name in ("manifest.json", "records.jsonl"))
+        is_file = path.exists() and not path.is_dir()
+    if is_run:
         raise UserError(f"--out: {path} already holds a run: name another folder")
     if holds_something:
         raise UserError(f"--out: {path} is not empty: name a new or an empty folder")
-    if path.exists() and not path.is_dir():
+    if is_file:
         raise UserError(f"--out: {path} is a file: name a folder")
 
 
@@ -206,14 +210,14 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
 
     Raises `UserError`, naming `option`, if this is not a run or has another schema.
     """
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{option}: {path} is a file: name the folder of a run")
-    if not path.exists():
-        raise UserError(f"{option}: {path} does not exist: name the folder of a run")
     file = path / "manifest.json"
-    if not file.exists():
-        raise UserError(f"{option}: {path} is not a run: it has no manifest.json")
-    with user_errors(option):
+    with user_errors(option), file_errors(path, "read"):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{option}: {path} is a file: name the folder of a run")
+        if not path.exists():
+            raise UserError(f"{option}: {path} does not exist: name the folder of a run")
+        if not file.exists():
+            raise UserError(f"{option}: {path} is not a run: it has no manifest.json")
         content = read_within(path, file)
     try:
         manifest = json.loads(content)
@@ -231,9 +235,9 @@ def read_manifest(path: Path, option: str) -> dict[str, Any]:
 
 def records_so_far(path: Path) -> list[Record]:
     """The records of a run directory; none if it died while it was created. Raises as `load_records` does."""
-    if (path / "records.jsonl").exists() or (path / "results.csv").exists():
-        return load_records(path)
-    return []
+    with user_errors(), file_errors(path, "read"):
+        is_run = (path / "records.jsonl").exists() or (path / "results.csv").exists()
+    return load_records(path) if is_run else []
 
 
 def read_run(path: Path) -> Run:
@@ -241,8 +245,8 @@ def read_run(path: Path) -> Run:
 
     What reading left out is said on stderr.
     """
-    with user_errors():
-        run = load_run(path)
+    with user_errors(), waiting_line() as line:
+        run = read_patiently(path, line)
     if run.left_out:
         typer.echo(f"scaleprof: {one_line(str(path))}: {run.incomplete}", err=True)
     return run
@@ -275,6 +279,11 @@ def _table_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _append(path: Path, line: bytes) -> None:
     """Append a line and fsync it; if that raises `OSError`, the file is unchanged."""
+    with named(path):
+        _append_to(path, line)
+
+
+def _append_to(path: Path, line: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     try:
         before = os.fstat(descriptor).st_size
@@ -298,10 +307,11 @@ def _check_own_files(path: Path) -> None:
 
 def _cut_torn_line(path: Path) -> None:
     """Cut off a half-written last line, or end one that is whole, so that the next one starts on its own."""
-    content = path.read_bytes()
+    with file_errors(path, "read"):
+        content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        with path.open("r+b") as stream:
+        with named(path), path.open("r+b") as stream:
             if is_whole(content[whole:].decode(errors="replace")):
                 stream.seek(0, os.SEEK_END)
                 stream.write(b"\n")
