@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from reports.records.describe import KEY, axis, described, learned, memory, noted, planned_bytes, reported, speed
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 DEVICE_ALLOCATOR, RESIDENT_RISE, XLA_PLAN = MEMORY_SOURCES = (
     "device allocator",
@@ -322,6 +322,14 @@ class Record:
     )
     contended: int | None = speed(
         "Contended", "1 if `others_cpu_share` is above 15 %, else 0.", unit="flag", source="kernel"
+    )
+    attempts: int | None = described(
+        None,
+        "count",
+        "Attempts",
+        "How often the point was measured; above 1 under `--retry-contended`: the least contended attempt counts.",
+        "sweep",
+        "parent",
     )
     parent_cpu_share: float | None = speed(
         "CPU share of the sweep",

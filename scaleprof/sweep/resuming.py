@@ -21,7 +21,7 @@ from scaleprof.runs.store import read_manifest
 
 RETRYABLE = ("oom", "timeout", "error", "crashed", "skipped")
 """The statuses that `--retry` can name. An interrupted point is always measured again."""
-MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going", "plan_between")
+MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going", "plan_between", "retry_contended")
 """Options that a resumed run may change: when to give up and what to plan, not what is measured or how."""
 
 
