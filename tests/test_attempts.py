@@ -189,7 +189,7 @@ again = os.path.exists(seen)
 open(seen, "w").close()
 print("attempt", 2 if again else 1, file=sys.stderr)
 share = 0.1 if again else 0.4
-facts = {"platform": "cpu", "host_peak_rise_bytes": 1, "update_seconds": 0.5, "measured_updates": 1}
+facts = {"platform": "cpu", "host_peak_rise_bytes": 1, "update_seconds": 0.5, "agent_steps_per_second": 8.0}
 facts |= {"others_cpu_share": share, "contended": int(share > 0.15)}
 for event in ({"event": "facts", **facts}, {"event": "done"}):
     print(json.dumps(event), flush=True)

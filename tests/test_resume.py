@@ -567,6 +567,8 @@ def workers(tmp_path: Path) -> dict[str, str]:
                 return
             else:
                 events = [{"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}]
+                figures = {"update_seconds": 0.5, "agent_steps_per_second": 8.0, "host_peak_rise_bytes": 1}
+                events.append({"event": "facts", **figures})
             print("".join(json.dumps(event) + "\\n" for event in [*events, {"event": "done"}]), end="", flush=True)
             os._exit(0)
 

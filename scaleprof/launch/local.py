@@ -89,6 +89,7 @@ def measure_point(
             on_event=on_event,
             stop=stop,
             limit_name=limit_name(options),
+            must_measure=True,
         )
         outcomes[kind] = outcome
         batching = batching or outcome.facts.get("batched_by", "")

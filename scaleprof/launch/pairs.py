@@ -85,6 +85,7 @@ def measure_pair(
                 stop,
                 version.command,
                 limit_name=limit_name(options),
+                must_measure=True,
             )
             children.append(stack.enter_context(child))
             child.follow("ready")
