@@ -12,10 +12,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from rich.console import Console
 
-from reports.records.redaction import is_secret, redacted, redacted_values
+from reports.records.redaction import HARMLESS, is_secret, redacted, redacted_values
 from reports.records.run import load_run
 from reports.records.within import read_within
 from reports.text.plain import one_line, plain_lines
@@ -61,8 +62,22 @@ def test_what_changes_a_program_is_kept() -> None:
     assert set(relevant(dict.fromkeys(names, "1"))) == names
 
 
-def test_no_name_that_looks_like_a_secret_is_on_the_list() -> None:
+def test_every_name_on_the_list_is_kept_and_shown() -> None:
+    """Also one that looks like a secret: an exact name goes before the pattern."""
     assert [name for name in VARIABLES if is_secret(name)] == []
+    everything = dict.fromkeys(VARIABLES, "1")
+    assert relevant(everything) == redacted_values(everything) == everything
+    assert set(everything) >= HARMLESS
+    assert all(is_secret(f"{name}_2") and is_secret(name.removeprefix("JAX_")) for name in HARMLESS)
+
+
+def test_every_switch_of_jax_that_looks_like_a_secret_was_decided_on() -> None:
+    """Those of no consequence for programs, which name the key of a cache, are not kept."""
+    of_caches = {"COMPILATION_CACHE_INCLUDE_METADATA_IN_KEY", "REMOVE_CUSTOM_PARTITIONING_PTR_FROM_CACHE_KEY"}
+    known = {name.upper() for name in jax.config.values}
+    pattern = {name for name in known if is_secret(name) or name in HARMLESS}
+    assert pattern <= HARMLESS | {f"JAX_{name}" for name in of_caches}
+    assert "JAX_COMPILER_ENABLE_REMAT_PASS" in pattern
 
 
 @pytest.mark.parametrize(

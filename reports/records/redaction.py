@@ -8,6 +8,8 @@ from typing import Any
 
 REMOVED = "(removed)"
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
+HARMLESS = frozenset({"JAX_COMPILER_ENABLE_REMAT_PASS", "JAX_DEBUG_KEY_REUSE", "JAX_LEGACY_PRNG_KEY"})
+"""Names that look like secrets and are switches of jax that change programs."""
 _SECRET_VALUE = re.compile(
     r"(?P<name>[\w.-]*(?:key|token|secret|passwd|password|passphrase|credentials?)=)[^\s&;,'\"]+", re.IGNORECASE
 )
@@ -17,7 +19,7 @@ _HOME = re.compile(r"(?<![\w.~-])(?:/home/[^/\s:;,='\"]+|/Users/[^/\s:;,='\"]+|/
 
 def is_secret(name: str) -> bool:
     """Whether what has this name is never shown: it looks like a key, token, secret, password or credential."""
-    return _SECRET_NAME.search(name) is not None
+    return name not in HARMLESS and _SECRET_NAME.search(name) is not None
 
 
 def redacted(text: str) -> str:
