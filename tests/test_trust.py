@@ -350,7 +350,7 @@ def program(unfinished: World, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [["sweep", "--resume", "run"], ["noise", "run", "--again"], ["sweep", "--resume", "run", "--against", str(ROOT)]],
+    [["sweep", "--resume", "run"], ["noise", "run", "--again"]],
 )
 def test_a_program_that_a_manifest_names_runs_only_if_trusted(
     command: list[str], program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

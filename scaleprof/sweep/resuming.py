@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from reports.records.record import Record, is_plan
 from reports.records.run import record_key
 from reports.text.hints import nearest
 from scaleprof.errors import UserError
-from scaleprof.points.axes import SweepRequest, defaults, option_name
+from scaleprof.points.axes import SweepRequest, defaults, option_name, rows
 from scaleprof.points.choices import memory_limit, on_gpu
 from scaleprof.points.option_files import is_file
 from scaleprof.points.options import make_request, plan_sweep
-from scaleprof.points.parsing import duration, parse_names
+from scaleprof.points.parsing import parse_names
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
 from scaleprof.runs.store import read_manifest
@@ -44,10 +45,8 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
     kept = _kept_options(folder, manifest, "--resume", kind)
     given = _given(request, manifest)
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
-    if "timeout" in may_differ:
-        duration("seconds")(may_differ["timeout"], "--timeout")
-    if "max_hours" in may_differ:
-        duration("hours")(may_differ["max_hours"], "--max-hours")
+    for name, value in may_differ.items():
+        rows(kind)[name].parse(value, option_name(name))
     if "memory_limit" in may_differ:
         memory_limit(may_differ["memory_limit"], on_gpu=on_gpu(kept["device"]))
     plan = _same_plan(folder, manifest, kept | may_differ, "--resume", kind)
@@ -163,7 +162,10 @@ def _plan(options: dict[str, Any], kind: type[SweepRequest]) -> SweepPlan:
 
 
 def _same(plan: SweepPlan, other: SweepPlan) -> bool:
-    return (plan.points, plan.options, plan.device) == (other.points, other.options, other.device)
+    versions = [one.manifest["options"]["against"] for one in (plan, other)]
+    return (plan.points, plan.options, plan.device) == (other.points, other.options, other.device) and (
+        os.path.normpath(versions[0]) == os.path.normpath(versions[1])
+    )
 
 
 def _shown(value: Any) -> str:
