@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -490,10 +491,12 @@ def test_time_in_which_the_parent_was_stopped_does_not_count() -> None:
     for now in (1.0, 2.0, 3000.0, 3001.0):  # noqa: B007
         assert not patience.is_over()
     assert patience.left_seconds == 6.0
+    assert patience.stopped_seconds == 2997.0
     now = 5000.0
     patience.start()
     assert not patience.is_over()
     assert patience.left_seconds == 6.0
+    assert patience.stopped_seconds == 2997.0  # a turn of the other child is no stop
     for step in range(6):
         now = 5001.0 + step
         assert not patience.is_over()
@@ -515,7 +518,7 @@ def test_a_child_that_ends_while_its_parent_is_stopped(tmp_path: Path, ending: s
         print("begun", flush=True)
     outcome = run_child(Task(point=point()), {}, Path(sys.argv[1]), timeout_seconds=2.0, nvml=Nvml(None),
                         on_event=begun, command=("/bin/sh", "-c", sys.argv[2]))
-    print(outcome.status)
+    print(outcome.stopped_seconds, outcome.status)
     """
     script = f"""echo '{{"event": "ready"}}'; sleep 0.7; {ending}"""
     with subprocess.Popen(
@@ -531,6 +534,33 @@ def test_a_child_that_ends_while_its_parent_is_stopped(tmp_path: Path, ending: s
         parent.send_signal(signal.SIGCONT)
         said = parent.stdout.read().split()
     assert said[-1] == ("ok" if "done" in ending else "crashed")
+    assert 0.5 < float(said[-2]) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("stopped", "worked", "seconds", "overhead"),
+    [(0.0, 1.0, 60.0, 59.0), (50.0, 4.0, 10.0, None), (50.0, 15.0, 15.0, None), (0.0, 1e18, 60.0, 0.0)],
+)
+def test_the_time_of_a_point_leaves_out_stops(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped: float,
+    worked: float,
+    seconds: float,
+    overhead: float | None,
+) -> None:
+    """A child works on meanwhile; whatever it claims, no time is negative or longer than what passed."""
+    now = iter((0.0, 60.0))
+    monkeypatch.setattr("scaleprof.launch.local.time", SimpleNamespace(monotonic=lambda: next(now)))
+    ended = Outcome(status="ok", facts={"worked_seconds": worked}, stopped_seconds=stopped)
+    monkeypatch.setattr(local, "run_child", lambda *_, **__: ended)
+    run = RunDirectory.create(tmp_path / "run", {}, {})
+    machine = Machine(variables={}, nvml=Nvml(None), rates=Rates())
+    options = SweepOptions(
+        min_updates=1, min_seconds=0.0, warmup_updates=0, timeout_seconds=60.0, memory_limit_bytes=2**30
+    )
+    outcome = local.measure_point(point(), "0000", options, machine, run, lambda event: None, NeverStop())
+    assert (outcome.facts["point_seconds"], outcome.facts.get("overhead_seconds")) == (seconds, overhead)
 
 
 def test_what_lies_in_the_pipe_counts_before_the_deadline(tmp_path: Path) -> None:

@@ -16,9 +16,12 @@ import jax
 import pytest
 from rich.console import Console
 
+from reports.records.record import Record
 from reports.records.redaction import HARMLESS, is_secret, redacted, redacted_values
 from reports.records.run import load_run
 from reports.records.within import read_within
+from reports.render.console import open_console
+from reports.render.terminal import render_grid, render_summary
 from reports.text.plain import one_line, plain_lines
 from scaleprof.cli.app import main
 from scaleprof.launch import host_description, local, preflight
@@ -491,3 +494,19 @@ def test_only_visible_characters_stay() -> None:
 )
 def test_no_quoted_line_is_a_command_of_a_runner(text: str, shown: str) -> None:
     assert one_line(text) == shown
+
+
+@pytest.mark.parametrize("width", [20, 33, 40, 59])
+@pytest.mark.parametrize("name", ["a::error::owned", "a" * 30 + "::error::owned", "a" * 9 + "::error::" * 20])
+def test_no_folded_line_is_a_command_of_a_runner(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever a table, a list or a paragraph is cut."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    models = [name[:cut] + name for cut in range(10)]
+    records = [Record(model=model, agents=2, status="error", reason=model) for model in models]
+    render_summary(records, open_console(), title=name)
+    render_grid(records, open_console())
+    said = capsys.readouterr().out
+    assert ":err" in said
+    assert [line for line in said.splitlines() if line.strip().startswith("::")] == []

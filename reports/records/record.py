@@ -339,13 +339,18 @@ class Record:
         per_side=False,
     )
     point_seconds: float | None = described(
-        None, "seconds", "Point time", "From start to end, all processes of the point.", "clock", "parent"
+        None,
+        "seconds",
+        "Point time",
+        "From start to end, all processes of the point, without time in which the sweep was stopped (Ctrl-Z).",
+        "clock",
+        "parent",
     )
     overhead_seconds: float | None = described(
         None,
         "seconds",
         "Overhead",
-        "Part of `point_seconds` outside of tracing, compiling and running programs.",
+        "Part of `point_seconds` outside of tracing, compiling and running programs; empty if the sweep was stopped.",
         "clock",
         "parent",
     )

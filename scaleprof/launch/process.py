@@ -206,6 +206,8 @@ class Child:
                 self._follow(until)
         except KeyboardInterrupt:
             self.outcome.fail("interrupted", "signal", "the sweep was stopped")
+        finally:
+            self.outcome.stopped_seconds = self._patience.stopped_seconds
 
     def _say(self, line: str) -> None:
         """Send a line; what the child does not read at once is sent while it is followed."""
