@@ -24,12 +24,20 @@ def is_secret(name: str) -> bool:
 
 def redacted(text: str) -> str:
     """`text` without home folders (`~`), user names and passwords in addresses, and values such as `token=…`."""
-    home = str(Path.home())
+    home = _home()
     if len(home) > 1:
         text = re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", text)
     text = _HOME.sub("~", text)
     text = _IN_ADDRESS.sub(rf"\g<scheme>{REMOVED}@", text)
     return _SECRET_VALUE.sub(rf"\g<name>{REMOVED}", text)
+
+
+def _home() -> str:
+    """The user's home folder; empty for a user without one, as in containers."""
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return ""
 
 
 def redacted_values(content: Any) -> Any:
