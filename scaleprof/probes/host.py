@@ -145,10 +145,13 @@ def pin(cpus: tuple[int, ...]) -> None:
 
 
 def usable_cpus() -> tuple[int, ...]:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+    """The cores that this process may run on, by its own mask and by its control groups.
+
+    Linux keeps the mask within the groups; what stands in for it, as in some sandboxes, may not.
+    """
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    allowed = cgroup.cpus()
+    return tuple(sorted(own if allowed is None else allowed.intersection(own) or own))
 
 
 def prefer_for_oom_kill() -> None:
