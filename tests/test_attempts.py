@@ -199,6 +199,7 @@ for event in ({"event": "facts", **facts}, {"event": "done"}):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
+        ({"throttled": 1}, "update 500 ms, throttled by heat ("),
         ({"attempts": 1, "contended": 1}, "update 500 ms ("),
         ({"attempts": 2, "contended": 0}, "update 500 ms, 2 attempts ("),
         ({"attempts": 3, "contended": 1}, "update 500 ms, 3 attempts, all contended ("),

@@ -323,6 +323,12 @@ class Record:
     contended: int | None = speed(
         "Contended", "1 if `others_cpu_share` is above 15 %, else 0.", unit="flag", source="kernel"
     )
+    throttled: int | None = speed(
+        "Throttled",
+        "1 if the processor slowed down because of heat during the measured updates, else 0.",
+        unit="flag",
+        source="kernel",
+    )
     attempts: int | None = described(
         None,
         "count",

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from scaleprof.probes import cgroup
+from scaleprof.probes.kernel_files import kernel_text
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -26,6 +27,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _THRESHOLD_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 _THREADS = Path("/proc/self/task")
 _CORES = Path("/proc/stat")
+_CPUS = Path("/sys/devices/system/cpu")
 _NANOSECONDS = 1e-9
 
 
@@ -136,6 +138,14 @@ def busy_seconds(cpus: tuple[int, ...]) -> float | None:
         user, nice, system, _, _, irq, softirq, steal, *_ = map(int, fields)
         ticks += user + nice + system + irq + softirq + steal
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def throttle_count(cpus: tuple[int, ...], folder: Path = _CPUS) -> int | None:
+    """How often these cores and their packages slowed down because of heat since boot; None if Linux does not say."""
+    names = ("core_throttle_count", "package_throttle_count")
+    texts = [kernel_text(folder / f"cpu{cpu}" / "thermal_throttle" / name) for cpu in cpus for name in names]
+    counts = [int(text) for text in texts if text is not None and text.isdecimal()]
+    return sum(counts) if counts else None
 
 
 def pin(cpus: tuple[int, ...]) -> None:

@@ -134,9 +134,10 @@ def _outcome(record: Record) -> str:
     attempts = ""
     if record.attempts is not None and record.attempts > 1:
         attempts = f", {record.attempts} attempts{', all contended' if record.contended else ''}"
+    throttled = ", throttled by heat" if record.throttled else ""
     return (
         f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(record.memory_bytes)}, "
-        f"update {format_seconds(record.update_seconds)}{attempts}"
+        f"update {format_seconds(record.update_seconds)}{attempts}{throttled}"
     )
 
 
