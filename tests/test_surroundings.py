@@ -171,6 +171,14 @@ def test_nobody_needs_a_home(
     assert host["variables"] == {"together": {"PYTHONPATH": "~"}}
 
 
+def test_what_does_need_a_home_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    homeless(monkeypatch)
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    assert main(["--install-completion", "bash"]) == 2
+    assert capsys.readouterr().err == "scaleprof: no home folder is known: set HOME\n"
+
+
 @pytest.mark.parametrize(
     "command",
     [["doctor"], ["doctor", "--scenario", "neom"], ["sweep", "--agents", "2", "--out", "run"]],
