@@ -256,6 +256,17 @@ def test_when_to_give_up_may_differ(stopped: World) -> None:
     assert stopped.timeouts == [120.0] * 4 + [7.0] * 3
 
 
+def test_limits_of_a_preset_hold_on_resume(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """As those on the command line, which override them."""
+    Path("mine.toml").write_text('[sweep]\ntimeout = 9\nmemory-limit = "3GiB"\n')
+    assert main(["sweep", "--resume", "run", "--preset", "mine.toml", "--memory-limit", "2GiB"]) == 0
+    assert {task.memory_limit_bytes for task in stopped.tasks} == {2 * 2**30}
+    assert stopped.timeouts == [120.0] * 4 + [9.0] * 3
+    Path("mine.toml").write_text("[sweep]\ntimeout = 0\n")
+    assert main(["sweep", "--resume", "run", "--preset", "mine.toml"]) == 2
+    assert "--timeout: 0 is not a duration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -102,7 +102,7 @@ def _given(request: SweepRequest, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the user gives for a resumed run: the options, over the preset unless it is the run's own."""
     given = {}
     if request.preset and (is_file(request.preset) or request.preset != manifest.get("preset")):
-        given = {name: getattr(request, name) for name in request.origins if name not in MAY_DIFFER}
+        given = {name: getattr(request, name) for name in request.origins}
     given |= {name: getattr(request, name) for name in defaults(type(request)) if name in request.given}
     return given | ({"set": list(given["set"])} if "set" in given else {})
 
