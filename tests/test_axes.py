@@ -130,7 +130,7 @@ BEFORE: dict[str, Any] = {
     "keep_going": False, "against": "", "set": ["ppo.clip=0.1"], "device": None,
 }  # fmt: skip
 """The options in the manifest of a run from before the table of axes."""
-LATER: dict[str, Any] = {"tuned": False, "max_hours": None, "plan_between": False}
+LATER: dict[str, Any] = {"tuned": False, "max_hours": None, "plan_between": False, "retry_contended": 0}
 """Options that came later, with their defaults."""
 
 

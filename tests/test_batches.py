@@ -15,6 +15,7 @@ import pytest
 from reports import Record, load_run, read_records, write_records
 from reports.records import csv_file, record_lines
 from reports.records.batches import ROWS, UnusualError
+from reports.records.record import SCHEMA_VERSION
 from reports.records.record_lines import read_lines, record_line
 from scaleprof.cli.app import main
 from scaleprof.runs import waiting
@@ -104,7 +105,10 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "cut": (lambda line: line[:40] + "\n", "is not a JSON object"),
     "two": (lambda line: f"{line[:-1]},{line}", "is not a JSON object"),
     "deep": (lambda _: "[" * 10**6 + "\n", "is not a JSON object"),
-    "long": (lambda _: '{"schema_version": 6, "reason": "' + "x" * 10**7 + '"}\n', "'run_id' is missing"),
+    "long": (
+        lambda _: f'{{"schema_version": {SCHEMA_VERSION}, "reason": "' + "x" * 10**7 + '"}\n',
+        "'run_id' is missing",
+    ),
     "digits": (lambda _: '{"schema_version": ' + "9" * 10**6 + "}\n", "is not a JSON object"),
     "bytes": (lambda line: line.replace("sable", "sab\ufffd"), "the checksum is wrong"),
 }
@@ -124,7 +128,7 @@ CELLS = {
     "agents": ("many", "0", "1_0", "+5", "１", "9" * 41),
     "update_seconds": ("-1", "1_0", "infinity", " 1", "0x1", "-inf"),
     "status": ("fine",),
-    "schema_version": ("7", "0", ""),
+    "schema_version": (str(SCHEMA_VERSION + 1), "0", ""),
 }
 
 

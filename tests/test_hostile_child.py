@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -20,17 +22,22 @@ import pytest
 from points import point
 
 from scaleprof.errors import UserError
+from scaleprof.launch import local
 from scaleprof.launch.endings import judge, signal_name
 from scaleprof.launch.events import MAX_NAMES, EventReader, ProtocolError
 from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.local import limit_name
+from scaleprof.launch.local_launcher import LocalLauncher
 from scaleprof.launch.log_file import CUT_BYTES, HEAD_BYTES, TAIL_BYTES, CappedLog
+from scaleprof.launch.machine import Machine
 from scaleprof.launch.patience import Patience
 from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import EVENTS, FACT_TYPES, MAX_LINE_BYTES, SAMPLE, Task
+from scaleprof.launch.stopping import NeverStop
 from scaleprof.points.plan import SweepOptions
 from scaleprof.probes.nvml import Nvml
-from scaleprof.runs.store import load_records
+from scaleprof.probes.roofline import Rates
+from scaleprof.runs.store import RunDirectory, load_records
 
 TASK = Task(point=point(), min_updates=1, memory_limit_bytes=2 * 2**30)
 WHOLE: dict[str, dict[str, Any]] = {
@@ -206,6 +213,88 @@ def test_an_endless_line_before_the_first_event(tmp_path: Path) -> None:
 
 def test_nothing_counts_after_the_last_word(tmp_path: Path) -> None:
     assert spoken(tmp_path, event("done") + b"nonsense\n").status == "ok"
+
+
+ALL_FIGURES = {
+    "host_peak_rise_bytes": 1,
+    "update_seconds": 0.5,
+    "agent_steps_per_second": 8.0,
+    "xla_peak_bytes": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "owed"),
+    [
+        ("together", ["host_peak_rise_bytes", "update_seconds", "agent_steps_per_second"]),
+        ("memory", ["host_peak_rise_bytes"]),
+        ("speed", ["update_seconds", "agent_steps_per_second"]),
+        ("plan", ["xla_peak_bytes"]),
+    ],
+)
+def test_a_child_that_is_done_has_measured(tmp_path: Path, kind: str, owed: list[str]) -> None:
+    """All figures of what its process measures, and no others."""
+
+    def done(**figures: Any) -> Outcome:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        (folder / "sent").write_bytes(event("phase", name="measure") + event("facts", **figures) + event("done"))
+        task = dataclasses.replace(TASK, measure=kind)
+        command = ("cat", str(folder / "sent"))
+        return run_child(
+            task,
+            dict(os.environ),
+            folder / "child.log",
+            timeout_seconds=60.0,
+            nvml=Nvml(None),
+            on_event=lambda event: None,
+            command=command,
+            must_measure=True,
+        )
+
+    assert done(**{name: ALL_FIGURES[name] for name in owed}).status == "ok"
+    for name in owed:
+        outcome = done(**{other: value for other, value in ALL_FIGURES.items() if other != name})
+        assert (outcome.status, outcome.reason_code) == ("error", "figures"), name
+        assert outcome.reason == f"the child ended without figures ({name}) [measure]"
+    assert done(parameters=7).reason == f"the child ended without figures ({', '.join(owed)}) [measure]"
+    unknown = done(**dict.fromkeys(owed))
+    hidden = [name for name in owed if name != "host_peak_rise_bytes"]  # memory may be unknown to the kernel
+    assert unknown.reason == (f"the child ended without figures ({', '.join(hidden)}) [measure]" if hidden else "")
+
+
+def stub_of(sent: bytes) -> Any:
+    """`run_child` with a child that sends this."""
+
+    def run_stub(*args: Any, **kwargs: Any) -> Outcome:
+        code = f"import os; os.write(1, {sent!r})"
+        return run_child(*args, command=(sys.executable, "-S", "-c", code), **kwargs)
+
+    return run_stub
+
+
+@pytest.mark.parametrize("measure", [("together",), ("memory", "speed"), ("speed",), ("memory",), ("plan",)])
+@pytest.mark.parametrize("figures", [{}, {"parameters": 7, "platform": "cpu"}])
+def test_a_point_without_figures_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measure: tuple[str, ...], figures: dict[str, Any]
+) -> None:
+    sent = event("phase", name="measure") + (event("facts", **figures) if figures else b"") + event("done")
+    monkeypatch.setattr(local, "run_child", stub_of(sent))
+    run = RunDirectory.create(tmp_path / "run", {}, {})
+    launcher = LocalLauncher(Machine(variables=dict(os.environ), nvml=Nvml(None), rates=Rates()))
+    options = SweepOptions(
+        measure=measure,
+        min_updates=1,
+        min_seconds=0.0,
+        warmup_updates=0,
+        timeout_seconds=60.0,
+        memory_limit_bytes=2**30,
+    )
+    (outcome,) = launcher.measure(point(), "0000", options, run, lambda event: None, NeverStop())
+    assert (outcome.status, outcome.reason_code) == ("error", "figures")
+    assert outcome.reason.startswith("the child ended without figures (")
+    if measure[0] == "memory":
+        assert outcome.facts["speed_status"] == ("skipped" if len(measure) > 1 else "")
 
 
 NOT_DEADLY = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
@@ -402,10 +491,12 @@ def test_time_in_which_the_parent_was_stopped_does_not_count() -> None:
     for now in (1.0, 2.0, 3000.0, 3001.0):  # noqa: B007
         assert not patience.is_over()
     assert patience.left_seconds == 6.0
+    assert patience.stopped_seconds == 2997.0
     now = 5000.0
     patience.start()
     assert not patience.is_over()
     assert patience.left_seconds == 6.0
+    assert patience.stopped_seconds == 2997.0  # a turn of the other child is no stop
     for step in range(6):
         now = 5001.0 + step
         assert not patience.is_over()
@@ -427,7 +518,7 @@ def test_a_child_that_ends_while_its_parent_is_stopped(tmp_path: Path, ending: s
         print("begun", flush=True)
     outcome = run_child(Task(point=point()), {}, Path(sys.argv[1]), timeout_seconds=2.0, nvml=Nvml(None),
                         on_event=begun, command=("/bin/sh", "-c", sys.argv[2]))
-    print(outcome.status)
+    print(outcome.stopped_seconds, outcome.status)
     """
     script = f"""echo '{{"event": "ready"}}'; sleep 0.7; {ending}"""
     with subprocess.Popen(
@@ -443,6 +534,33 @@ def test_a_child_that_ends_while_its_parent_is_stopped(tmp_path: Path, ending: s
         parent.send_signal(signal.SIGCONT)
         said = parent.stdout.read().split()
     assert said[-1] == ("ok" if "done" in ending else "crashed")
+    assert 0.5 < float(said[-2]) < 2.5
+
+
+@pytest.mark.parametrize(
+    ("stopped", "worked", "seconds", "overhead"),
+    [(0.0, 1.0, 60.0, 59.0), (50.0, 4.0, 10.0, None), (50.0, 15.0, 15.0, None), (0.0, 1e18, 60.0, 0.0)],
+)
+def test_the_time_of_a_point_leaves_out_stops(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped: float,
+    worked: float,
+    seconds: float,
+    overhead: float | None,
+) -> None:
+    """A child works on meanwhile; whatever it claims, no time is negative or longer than what passed."""
+    now = iter((0.0, 60.0))
+    monkeypatch.setattr("scaleprof.launch.local.time", SimpleNamespace(monotonic=lambda: next(now)))
+    ended = Outcome(status="ok", facts={"worked_seconds": worked}, stopped_seconds=stopped)
+    monkeypatch.setattr(local, "run_child", lambda *_, **__: ended)
+    run = RunDirectory.create(tmp_path / "run", {}, {})
+    machine = Machine(variables={}, nvml=Nvml(None), rates=Rates())
+    options = SweepOptions(
+        min_updates=1, min_seconds=0.0, warmup_updates=0, timeout_seconds=60.0, memory_limit_bytes=2**30
+    )
+    outcome = local.measure_point(point(), "0000", options, machine, run, lambda event: None, NeverStop())
+    assert (outcome.facts["point_seconds"], outcome.facts.get("overhead_seconds")) == (seconds, overhead)
 
 
 def test_what_lies_in_the_pipe_counts_before_the_deadline(tmp_path: Path) -> None:
@@ -570,6 +688,10 @@ def programs(point, batching):
     elif point.agents == 7:
         print("the table of hosts is out of memory", file=sys.stderr, flush=True)
         raise ValueError("the table of hosts is out of memory")
+    elif point.agents == 8:
+        everywhere(b'{"event": "facts", "update_seconds": 1, "agent_steps_per_second": 8}\\n')
+        everywhere(b'{"event": "facts", "host_peak_rise_bytes": null}\\n')
+        everywhere(b'{"event": "done"}\\n')
     import time
     time.sleep(600)
 fake = types.ModuleType("scaleprof.worker.programs")
@@ -582,7 +704,7 @@ def test_a_sweep_survives_its_points(tmp_path: Path) -> None:
     (tmp_path / "injected").mkdir()
     (tmp_path / "injected" / "sitecustomize.py").write_text(WRECKS)
     path = os.pathsep.join([str(tmp_path / "injected"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = ["sweep", "--agents", "2,3,4,5,6,7", "--model", "mat", "--envs", "2", "--seq-len", "4"]
+    command = ["sweep", "--agents", "2,3,4,5,6,7,8", "--model", "mat", "--envs", "2", "--seq-len", "4"]
     done = subprocess.run(
         [sys.executable, "-m", "scaleprof", *command, "--device", "cpu", "--out", "run"],
         cwd=tmp_path,
@@ -600,8 +722,9 @@ def test_a_sweep_survives_its_points(tmp_path: Path) -> None:
         (3, "crashed", "signal"),
         (4, "crashed", "signal"),
         (5, "crashed", "protocol"),
-        (6, "ok", ""),
+        (6, "error", "figures"),
         (7, "error", "exception"),
+        (8, "ok", ""),
     ]
     assert "signal 40" in records[1].reason
     assert done.returncode == 0

@@ -39,6 +39,9 @@ LAUNCHER = LocalLauncher(Machine(variables=dict(os.environ), nvml=Nvml(None), ra
 POINTS = [point(agents=agents) for agents in (2, 3, 4)]
 WORK = list(enumerate(POINTS))
 SPEAKS = 'import sys; sys.stdin.readline(); print(\'{"event": "phase", "name": "measure"}\', flush=True); '
+FIGURES = {"event": "facts", "update_seconds": 0.5, "agent_steps_per_second": 8.0, "host_peak_rise_bytes": 1}
+DONE = f"import json; print(json.dumps({FIGURES})); print(json.dumps({{'event': 'done'}}), flush=True)"
+"""The end of a child that has measured."""
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -116,7 +119,7 @@ def replace_worker(monkeypatch: pytest.MonkeyPatch, code: str) -> list[Task]:
 
 def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = {"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}
-    tasks = replace_worker(monkeypatch, f'import json; print(json.dumps({sample})); print(\'{{"event": "done"}}\')')
+    tasks = replace_worker(monkeypatch, f"import json; print(json.dumps({sample})); {DONE}")
     watcher = Watcher(run.path)
     records = sweep(WORK, OPTIONS, run, LAUNCHER, watcher)
     assert [(record.agents, record.status) for record in records] == [(2, "ok"), (3, "ok"), (4, "ok")]
@@ -129,6 +132,7 @@ def test_every_point_becomes_a_record(run: RunDirectory, monkeypatch: pytest.Mon
             ("begins", index, index),
             ("phase", -1, index),
             ("samples", -1, index),
+            ("facts", -1, index),
             ("done", -1, index),
             ("ok", index, index + 1),
         )
@@ -236,7 +240,7 @@ def test_stopping(
     at: tuple[str, int],
     statuses: list[str],
 ) -> None:
-    replace_worker(monkeypatch, 'import time; time.sleep(0.3); print(\'{"event": "done"}\', flush=True)')
+    replace_worker(monkeypatch, f"import time; time.sleep(0.3); {DONE}")
     stopper = Stopper(run.path, number, at)
     with pytest.raises(SweepInterruptedError):
         sweep(WORK, OPTIONS, run, LAUNCHER, stopper)

@@ -7,6 +7,7 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -202,6 +203,7 @@ def crowded(monkeypatch: pytest.MonkeyPatch, *, others: float | None) -> None:
     monkeypatch.setattr(host, "usable_cpus", lambda: (0, 1))
     monkeypatch.setattr(host, "run_delay_seconds", lambda: next(delays) if known else None)
     monkeypatch.setattr(host, "busy_seconds", lambda cpus: next(busy) if known else None)
+    monkeypatch.setattr(host, "throttle_count", lambda cpus: 3 if known else None)
     monkeypatch.setattr(CpuContention, "_clock", lambda self: next(clock))
     monkeypatch.setattr(CpuContention, "_own", lambda self: next(own))
 
@@ -268,6 +270,7 @@ def test_what_a_run_tells(monkeypatch: pytest.MonkeyPatch, *, resets: bool) -> N
         "run_delay_seconds": 2.5,
         "others_cpu_share": 0.5,
         "contended": 1,
+        "throttled": 0,
         "rollout_seconds": 1.0,
         "learn_seconds": 1.0,
         "update_seconds": 4.0,
@@ -294,6 +297,32 @@ def test_contended(monkeypatch: pytest.MonkeyPatch, others: float | None, conten
     assert facts["contended"] == contended
     assert facts["others_cpu_share"] == (None if others is None else pytest.approx(others))
     assert facts["run_delay_seconds"] == (None if others is None else 2.5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "throttled"), [((3, 3, 9, 9), 0), ((3, 3, 9, 10), 1), ((3, 4, 9, 9), 1), ((None,) * 4, None)]
+)
+def test_throttled(monkeypatch: pytest.MonkeyPatch, counts: tuple[int | None, ...], throttled: int | None) -> None:
+    """What is counted between two bursts is none of this process's."""
+    counted = iter(counts)
+    monkeypatch.setattr(host, "throttle_count", lambda cpus: next(counted))
+    contention = CpuContention()
+    for _ in range(2):
+        with contention:
+            pass
+    assert contention.fields()["throttled"] == throttled
+
+
+def test_throttling_is_read_of_the_points_own_cores(tmp_path: Path) -> None:
+    for core in range(3):
+        folder = tmp_path / f"cpu{core}" / "thermal_throttle"
+        folder.mkdir(parents=True)
+        (folder / "core_throttle_count").write_text(f"{core}\n")
+        (folder / "package_throttle_count").write_text("10\n")
+    assert host.throttle_count((1, 2), tmp_path) == 23
+    (tmp_path / "cpu0" / "thermal_throttle" / "package_throttle_count").unlink()
+    assert host.throttle_count((0,), tmp_path) == 0
+    assert host.throttle_count((7,), tmp_path) is None
 
 
 def test_the_pool_is_made_anew_between_updates(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,44 @@ def test_the_quota_of_control_groups(
 
 
 @pytest.mark.parametrize(
+    ("membership", "files", "cores"),
+    [
+        ("", {}, None),
+        ("0::/a\n", {"a/cgroup.procs": ""}, None),
+        ("0::/a\n", {"a/cpuset.cpus.effective": "0-3"}, {0, 1, 2, 3}),
+        ("0::/a\n", {"a/cpuset.cpus.effective": "0-1,4,6-7"}, {0, 1, 4, 6, 7}),
+        ("0::/a/b\n", {"a/cpuset.cpus.effective": "0-3", "a/b/cpuset.cpus": ""}, {0, 1, 2, 3}),
+        ("0::/a/b\n", {"a/cpuset.cpus": "2-5", "a/b/cpuset.cpus": "0-3"}, {2, 3}),
+        ("0::/host/a\n", {"a/cpuset.cpus.effective": "1"}, {1}),
+        ("0::/a\n", {"a/cpuset.cpus": "all"}, None),
+        ("0::/a\n", {"a/cpuset.cpus": "0-99999999999"}, None),
+        ("3:cpuset:/a\n", {"cpuset/cpuset.cpus": "0-7", "cpuset/a/cpuset.cpus": "3"}, {3}),
+        ("3:cpuset:/a/b\n", {"cpuset/a/cpuset.effective_cpus": "0,2", "cpuset/a/b/cpuset.cpus": "2-3"}, {2}),
+        ("3:cpu,cpuset:/a\n", {"cpu,cpuset/a/cpuset.cpus": "5"}, {5}),
+        ("3:cpuset:/a\n0::/\n", {"cpuset/a/cpuset.cpus": "5", "unified/cgroup.procs": ""}, {5}),
+        ("3:memory:/a\n", {"memory/a/cpuset.cpus": "5"}, None),
+    ],
+)
+def test_cores_that_control_groups_allow(
+    tmp_path: Path, membership: str, files: dict[str, str], cores: set[int] | None
+) -> None:
+    assert cgroup.cpus(**group(tmp_path, membership, files)) == cores
+
+
+@pytest.mark.parametrize(
+    ("own", "allowed", "usable"),
+    [({0, 1, 2, 3}, {2, 3, 4}, (2, 3)), ({0, 1}, None, (0, 1)), ({1}, {0, 1, 2}, (1,)), ({0, 1}, {7}, (0, 1))],
+)
+def test_usable_cores(
+    monkeypatch: pytest.MonkeyPatch, own: set[int], allowed: set[int] | None, usable: tuple[int, ...]
+) -> None:
+    """Those of the mask that the control groups allow too; the mask counts where they contradict each other."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: own)
+    monkeypatch.setattr(cgroup, "cpus", lambda: None if allowed is None else frozenset(allowed))
+    assert host.usable_cpus() == usable
+
+
+@pytest.mark.parametrize(
     ("membership", "files", "kills"),
     [
         ("0::/a\n", {"a/memory.events": "low 0\noom 9\noom_kill 2\noom_group_kill 0"}, 2),

@@ -29,7 +29,7 @@ from scaleprof.launch import local as launching
 from scaleprof.launch import preflight as machine
 from scaleprof.launch.launcher import Outcome
 from scaleprof.launch.protocol import Task
-from scaleprof.points.axes import defaults
+from scaleprof.points.axes import defaults, option_name
 from scaleprof.runs.store import RunDirectory, load_records
 from scaleprof.sweep.resuming import MAY_DIFFER, RETRYABLE
 
@@ -260,6 +260,17 @@ def test_when_to_give_up_may_differ(stopped: World) -> None:
     assert stopped.timeouts == [120.0] * 4 + [7.0] * 3
 
 
+def test_limits_of_a_preset_hold_on_resume(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """As those on the command line, which override them."""
+    Path("mine.toml").write_text('[sweep]\ntimeout = 9\nmemory-limit = "3GiB"\n')
+    assert main(["sweep", "--resume", "run", "--preset", "mine.toml", "--memory-limit", "2GiB"]) == 0
+    assert {task.memory_limit_bytes for task in stopped.tasks} == {2 * 2**30}
+    assert stopped.timeouts == [120.0] * 4 + [9.0] * 3
+    Path("mine.toml").write_text("[sweep]\ntimeout = 0\n")
+    assert main(["sweep", "--resume", "run", "--preset", "mine.toml"]) == 2
+    assert "--timeout: 0 is not a duration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -280,6 +291,8 @@ def test_when_to_give_up_may_differ(stopped: World) -> None:
         (["--device", "gpux"], "--device: 'gpux' is not a device"),
         (["--agents", "many"], "--agents: 'many' is not a whole number"),
         (["--timeout", "0"], "--timeout: 0 is not a duration: give more than 0 seconds"),
+        (["--max-hours", "0"], "--max-hours: 0 is not a duration: give more than 0 hours"),
+        (["--retry-contended", "-1"], "--retry-contended: -1 is too small: give a whole number of at least 0"),
         (["--memory-limit", "lots"], "--memory-limit: 'lots' is not a memory size"),
         (["--preset", "papr"], "--preset: unknown preset 'papr'"),
         (["--preset", "paper-neom"], "--agents: the run has 2,3,4, given 32,512,1024; "),
@@ -319,6 +332,70 @@ def test_what_is_left_of_a_run_that_died_while_it_was_made(stopped: World, capsy
     assert "6 points" in capsys.readouterr().out
     assert main(["sweep", "--resume", "run"]) == 0
     assert stopped.ran == POINTS
+
+
+OTHER_VALUES = {
+    "agents": "2",
+    "seq_len": "4",
+    "scenario": "turn-taking",
+    "reward": "individual",
+    "batching": "map",
+    "reset": "pool",
+    "model": "mat",
+    "mode": "dense",
+    "chunk": "2",
+    "envs": "4",
+    "embed_dim": "32",
+    "heads": "1",
+    "blocks": "2",
+    "dtype": "bfloat16",
+    "seed": "1",
+    "repeats": "2",
+    "epochs": "2",
+    "minibatches": "1",
+    "acting": "fixed_point",
+    "accumulate": "auto",
+    "segment": "auto",
+    "match": "params",
+    "set": "ppo.clip=0.1",
+    "device": "cpu",
+    "measure": "memory,speed",
+    "min_updates": "9",
+    "min_seconds": "9",
+    "warmup_updates": "9",
+    "pin": "0",
+}
+"""For every option that takes a value, one that the run `stopped` does not have."""
+FLAGS = ("published", "tuned", "remat", "fresh_compile")
+
+
+@pytest.mark.parametrize("name", sorted(defaults().keys() - {*MAY_DIFFER, "against"}))
+def test_no_option_is_ignored_on_resume(stopped: World, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    value = [] if name in FLAGS else [OTHER_VALUES[name]]
+    code = main(["sweep", "--resume", "run", option_name(name), *value])
+    assert (code, stopped.ran) == (2, [])
+    captured = capsys.readouterr().err
+    assert captured.startswith(f"scaleprof: {option_name(name)}: the run has ")
+    assert captured.endswith(": omit it to resume run\n")
+
+
+def checkout(name: str) -> str:
+    (Path(name) / "scaleprof").mkdir(parents=True)
+    return str(Path(name).absolute())
+
+
+def test_another_version_than_the_runs(stopped: World, capsys: pytest.CaptureFixture[str]) -> None:
+    own, other = checkout("own"), checkout("other")
+    assert main(["sweep", "--resume", "run", "--against", other]) == 2
+    assert capsys.readouterr().err == f"scaleprof: --against: the run has none, given {other}: omit it to resume run\n"
+    edit_manifest(options={"against": own})
+    Path("run/records.jsonl").write_text("")
+    for given in ("other", other):
+        assert main(["sweep", "--resume", "run", "--against", given]) == 2
+        said = f"scaleprof: --against: the run has {own}, given {given}: omit it to resume run\n"
+        assert capsys.readouterr().err == said
+    for given in ("own", own, f"{own}/", "other/../own"):
+        assert main(["sweep", "--resume", "run", "--against", given, "--dry-run"]) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in defaults() if name not in MAY_DIFFER])
@@ -571,6 +648,8 @@ def workers(tmp_path: Path) -> dict[str, str]:
                 return
             else:
                 events = [{"event": "samples", "samples": [{"update": 0, "phase": "measure", "update_seconds": 0.5}]}]
+                figures = {"update_seconds": 0.5, "agent_steps_per_second": 8.0, "host_peak_rise_bytes": 1}
+                events.append({"event": "facts", **figures})
             print("".join(json.dumps(event) + "\\n" for event in [*events, {"event": "done"}]), end="", flush=True)
             os._exit(0)
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import pytest
+from fake_nvml import FakeCard, FakeDriver
 
 from scaleprof.cli.app import main
 from scaleprof.launch import spoilers as here
 from scaleprof.launch.spoilers import spoilers, throttle_count
 from scaleprof.points.plan import SweepPlan
 from scaleprof.probes import cgroup, host
+from scaleprof.probes.nvml import Nvml
 
-QUIET: dict[str, Any] = {"load": lambda: (0.0, 9.0, 9.0), "swapped": lambda: 0, "throttled": lambda: None}
+QUIET: dict[str, Any] = {
+    "load": lambda: (0.0, 9.0, 9.0),
+    "swapped": lambda: 0,
+    "throttled": lambda: None,
+    "nvml": lambda: Nvml(None),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +83,13 @@ def test_throttling_is_counted_over_all_packages(tmp_path: Path) -> None:
         (tmp_path / f"cpu{core}" / "count").write_text(text)
     assert throttle_count(f"{tmp_path}/cpu*/count") == 5
     assert throttle_count(f"{tmp_path}/none*/count") is None
+
+
+def test_cards_that_have_lowered_their_clock() -> None:
+    hot = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+    cards = FakeCard(uuid="GPU-1"), FakeCard(uuid="GPU-2", reasons=hot)
+    (found,) = spoilers({}, **QUIET | {"nvml": lambda: Nvml(FakeDriver(*cards))})
+    assert re.fullmatch(r"card 1 has lowered its clock: \w+[\w ]*", found)
 
 
 def test_a_sweep_says_so_first(

@@ -12,12 +12,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from rich.console import Console
 
-from reports.records.redaction import is_secret, redacted, redacted_values
+from reports.records.record import Record
+from reports.records.redaction import HARMLESS, is_secret, redacted, redacted_values
 from reports.records.run import load_run
 from reports.records.within import read_within
+from reports.render.console import open_console
+from reports.render.terminal import render_grid, render_summary
 from reports.text.plain import one_line, plain_lines
 from scaleprof.cli.app import main
 from scaleprof.launch import host_description, local, preflight
@@ -61,8 +65,22 @@ def test_what_changes_a_program_is_kept() -> None:
     assert set(relevant(dict.fromkeys(names, "1"))) == names
 
 
-def test_no_name_that_looks_like_a_secret_is_on_the_list() -> None:
+def test_every_name_on_the_list_is_kept_and_shown() -> None:
+    """Also one that looks like a secret: an exact name goes before the pattern."""
     assert [name for name in VARIABLES if is_secret(name)] == []
+    everything = dict.fromkeys(VARIABLES, "1")
+    assert relevant(everything) == redacted_values(everything) == everything
+    assert set(everything) >= HARMLESS
+    assert all(is_secret(f"{name}_2") and is_secret(name.removeprefix("JAX_")) for name in HARMLESS)
+
+
+def test_every_switch_of_jax_that_looks_like_a_secret_was_decided_on() -> None:
+    """Those of no consequence for programs, which name the key of a cache, are not kept."""
+    of_caches = {"COMPILATION_CACHE_INCLUDE_METADATA_IN_KEY", "REMOVE_CUSTOM_PARTITIONING_PTR_FROM_CACHE_KEY"}
+    known = {name.upper() for name in jax.config.values}
+    pattern = {name for name in known if is_secret(name) or name in HARMLESS}
+    assert pattern <= HARMLESS | {f"JAX_{name}" for name in of_caches}
+    assert "JAX_COMPILER_ENABLE_REMAT_PASS" in pattern
 
 
 @pytest.mark.parametrize(
@@ -335,7 +353,7 @@ def program(unfinished: World, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "command",
-    [["sweep", "--resume", "run"], ["noise", "run", "--again"], ["sweep", "--resume", "run", "--against", str(ROOT)]],
+    [["sweep", "--resume", "run"], ["noise", "run", "--again"]],
 )
 def test_a_program_that_a_manifest_names_runs_only_if_trusted(
     command: list[str], program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -476,3 +494,19 @@ def test_only_visible_characters_stay() -> None:
 )
 def test_no_quoted_line_is_a_command_of_a_runner(text: str, shown: str) -> None:
     assert one_line(text) == shown
+
+
+@pytest.mark.parametrize("width", [20, 33, 40, 59])
+@pytest.mark.parametrize("name", ["a::error::owned", "a" * 30 + "::error::owned", "a" * 9 + "::error::" * 20])
+def test_no_folded_line_is_a_command_of_a_runner(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever a table, a list or a paragraph is cut."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    models = [name[:cut] + name for cut in range(10)]
+    records = [Record(model=model, agents=2, status="error", reason=model) for model in models]
+    render_summary(records, open_console(), title=name)
+    render_grid(records, open_console())
+    said = capsys.readouterr().out
+    assert ":err" in said
+    assert [line for line in said.splitlines() if line.strip().startswith("::")] == []

@@ -164,4 +164,7 @@ def _notes(base: Sequence[Record], new: Sequence[Record], findings: Sequence[Fin
         if contended:
             what = "other processes competed for the CPU"
             notes.append(f"{name}: {contended} of {len(measured)} repeats contended: {what}")
+        throttled = sum(bool(record.throttled) for record in measured)
+        if throttled:
+            notes.append(f"{name}: {throttled} of {len(measured)} repeats throttled: heat slowed the processor down")
     return notes

@@ -356,6 +356,20 @@ class Record:
     contended: int | None = speed(
         "Contended", "1 if `others_cpu_share` is above 15 %, else 0.", unit="flag", source="kernel"
     )
+    throttled: int | None = speed(
+        "Throttled",
+        "1 if the processor slowed down because of heat during the measured updates, else 0.",
+        unit="flag",
+        source="kernel",
+    )
+    attempts: int | None = described(
+        None,
+        "count",
+        "Attempts",
+        "How often the point was measured; above 1 under `--retry-contended`: the least contended attempt counts.",
+        "sweep",
+        "parent",
+    )
     parent_cpu_share: float | None = speed(
         "CPU share of the sweep",
         "Share of one core that the sweep itself used during the measured updates.",
@@ -364,13 +378,18 @@ class Record:
         per_side=False,
     )
     point_seconds: float | None = described(
-        None, "seconds", "Point time", "From start to end, all processes of the point.", "clock", "parent"
+        None,
+        "seconds",
+        "Point time",
+        "From start to end, all processes of the point, without time in which the sweep was stopped (Ctrl-Z).",
+        "clock",
+        "parent",
     )
     overhead_seconds: float | None = described(
         None,
         "seconds",
         "Overhead",
-        "Part of `point_seconds` outside of tracing, compiling and running programs.",
+        "Part of `point_seconds` outside of tracing, compiling and running programs; empty if the sweep was stopped.",
         "clock",
         "parent",
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 REMOVED = "(removed)"
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL", re.IGNORECASE)
+HARMLESS = frozenset({"JAX_COMPILER_ENABLE_REMAT_PASS", "JAX_DEBUG_KEY_REUSE", "JAX_LEGACY_PRNG_KEY"})
+"""Names that look like secrets and are switches of jax that change programs."""
 _SECRET_VALUE = re.compile(
     r"(?P<name>[\w.-]*(?:key|token|secret|passwd|password|passphrase|credentials?)=)[^\s&;,'\"]+", re.IGNORECASE
 )
@@ -17,17 +19,25 @@ _HOME = re.compile(r"(?<![\w.~-])(?:/home/[^/\s:;,='\"]+|/Users/[^/\s:;,='\"]+|/
 
 def is_secret(name: str) -> bool:
     """Whether what has this name is never shown: it looks like a key, token, secret, password or credential."""
-    return _SECRET_NAME.search(name) is not None
+    return name not in HARMLESS and _SECRET_NAME.search(name) is not None
 
 
 def redacted(text: str) -> str:
     """`text` without home folders (`~`), user names and passwords in addresses, and values such as `token=…`."""
-    home = str(Path.home())
+    home = _home()
     if len(home) > 1:
         text = re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", text)
     text = _HOME.sub("~", text)
     text = _IN_ADDRESS.sub(rf"\g<scheme>{REMOVED}@", text)
     return _SECRET_VALUE.sub(rf"\g<name>{REMOVED}", text)
+
+
+def _home() -> str:
+    """The user's home folder; empty for a user without one, as in containers."""
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return ""
 
 
 def redacted_values(content: Any) -> Any:

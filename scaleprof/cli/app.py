@@ -25,6 +25,8 @@ app = typer.Typer(
 
 _USAGE_ERROR: type[Any] = typer.BadParameter.__mro__[1]
 """Typer's own class for a command line that it cannot parse."""
+_NO_HOME = "Could not determine home directory."
+"""What Python says of a user without HOME and without an entry in the password file."""
 
 
 def run() -> None:
@@ -57,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         what = "cannot write the output" if error.filename is None else f"cannot read or write {error.filename}"
         return _fail(f"{what}: {error.strerror or error}", 2)
     except Exception as error:  # exit code 1 would say that a regression was found
+        if str(error) == _NO_HOME:
+            return _fail("no home folder is known: set HOME", 2)
         if os.environ.get("SCALEPROF_TRACEBACK"):
             raise
         return _fail(f"this is a bug in scaleprof: {_described(error)}; SCALEPROF_TRACEBACK=1 shows the traceback", 2)

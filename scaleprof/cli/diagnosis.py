@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -21,6 +19,7 @@ from scaleprof.launch import host_description
 from scaleprof.launch.local import child_variables
 from scaleprof.launch.process import inspect_device, run_child
 from scaleprof.launch.protocol import Task
+from scaleprof.launch.scratch import scratch_log
 from scaleprof.launch.spoilers import spoilers
 from scaleprof.points.choices import choose_scenario, memory_limit
 from scaleprof.points.options import make_request, plan_sweep
@@ -42,8 +41,8 @@ def diagnose(device: str | None) -> int:
     for line in driver_figures(Nvml(load_nvml())):
         typer.echo(line)
     typer.echo(f"default memory limit: {format_bytes(memory_limit(None))} per point")
-    with tempfile.TemporaryDirectory() as folder:
-        facts = inspect_device(child_variables(device), Path(folder) / "log", START_TIMEOUT_SECONDS)
+    with scratch_log() as log:
+        facts = inspect_device(child_variables(device), log, START_TIMEOUT_SECONDS)
     tell(f"devices: {facts['platform']}: {', '.join(facts['devices'])}")
     typer.echo(
         f"a process starts in {format_seconds(facts['import_seconds'])} with {format_bytes(facts['start_rss_bytes'])}"
@@ -63,11 +62,11 @@ def check_scenario(name: str, agents: int | None, device: str | None) -> int:
     entry = scenarios.find(choose_scenario(name))
     number = entry.few_agents(name.partition(":")[2]) if agents is None else agents
     plan = plan_sweep(make_request({"scenario": name, "agents": str(number), "model": REFERENCE}))
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_log() as log:
         outcome = run_child(
             Task(point=plan.points[0]),
             child_variables(device),
-            Path(folder) / "log",
+            log,
             timeout_seconds=START_TIMEOUT_SECONDS,
             nvml=Nvml(None),
             on_event=lambda event: None,

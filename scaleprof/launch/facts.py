@@ -23,6 +23,16 @@ WRITERS: Mapping[str, frozenset[Writer]] = {
     TOGETHER: frozenset({"memory process", "speed process", "any process"}),
 }
 """The writers that each kind of process acts as."""
+_MEASURED_MEMORY = ("host_peak_rise_bytes",)
+_MEASURED_SPEED = ("update_seconds", "agent_steps_per_second")
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    MEMORY: _MEASURED_MEMORY,
+    SPEED: _MEASURED_SPEED,
+    PLAN: ("xla_peak_bytes",),
+    BETWEEN: ("xla_peak_bytes",),
+    TOGETHER: _MEASURED_MEMORY + _MEASURED_SPEED,
+}
+"""The columns that each kind of process must fill before it is done."""
 
 _log = logging.getLogger(__name__)
 _reported: set[str] = set()
@@ -40,6 +50,13 @@ def columns_of(facts: Mapping[str, Any], kind: str) -> dict[str, Any]:
         elif writer in WRITERS[kind]:
             found[name] = value
     return found
+
+
+def missing_figures(facts: Mapping[str, Any], kind: str) -> list[str]:
+    """The figures that a process of this kind owes; memory may be reported as unknown, where the kernel is silent."""
+    return [
+        name for name in FIGURES[kind] if name not in facts or (facts[name] is None and name not in _MEASURED_MEMORY)
+    ]
 
 
 def is_column(name: str, value: Any) -> bool:

@@ -29,6 +29,8 @@ class Outcome:
     samples: list[dict[str, Any]] = field(default_factory=list)
     timeline: list[Sample] = field(default_factory=list)
     stderr_tail: str = ""
+    stopped_seconds: float = 0.0
+    """The time meanwhile in which this process, the parent, was stopped (Ctrl-Z)."""
 
     def fail(self, status: str, reason_code: str, reason: str) -> None:
         """Note a failure in the current phase, unless the outcome is already known."""

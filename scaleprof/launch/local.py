@@ -89,6 +89,7 @@ def measure_point(
             on_event=on_event,
             stop=stop,
             limit_name=limit_name(options),
+            must_measure=True,
         )
         outcomes[kind] = outcome
         batching = batching or outcome.facts.get("batched_by", "")
@@ -96,8 +97,10 @@ def measure_point(
         if outcome.status in ("oom", "error", "interrupted"):
             break
     fixed = any(outcome.facts.get("allocator_fixed") for outcome in outcomes.values())
+    stopped = sum(outcome.stopped_seconds for outcome in outcomes.values())
     outcome = merged(options.measure, outcomes)
-    seconds = time.monotonic() - began
+    elapsed = time.monotonic() - began
+    seconds = max(elapsed - stopped, min(worked, elapsed))  # a child works on while its parent is stopped
     outcome.facts["point_seconds"] = seconds
     if options.measure in ((PLAN,), (BETWEEN,)):
         outcome.status = "planned" if outcome.status == "ok" else outcome.status
@@ -109,8 +112,8 @@ def measure_point(
         outcome.reason = (
             f"{measured} of {options.min_updates} updates: there was no time for another ({limit_name(options)})"
         )
-    if outcome.status == "ok":
-        outcome.facts["overhead_seconds"] = seconds - worked
+    if outcome.status == "ok" and not stopped:
+        outcome.facts["overhead_seconds"] = max(seconds - worked, 0.0)
     return outcome
 
 

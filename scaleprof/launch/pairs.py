@@ -85,6 +85,7 @@ def measure_pair(
                 stop,
                 version.command,
                 limit_name=limit_name(options),
+                must_measure=True,
             )
             children.append(stack.enter_context(child))
             child.follow("ready")
@@ -100,13 +101,14 @@ def measure_pair(
         for child in alive:
             child.finish()
             child.follow()
+    seconds = time.monotonic() - began - sum(child.outcome.stopped_seconds for child in children)
     outcomes = []
     for child in children:
         fixed = bool(child.outcome.facts.get("allocator_fixed"))
         outcome = merged((TOGETHER,), {TOGETHER: child.outcome})
         outcome.facts = {name: value for name, value in outcome.facts.items() if COLUMNS[name].per_side}
         outcome.facts["host_memory_quality"] = quality(machine.variables, TOGETHER, fixed=fixed)
-        outcome.facts["point_seconds"] = time.monotonic() - began
+        outcome.facts["point_seconds"] = seconds
         outcomes.append(outcome)
     return outcomes
 

@@ -18,6 +18,8 @@ class Patience:
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.left_seconds = seconds
+        self.stopped_seconds = 0.0
+        """The time so far in which this process was stopped."""
         self._clock = clock
         self._looked = clock()
 
@@ -28,6 +30,8 @@ class Patience:
     def is_over(self) -> bool:
         """Count the time since the last look; returns whether none is left."""
         now = self._clock()
-        self.left_seconds -= min(now - self._looked, STALL_SECONDS)
+        passed = now - self._looked
+        self.left_seconds -= min(passed, STALL_SECONDS)
+        self.stopped_seconds += max(passed - STALL_SECONDS, 0.0)
         self._looked = now
         return self.left_seconds < 0

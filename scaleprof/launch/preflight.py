@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from scaleprof.launch.machine import Machine, Version
 from scaleprof.launch.pairs import ROOT, find_version, python_path
 from scaleprof.launch.process import START_LIMIT, inspect_device
 from scaleprof.launch.protocol import PROTOCOL
+from scaleprof.launch.scratch import scratch_log
 from scaleprof.planning.target import VARIABLES as PLAN_VARIABLES
 from scaleprof.points.choices import check_host_memory, on_gpu
 from scaleprof.points.plan import MEMORY, PLAN, SweepPlan
@@ -78,10 +78,9 @@ def preflight_of_a_plan(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
 
 def inspected(variables: dict[str, str], plan: SweepPlan, *, rates: bool) -> dict[str, Any]:
     """The facts of a fresh process; with `rates`, also how fast the machine multiplies and copies."""
-    with tempfile.TemporaryDirectory() as folder:
-        own = plan.options.timeout_seconds
-        timeout, name = (own, limit_name(plan.options)) if own > START_SECONDS else (START_SECONDS, START_LIMIT)
-        log = Path(folder) / "log"
+    own = plan.options.timeout_seconds
+    timeout, name = (own, limit_name(plan.options)) if own > START_SECONDS else (START_SECONDS, START_LIMIT)
+    with scratch_log() as log:
         return inspect_device(variables, log, timeout, pin=plan.options.pin, rates=rates, limit_name=name)
 
 
@@ -108,8 +107,7 @@ def inspect_version(against: str, version: Version, variables: dict[str, str], o
 
     Raises `UserError` if it cannot start, cannot alternate with this version, or is this version.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
+    with scratch_log() as log:
         try:
             facts = inspect_device(
                 {**variables, **dict(version.variables)}, log, START_SECONDS, command=version.command, needed=()

@@ -18,6 +18,7 @@ from scaleprof.errors import INTERRUPTED, UserError
 from scaleprof.launch.descendants import Descendants, starting
 from scaleprof.launch.endings import judge
 from scaleprof.launch.events import EventReader, ProtocolError
+from scaleprof.launch.facts import missing_figures
 from scaleprof.launch.launcher import EventHandler, Outcome
 from scaleprof.launch.log_file import CappedLog
 from scaleprof.launch.patience import Patience
@@ -59,11 +60,13 @@ def run_child(
     command: Sequence[str] = WORKER,
     limit_name: str = "--timeout",
     count_oom_kills: Callable[[], int | None] = cgroup.oom_kills,
+    must_measure: bool = False,
 ) -> Outcome:
     """Start a fresh interpreter, give it the task and follow its events until it ends or is stopped.
 
     The child is gone however this function is left. A KeyboardInterrupt within `stop.raising()`, which surrounds the
-    waiting, ends the child and is an outcome too. `limit_name` is what messages call the time limit.
+    waiting, ends the child and is an outcome too. `limit_name` is what messages call the time limit. With
+    `must_measure` a child that is done without the figures of its task has failed.
     """
     stop = stop or NeverStop()
     child = Child(
@@ -77,6 +80,7 @@ def run_child(
         command,
         limit_name=limit_name,
         count_oom_kills=count_oom_kills,
+        must_measure=must_measure,
     )
     with child:
         child.follow()
@@ -103,12 +107,14 @@ class Child:
         *,
         limit_name: str = "--timeout",
         count_oom_kills: Callable[[], int | None] = cgroup.oom_kills,
+        must_measure: bool = False,
     ) -> None:
         self.outcome = Outcome(status="", phase="start")
         self._task = dataclasses.replace(task, parent=os.getpid())
         self._log = CappedLog(log)
         self._timeout_seconds = timeout_seconds
         self._limit_name = limit_name
+        self._must_measure = must_measure
         self._patience = Patience(timeout_seconds)
         self._nvml = nvml
         self._card = nvml.card(variables)
@@ -201,6 +207,8 @@ class Child:
                 self._follow(until)
         except KeyboardInterrupt:
             self.outcome.fail("interrupted", "signal", "the sweep was stopped")
+        finally:
+            self.outcome.stopped_seconds = self._patience.stopped_seconds
 
     def _say(self, line: str) -> None:
         """Send a line; what the child does not read at once is sent while it is followed."""
@@ -274,9 +282,16 @@ class Child:
         elif kind == "error":
             self.outcome.fail("error", "exception", event["reason"])
         elif kind == "done":
-            self.outcome.status = "ok"
+            self._done()
         self._on_event({"event": kind, **event})
         return kind
+
+    def _done(self) -> None:
+        missing = missing_figures(self.outcome.facts, self._task.measure) if self._must_measure else []
+        if missing:
+            self.outcome.fail("error", "figures", f"the child ended without figures ({', '.join(missing)})")
+        else:
+            self.outcome.status = "ok"
 
     def _phase_begins(self, name: str) -> None:
         """Note the phase, and at the end of the measured one this process's share of a core."""

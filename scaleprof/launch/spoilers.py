@@ -12,6 +12,7 @@ from reports.text.units import counted, format_bytes
 from scaleprof.launch.host_description import governor
 from scaleprof.probes import cgroup, host
 from scaleprof.probes.kernel_files import kernel_text
+from scaleprof.probes.nvml import Nvml, load_nvml
 
 DEBUGGING = {
     "JAX_DEBUG_NANS": "every program is checked for NaN, and buffers are not reused (donation is off)",
@@ -37,6 +38,7 @@ def spoilers(
     load: Callable[[], tuple[float, float, float]] = os.getloadavg,
     swapped: Callable[[], int] = lambda: int(psutil.swap_memory().used),
     throttled: Callable[[], int | None] | None = None,
+    nvml: Callable[[], Nvml] = lambda: Nvml(load_nvml()),
 ) -> list[str]:
     """Everything found; empty on a machine that measures well.
 
@@ -46,6 +48,7 @@ def spoilers(
         load: the mean number of running processes over 1, 5 and 15 minutes.
         swapped: bytes of memory that were moved to disk.
         throttled: how often the processor slowed down because of heat; by default `throttle_count`.
+        nvml: the driver of the GPUs.
     """
     cores = len(pin) or len(host.usable_cpus())
     debugging = {name: what for name, what in DEBUGGING.items() if variables.get(name, "").lower() not in _OFF}
@@ -67,7 +70,13 @@ def spoilers(
     times = (throttled or throttle_count)()
     if times:
         found.append(f"the processor has slowed down because of heat ({times} times since it started)")
-    return found
+    return found + lowered_clocks(nvml())
+
+
+def lowered_clocks(nvml: Nvml) -> list[str]:
+    """The GPUs whose clock is lowered now, and why; an idle one counts as quiet."""
+    reasons = {index: nvml.sample(os.getpid(), index).throttle_reasons for index in range(nvml.card_count)}
+    return [f"card {index} has lowered its clock: {', '.join(why)}" for index, why in reasons.items() if why]
 
 
 def throttle_count(pattern: str = THROTTLED) -> int | None:

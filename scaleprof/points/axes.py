@@ -257,6 +257,9 @@ class SweepRequest:
         4, "Minimum warm-up updates (more until timings are stable)", metavar="N", parse=whole_number(0)
     )
     plan_between: bool = option(False, "Also plan sizes in between by compiling alone, for memory laws")
+    retry_contended: int = option(
+        0, "Measure contended points up to N more times; the quietest counts", metavar="N", parse=whole_number(0)
+    )
     pin: str = option("", "Pin every point to these cores: 0 or 0,1", metavar="CORES", shown="all", parse=choose_pin)
     fresh_compile: bool = option(False, "Recompile in every repeat, not only in the first")
     against: str = option("", "Alternate with another scaleprof version, as live pairs", metavar="PYTHON_OR_CHECKOUT")

@@ -77,6 +77,7 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
         timeout_grows=parsed["timeout"] is None,
         memory_limit_bytes=limit,
         pin=parsed["pin"],
+        retry_contended=parsed["retry_contended"],
         reuse_compiled=request.repeats > 1 and not request.fresh_compile,
         max_seconds=None if parsed["max_hours"] is None else parsed["max_hours"] * 3600,
         keep_going=request.keep_going,

@@ -47,6 +47,8 @@ class SweepOptions:
     max_seconds: float | None = None
     """No point starts later than this after the sweep began; None is no limit."""
     pin: tuple[int, ...] = ()
+    retry_contended: int = 0
+    """The most further attempts at a point that other processes competed with."""
     reuse_compiled: bool = False
     """Whether later repeats of a point reuse the programs that its first repeat compiled."""
     untrimmed: bool = True

@@ -17,6 +17,8 @@ ROOT = Path("/sys/fs/cgroup")
 VMSTAT = Path("/proc/vmstat")
 _NO_LIMIT = 2**62
 """Version 1 writes the largest multiple of a page for no limit."""
+_MOST_CORES = 2**16
+"""More than any machine has: a longer range is no list of cores."""
 
 
 def memory_limit_bytes(membership: Path = MEMBERSHIP, root: Path = ROOT) -> int | None:
@@ -40,6 +42,17 @@ def cpu_quota(membership: Path = MEMBERSHIP, root: Path = ROOT) -> float | None:
             if allowed and interval:
                 quotas.append(allowed / interval)
     return min(quotas, default=None)
+
+
+def cpus(membership: Path = MEMBERSHIP, root: Path = ROOT) -> frozenset[int] | None:
+    """The cores that the group and all groups around it may use; None if none of them restricts them."""
+    sets = []
+    for folder in _folders(membership, root, "cpuset"):
+        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+            cores = _numbers(kernel_text(folder / name))
+            if cores:  # an empty one leaves it to the groups around it
+                sets.append(cores)
+    return frozenset.intersection(*sets) if sets else None
 
 
 def oom_kills(membership: Path = MEMBERSHIP, root: Path = ROOT, vmstat: Path = VMSTAT) -> int | None:
@@ -85,6 +98,18 @@ def _field(path: Path, name: str) -> str | None:
     """The value after `name` in a file of names and values."""
     lines = (kernel_text(path) or "").splitlines()
     return next((line.split()[1] for line in lines if line.startswith(f"{name} ") and len(line.split()) > 1), None)
+
+
+def _numbers(text: str | None) -> frozenset[int]:
+    """The whole numbers of a list such as `0-3,8`; none of a text that is no such list."""
+    found: set[int] = set()
+    for part in (text or "").split(","):
+        first, dash, last = part.partition("-")
+        start, end = _number(first), _number(last if dash else first)
+        if start is None or end is None or end - start > _MOST_CORES:
+            return frozenset()
+        found |= set(range(start, end + 1))
+    return frozenset(found)
 
 
 def _number(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Competition for this process's cores while something is measured."""
+"""What slows this process's cores down while something is measured: other processes, and heat."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CONTENDED = 0.15
 
 
 class CpuContention:
-    """How much other processes use this process's cores, and how long its threads wait for one.
+    """How much other processes use this process's cores, how long its threads wait for one, and whether heat slows it.
 
     A context manager around what is measured, which may be entered more than once.
     """
 
     def __init__(self) -> None:
         self._cpus = host.usable_cpus()
-        self._totals: list[float | None] = [0.0, 0.0, 0.0, 0.0]
+        self._totals: list[float | None] = [0.0, 0.0, 0.0, 0.0, 0]
         self._start: tuple[float | None, ...] = ()
 
     def __enter__(self) -> None:
@@ -30,7 +30,8 @@ class CpuContention:
         self._totals = [None if None in (sofar, a, b) else sofar + b - a for sofar, a, b in spans]  # type: ignore[operator]
 
     def _now(self) -> tuple[float | None, ...]:
-        return host.run_delay_seconds(), host.busy_seconds(self._cpus), self._own(), self._clock()
+        throttled = host.throttle_count(self._cpus)
+        return host.run_delay_seconds(), host.busy_seconds(self._cpus), self._own(), self._clock(), throttled
 
     def _own(self) -> float:
         return time.process_time()
@@ -40,7 +41,7 @@ class CpuContention:
 
     def fields(self) -> dict[str, Any]:
         """Fields of the record; None if the kernel does not count, or if a thread that had waited has ended."""
-        delay, busy, own, seconds = self._totals
+        delay, busy, own, seconds, throttled = self._totals
         others = None
         if busy is not None and own is not None and seconds:
             others = max(busy - own, 0.0) / (seconds * len(self._cpus))
@@ -48,4 +49,5 @@ class CpuContention:
             "run_delay_seconds": None if delay is None or delay < 0 else delay,
             "others_cpu_share": others,
             "contended": None if others is None else int(others > CONTENDED),
+            "throttled": None if throttled is None else int(throttled > 0),
         }

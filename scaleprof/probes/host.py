@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from scaleprof.probes import cgroup
+from scaleprof.probes.kernel_files import kernel_text
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -26,6 +27,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _THRESHOLD_VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 _THREADS = Path("/proc/self/task")
 _CORES = Path("/proc/stat")
+_CPUS = Path("/sys/devices/system/cpu")
 _NANOSECONDS = 1e-9
 
 
@@ -138,6 +140,14 @@ def busy_seconds(cpus: tuple[int, ...]) -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def throttle_count(cpus: tuple[int, ...], folder: Path = _CPUS) -> int | None:
+    """How often these cores and their packages slowed down because of heat since boot; None if Linux does not say."""
+    names = ("core_throttle_count", "package_throttle_count")
+    texts = [kernel_text(folder / f"cpu{cpu}" / "thermal_throttle" / name) for cpu in cpus for name in names]
+    counts = [int(text) for text in texts if text is not None and text.isdecimal()]
+    return sum(counts) if counts else None
+
+
 def pin(cpus: tuple[int, ...]) -> None:
     """Pin this process to these cores. Call it before jax is imported: XLA sizes its thread pools by them."""
     if cpus:
@@ -145,10 +155,13 @@ def pin(cpus: tuple[int, ...]) -> None:
 
 
 def usable_cpus() -> tuple[int, ...]:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
+    """The cores that this process may run on, by its own mask and by its control groups.
+
+    Linux keeps the mask within the groups; what stands in for it, as in some sandboxes, may not.
+    """
+    own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    allowed = cgroup.cpus()
+    return tuple(sorted(own if allowed is None else allowed.intersection(own) or own))
 
 
 def prefer_for_oom_kill() -> None:

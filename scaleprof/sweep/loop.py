@@ -6,6 +6,7 @@ An interrupted run is resumed with the points that `remaining` returns.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from scaleprof.points.plan import BETWEEN, SweepOptions, keys_of
 from scaleprof.points.point import Point
 from scaleprof.probes.roofline import Rates
 from scaleprof.runs.store import RunDirectory
+from scaleprof.sweep.attempts import least_contended
 from scaleprof.sweep.time_left import Estimate
 
 
@@ -64,11 +66,12 @@ def sweep(
     `estimate` learns how long each took.
     """
     started = time.monotonic()
+    ends = math.inf if options.max_seconds is None else started + options.max_seconds
     too_large = TooLarge(run.records, work, options)
     estimate = estimate or Estimate([point for _, point in work], options)
     with StopSignals() as stop:
         for index, point in work:
-            if options.max_seconds is not None and time.monotonic() - started > options.max_seconds:
+            if time.monotonic() > ends:
                 raise TimeIsUpError
             observer.point_begins(index, point)
             exceeded = None if options.keep_going or index in planned else too_large.exceeded_by(point)
@@ -81,8 +84,8 @@ def sweep(
                 patient = dataclasses.replace(options, timeout_seconds=estimate.timeout_seconds(point))
                 if index in planned:
                     patient = dataclasses.replace(patient, measure=(BETWEEN,))
-                records = measure(index, point, patient, launcher, run, observer, stop)
-                estimate.add(point, records[0], time.monotonic() - began)
+                records = measure(index, point, patient, launcher, run, observer, stop, ends)
+                estimate.add(point, records[0], records[0].point_seconds or time.monotonic() - began)
             for record in records:
                 too_large.add(record)
             observer.point_ended(index, next((r for r in records if r.status not in WITH_RESULT), records[0]))
@@ -145,14 +148,31 @@ def measure(
     run: RunDirectory,
     observer: Observer,
     stop: StopSignals,
+    ends: float = math.inf,
 ) -> list[Record]:
-    """Measure a point and write its records to disk: one, or one per side of a pair."""
-    name = f"{index:04d}-{point.slug}"
-    outcomes = launcher.measure(point, name, options, run, observer.event, stop)
-    records = []
-    for side, outcome in zip(options.sides, outcomes, strict=True):
+    """Measure a point and write its records to disk: one, or one per side of a pair.
+
+    A contended point is measured again, as `options.retry_contended` says, if that ends before `ends` on the clock.
+    """
+    first = f"{index:04d}-{point.slug}"
+
+    def named(attempt: int) -> str:
+        return first if attempt == 1 else f"{first}-attempt{attempt}"
+
+    def attempt(number: int, must_compile: bool) -> list[Outcome]:
+        own = dataclasses.replace(options, reuse_compiled=options.reuse_compiled and not must_compile)
+        return launcher.measure(point, named(number), own, run, observer.event, stop)
+
+    def may_begin(seconds: float) -> bool:
+        return not stop.requested and time.monotonic() + seconds < ends
+
+    found = least_contended(attempt, options.retry_contended, may_begin)
+    name, records = named(found.number), []
+    for side, outcome in zip(options.sides, found.outcomes, strict=True):
         file = f"{name}-{side}" if side else name
-        record = dataclasses.replace(make_record(point, outcome, run.run_id, options, launcher.rates), files=file)
+        record = make_record(point, outcome, run.run_id, options, launcher.rates)
+        reason = record.reason or found.failure
+        record = dataclasses.replace(record, files=file, attempts=found.taken, reason=reason)
         if side:
             record = dataclasses.replace(record, side=side, pair_id=f"{run.run_id}/{name}")
         try:

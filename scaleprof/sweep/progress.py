@@ -131,9 +131,13 @@ def _outcome(record: Record) -> str:
         return f"planned, {format_bytes(record.memory_bytes)}"
     if record.status != "ok":
         return f"{f'{record.side} ' if record.side else ''}{record.status}: {record.reason}"
+    attempts = ""
+    if record.attempts is not None and record.attempts > 1:
+        attempts = f", {record.attempts} attempts{', all contended' if record.contended else ''}"
+    throttled = ", throttled by heat" if record.throttled else ""
     return (
         f"{format_rate(record.agent_steps_per_second)} agent-steps/s, {format_bytes(record.memory_bytes)}, "
-        f"update {format_seconds(record.update_seconds)}"
+        f"update {format_seconds(record.update_seconds)}{attempts}{throttled}"
     )
 
 

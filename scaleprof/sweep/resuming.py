@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,18 @@ from reports.records.record import Record, is_between
 from reports.records.run import record_key
 from reports.text.hints import nearest
 from scaleprof.errors import UserError
-from scaleprof.points.axes import SweepRequest, defaults, option_name
+from scaleprof.points.axes import SweepRequest, defaults, option_name, rows
 from scaleprof.points.choices import memory_limit, on_gpu
 from scaleprof.points.option_files import is_file
 from scaleprof.points.options import make_request, plan_sweep
-from scaleprof.points.parsing import duration, parse_names
+from scaleprof.points.parsing import parse_names
 from scaleprof.points.plan import SweepPlan, keys_of, remaining
 from scaleprof.points.point import Point
 from scaleprof.runs.store import read_manifest
 
 RETRYABLE = ("oom", "timeout", "error", "crashed", "skipped")
 """The statuses that `--retry` can name. An interrupted point is always measured again."""
-MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going", "plan_between")
+MAY_DIFFER = ("timeout", "memory_limit", "max_hours", "keep_going", "plan_between", "retry_contended")
 """Options that a resumed run may change: when to give up and what to plan, not what is measured or how."""
 
 
@@ -44,10 +45,8 @@ def plan_resume(folder: Path, request: SweepRequest) -> SweepPlan:
     kept = _kept_options(folder, manifest, "--resume", kind)
     given = _given(request, manifest)
     may_differ = {name: given.pop(name) for name in MAY_DIFFER if name in given}
-    if "timeout" in may_differ:
-        duration("seconds")(may_differ["timeout"], "--timeout")
-    if "max_hours" in may_differ:
-        duration("hours")(may_differ["max_hours"], "--max-hours")
+    for name, value in may_differ.items():
+        rows(kind)[name].parse(value, option_name(name))
     if "memory_limit" in may_differ:
         memory_limit(may_differ["memory_limit"], on_gpu=on_gpu(kept["device"]))
     plan = _same_plan(folder, manifest, kept | may_differ, "--resume", kind)
@@ -103,7 +102,7 @@ def _given(request: SweepRequest, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the user gives for a resumed run: the options, over the preset unless it is the run's own."""
     given = {}
     if request.preset and (is_file(request.preset) or request.preset != manifest.get("preset")):
-        given = {name: getattr(request, name) for name in request.origins if name not in MAY_DIFFER}
+        given = {name: getattr(request, name) for name in request.origins}
     given |= {name: getattr(request, name) for name in defaults(type(request)) if name in request.given}
     return given | ({"set": list(given["set"])} if "set" in given else {})
 
@@ -163,7 +162,10 @@ def _plan(options: dict[str, Any], kind: type[SweepRequest]) -> SweepPlan:
 
 
 def _same(plan: SweepPlan, other: SweepPlan) -> bool:
-    return (plan.points, plan.options, plan.device) == (other.points, other.options, other.device)
+    versions = [one.manifest["options"]["against"] for one in (plan, other)]
+    return (plan.points, plan.options, plan.device) == (other.points, other.options, other.device) and (
+        os.path.normpath(versions[0]) == os.path.normpath(versions[1])
+    )
 
 
 def _shown(value: Any) -> str:
