@@ -186,3 +186,20 @@ def test_bad_questions(
     assert message in error
     assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+NEEDS = {"h100": "jax_plugins.xla_cuda12", "tpu-v5e": "libtpu"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", NEEDS)
+def test_a_device_that_is_not_there(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Compiled for real by the target's compiler, if it is installed."""
+    pytest.importorskip(NEEDS[target].partition(".")[0], reason=f"needs the extra for {target}")
+    run = tmp_path / "run"
+    command = "plan --agents 4,8 --seq-len 4 --envs 2 --model sable:factored --target"
+    assert main([*command.split(), target, "--out", str(run)]) == 0
+    small, large = load_records(run)
+    assert (small.target, small.platform) == (target, "gpu" if target == "h100" else "tpu")
+    assert 0 < (small.xla_learn_temp_bytes or 0) < (large.xla_learn_temp_bytes or 0)
+    assert "An estimate by" in capsys.readouterr().out
