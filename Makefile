@@ -11,7 +11,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-slow lint types clean
+.PHONY: help sweep test test-slow gpu-check lint types clean
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [ARGS=\"...\"]"
@@ -26,6 +26,9 @@ test: lint types ## check style and types, run the tests; ARGS go to pytest
 
 test-slow: .venv/.installed-dev ## run the slow tests; ARGS go to pytest
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+gpu-check: .venv/.installed-cuda ## check everything on an NVIDIA card; ARGS go to benchmarks/gpu_check.py
+	@$(BIN)/python -m benchmarks.gpu_check $(ARGS)
 
 lint: .venv/.installed-dev ## check style and formatting
 	@echo "== style"
@@ -58,3 +61,8 @@ clean: ## remove build output and caches; keeps .venv and results
 	@echo "Installing scaleprof, its pinned dependencies and the development tools into .venv (minutes the first time)"
 	@$(BIN)/python -m pip install -q -e ".[dev]"
 	@touch .venv/.installed $@
+
+.venv/.installed-cuda: .venv/.installed-dev
+	@echo "Installing jax for NVIDIA GPUs into .venv (minutes the first time)"
+	@$(BIN)/python -m pip install -q -e ".[dev,cuda]"
+	@touch $@
