@@ -6,12 +6,13 @@ import dataclasses
 import json
 import math
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import HOST, record, repeats, run_folder, table, verdicts
+from checked import HOST, record, repeats, run_folder, saved, verdicts
 
 from reports import Record
 from reports.arrange.selection import where
@@ -34,7 +35,7 @@ def check(folder: Path, capsys: Capture) -> Check:
     """Check two lists of records as CSV files; gives the exit code and the JSON."""
 
     def run(base: list[Record], new: list[Record]) -> tuple[int, dict[str, Any]]:
-        code = main(["check", table(folder / "base.csv", *base), table(folder / "new.csv", *new), "--format", "json"])
+        code = main(["check", saved(folder / "base", *base), saved(folder / "new", *new), "--format", "json"])
         content: dict[str, Any] = json.loads(capsys.readouterr().out)
         return code, content
 
@@ -111,10 +112,15 @@ def test_a_folder_that_does_not_tell_what_it_lacks_is_named(folder: Path, capsys
     base = a_run(folder / "base", repeats(2))
     assert main(["check", base, base]) == 0
     assert "lacks records" not in capsys.readouterr().out
+    shutil.copytree(base, "whole")
     Path(base, "manifest.json").unlink()
-    assert main(["check", base, base]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "BASE lacks records is not known: it has no manifest and no checksum" in said
+    unknown = "Inconclusive: whether {} records is not known (no manifest, no checksum)"
+    assert checked(capsys, base, "whole")[:2] == (0, unknown.format("BASE lacks"))
+    assert checked(capsys, base, "whole", "--fail-inconclusive")[:2] == (5, unknown.format("BASE lacks"))
+    assert checked(capsys, "whole", base, "--fail-inconclusive")[:2] == (5, unknown.format("NEW lacks"))
+    table = str(Path(base, "results.csv"))
+    assert main(["export", base, "--csv", table]) == 0
+    assert checked(capsys, table, table, "--fail-inconclusive")[:2] == (5, unknown.format("BASE and NEW lack"))
 
 
 def test_an_interrupted_point_is_missing(folder: Path) -> None:

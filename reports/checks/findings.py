@@ -31,11 +31,13 @@ NOT_JUDGED = 5
 Outcome = Literal["Regressed", "Not comparable", "Inconclusive", "No regression"]
 """What a whole check found: the first that applies."""
 
-Doubt = Literal["", "noise", "contention", "unlike", "missing"]
+Doubt = Literal["", "noise", "contention", "unlike", "missing", "absent", "partial", "unmatched"]
 """Why a change that is, or may be, past its threshold could not be judged.
 
 `noise`: too few repeats; `contention`: other processes may have caused it; `unlike`: the runs were not measured alike;
-`missing`: NEW lacks a figure that BASE has. Empty: it was judged, or there was none.
+`missing`: NEW lacks a figure that BASE has; `absent`: BASE lacks one that NEW has; `partial`: some repeats lack it;
+`unmatched`: NEW measured the point in another way only.
+Empty: it was judged, or there was none.
 """
 
 ROUNDING = 1 + 1e-9
@@ -121,6 +123,8 @@ class Comparison:
     """About the verdicts."""
     incomplete: tuple[str, ...] = ()
     """What is missing in BASE and NEW: `BASE is incomplete: 11 of 12 records`."""
+    uncounted: tuple[str, ...] = ()
+    """Of which of BASE and NEW it is not known whether records are missing."""
 
     def of(self, verdict: str) -> tuple[Finding, ...]:
         """The findings with this verdict."""
@@ -138,7 +142,7 @@ class Comparison:
             return "Regressed"
         if self._nothing_compared:
             return "Not comparable"
-        return "Inconclusive" if self.doubts or self.incomplete else "No regression"
+        return "Inconclusive" if self.doubts or self.incomplete or self.uncounted else "No regression"
 
     @property
     def exit_code(self) -> int:

@@ -461,6 +461,10 @@ POINT_FIELDS: tuple[str, ...] = tuple(
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
 
 
+LOSSES = ("policy_loss", "value_loss", "entropy", "grad_norm")
+"""Figures of training that are finite unless it diverged."""
+
+
 def was_run(record: Record) -> bool:
     """Whether this point was tried for its own sake: not one that waits, or that is planned between measured ones."""
     return record.status != "pending" and not is_between(record)
@@ -484,7 +488,7 @@ def has_plan(record: Record) -> bool:
 
 def diverged(record: Record) -> bool:
     """Whether training broke: a loss or the gradient is not finite."""
-    figures = (record.policy_loss, record.value_loss, record.entropy, record.grad_norm)
+    figures = (getattr(record, name) for name in LOSSES)
     return any(figure is not None and not math.isfinite(figure) for figure in figures)
 
 
