@@ -397,10 +397,11 @@ def test_speed_on_a_gpu_is_wall_time(check: Check) -> None:
 
 
 def test_a_change_from_zero(check: Check) -> None:
-    zero, some = record(xla_peak_bytes=0), record(xla_peak_bytes=10)
-    assert (16, "xla_peak", "unchanged") in verdicts(check([zero], [zero])[1])
-    assert (16, "xla_peak", "regressed") in verdicts(check([zero], [some])[1])
-    assert (16, "xla_peak", "improved") in verdicts(check([some], [zero])[1])
+    parts = [f"xla_learn_{part}_bytes" for part in ("argument", "output", "alias", "temp")]
+    zero, some = (record(**{**dict.fromkeys(parts, 0), parts[0]: size}) for size in (0, 10))
+    assert (16, "xla_learn", "unchanged") in verdicts(check([zero], [zero])[1])
+    assert (16, "xla_learn", "regressed") in verdicts(check([zero], [some])[1])
+    assert (16, "xla_learn", "improved") in verdicts(check([some], [zero])[1])
 
 
 def test_non_finite_figures_are_unknown(check: Check) -> None:

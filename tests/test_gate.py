@@ -153,6 +153,26 @@ def test_a_shard_is_checked_against_its_part_of_the_baseline(folder: Path, capsy
     assert code == (1 if condition == "agents>=16" else 0), headline
 
 
+MEASURED = [
+    *("update_seconds<0.0018", "xla_peak_bytes<1500000", "status=ok", "reason=", "repeat=0", "measure=together"),
+    *("platform=cpu", "run_id=run", "timestamp=", "compile_cache!=read", "contended=0"),
+]
+
+
+@pytest.mark.parametrize("condition", MEASURED)
+def test_no_figure_selects_itself_away(folder: Path, capsys: Capture, condition: str) -> None:
+    base, new = regressed(folder)
+    said = f"column '{condition.partition('=')[0].rstrip('!').partition('<')[0]}' does not identify a point"
+    for command in (["check", base, new], ["compare", base, new], ["history", base, new]):
+        assert main([*command, "--where", condition]) == 2
+        assert f"--where: {said}, so it cannot select points: use scenario, model" in capsys.readouterr().err
+    (folder / "pyproject.toml").write_text(f'[tool.scaleprof.check."{condition}"]\nxla_peak = "200%"\n')
+    code, _, error = checked(capsys, base, new)
+    assert code == 2
+    assert said in error
+    assert main(["report", new, "--where", "status=ok"]) == 0, "a report hides nothing that is judged"
+
+
 def test_points_that_may_be_missing_are_counted(folder: Path, capsys: Capture) -> None:
     base, _ = regressed(folder)
     shard = a_run(folder / "shard", repeats(2, agents=16))
@@ -240,9 +260,17 @@ def test_thresholds_of_some_points(folder: Path, capsys: Capture) -> None:
     (folder / "pyproject.toml").write_text(GROUPS.replace("agents=64", "agents=16"))
     capsys.readouterr()
     assert main(["check", base, new, "--format", "json"]) == 1
-    found = json.loads(capsys.readouterr().out)["findings"]
+    text = capsys.readouterr().out
+    found = json.loads(text)["findings"]
     limits = {one["point"]["agents"]: one["threshold"] for one in found if one["metric"] == "xla_peak"}
     assert limits == {16: 2.0, 32: 0.3, 64: 0.3}
+    assert json.loads(text)["policy"]["groups"] == [
+        {"conditions": ["agents>=32"], "thresholds": {"xla_peak": 0.3}},
+        {"conditions": ["model=sable", "agents=16"], "thresholds": {"xla_peak": 2.0}},
+    ]
+    assert main(["check", base, new, "--all"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Thresholds: xla_peak 200 % where model=sable agents=16 and 30 % where agents>=32, throughput 10 %" in said
 
 
 @pytest.mark.parametrize(

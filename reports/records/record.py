@@ -461,6 +461,16 @@ POINT_FIELDS: tuple[str, ...] = tuple(
 """The fields that identify the point that a record measures (`repeat` tells its repeats apart)."""
 
 
+POSITIVE = frozenset(
+    {
+        *("update_seconds", "update_min_seconds", "update_p25_seconds", "update_p90_seconds", "update_cpu_seconds"),
+        *("env_steps_per_second", "agent_steps_per_second"),
+        *("compile_act_seconds", "compile_rollout_seconds", "compile_learn_seconds", "compile_seconds"),
+        *("xla_peak_bytes", "device_peak_bytes", "host_rss_peak_bytes"),
+    }
+)
+"""Figures that can be unknown but never 0: no update takes no time, and no process takes no memory."""
+
 LOSSES = ("policy_loss", "value_loss", "entropy", "grad_norm")
 """Figures of training that are finite unless it diverged."""
 

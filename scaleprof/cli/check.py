@@ -316,6 +316,6 @@ def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy
     else:
         runs = [read_run(path) for path in given]
     with user_errors("--where"):
-        runs = [replace(run, records=tuple(selection.where(run.records, where))) for run in runs]
+        runs = [replace(run, records=tuple(selection.where_points(run.records, where))) for run in runs]
     with user_errors():
         return compare_sides(runs[0], policy) if len(runs) == 1 else compare_runs(runs[0], runs[1], policy)
