@@ -13,7 +13,8 @@ from typing import Any
 
 from reports.arrange.selection import point_matcher
 from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
-from reports.records.files import file_errors
+from reports.records.files import file_errors, read_file
+from reports.records.project_file import check_tables
 from reports.records.record import Record
 from reports.text.hints import nearest
 
@@ -124,11 +125,15 @@ def find_policy(folder: Path) -> tuple[Path, CheckPolicy] | None:
 
 def _read_table(path: Path) -> Mapping[str, Any] | None:
     with file_errors(path, "read"):
-        text = path.read_bytes()
+        text = read_file(path)
     try:
         content: Any = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML ({' '.join(str(error).split())}); correct the file") from error
+    try:
+        check_tables(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     for name in TABLE:
         if not isinstance(content, dict) or name not in content:
             return None

@@ -15,11 +15,10 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TextIO
 
 from reports.records.columns import COLUMNS, Column, Value
-from reports.records.files import file_errors
+from reports.records.files import file_errors, read_file
 from reports.records.mapping import checked, record_from_mapping, record_of, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
@@ -79,7 +78,7 @@ def _named_stream(path_or_stream: str | os.PathLike[str] | TextIO) -> tuple[str,
         return name if isinstance(name, str) else "the input", path_or_stream
     path = os.fspath(path_or_stream)
     with file_errors(path, "read"):
-        content = Path(path).read_bytes()
+        content = read_file(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

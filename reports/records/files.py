@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -30,6 +31,25 @@ def file_errors(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise ValueError(f"{os.fspath(path)}: cannot be {what} ({error.strerror or error}); check the path") from error
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The content of the file that `path` leads to. A pipe or a device, which may never end, is not opened.
+
+    Raises:
+        OSError: reading failed, or it is no file.
+    """
+    _check_is_file(os.stat(path).st_mode)
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
+        _check_is_file(os.fstat(stream.fileno()).st_mode)  # it may have been replaced
+        return stream.read()
+
+
+def _check_is_file(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
