@@ -40,7 +40,7 @@ def test_a_baseline_holds_what_a_check_needs_and_nothing_of_the_machine(
     assert sorted(path.name for path in kept.parent.iterdir()) == ["main"]
     text = "".join(path.read_text() for path in kept.iterdir())
     assert "joe" not in text
-    assert "no file x.npz" in text
+    assert "no file" not in text
     assert "--xla_dump_to=dump" in text
     assert capsys.readouterr().out.startswith("Saved ")
     assert main(["baseline", "list"]) == 0
