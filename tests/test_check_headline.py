@@ -99,6 +99,7 @@ def test_wall_time_that_contention_may_explain(check: Check) -> None:
     found = next(one for one in content["findings"] if one["doubt"])
     assert (found["metric"], found["verdict"], found["doubt"]) == ("wall_time", "inconclusive", "contention")
     assert found["reason"].startswith("+100 % (threshold 25 %) as measured, but other processes competed")
+    assert found["reason"].endswith("; corrected for that, as shown: 0 %")
     assert found["needed_repeats"] is None
     assert check(base, repeats(update_seconds=0.2, contended=1, others_cpu_share=0.6), "--threshold-only")[0] == 5
     within = repeats(update_seconds=0.12, contended=1, others_cpu_share=0.6)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from reports.checks.findings import IMPROVED, NEW, NOT_COMPARABLE, REGRESSED, UNCHANGED, VERDICTS, Comparison, Finding
-from reports.checks.headline import heading, headline, is_minor, why_unlike
+from reports.checks.headline import heading, headline, is_minor, uncounted, why_unlike
 from reports.checks.metrics import METRICS
 from reports.checks.noise import Noise, as_toml
 from reports.checks.words import (
@@ -69,7 +69,10 @@ def comparison_document(comparison: Comparison) -> Document:
         sections.append(Section("Changed outcomes:", lines))
     return Document(
         f"Compared: {comparison.base} -> {comparison.new}",
-        (counted(comparison.matched, "matched point"), *map(shown, why_unlike(comparison))),
+        (
+            counted(comparison.matched, "matched point"),
+            *map(shown, (*why_unlike(comparison), *comparison.incomplete, *uncounted(comparison.uncounted))),
+        ),
         (*sections, *_notes(footnotes(comparison, judged=False))),
     )
 

@@ -18,7 +18,7 @@ from reports.checks.exact_tests import (
     shift_interval,
     sign_flip_p,
 )
-from reports.checks.findings import INCONCLUSIVE, NOT_COMPARABLE, REGRESSED, UNCHANGED, Doubt, Finding
+from reports.checks.findings import INCONCLUSIVE, NOT_COMPARABLE, REGRESSED, UNCHANGED, Doubt, Finding, percent_change
 from reports.checks.metrics import Metric, Source
 from reports.checks.pair_up import PointRepeats
 from reports.checks.policy import CheckPolicy
@@ -196,7 +196,10 @@ def _without_contention(
     if not finding.past_threshold or adjusted.past_threshold:
         return adjusted
     measured = describe_change(finding.ratio, finding.threshold)
-    reason = f"{measured} as measured, but other processes competed for the CPU and may have caused it"
+    reason = (
+        f"{measured} as measured, but other processes competed for the CPU and may have caused it; corrected for that, "
+        f"as shown: {percent_change(adjusted.ratio)}"
+    )
     return replace(adjusted, doubt="contention", reason=reason)
 
 

@@ -259,10 +259,12 @@ def baseline_list() -> int:
     from reports.text.units import counted, format_bytes
     from scaleprof.runs import baselines
 
-    found = baselines.saved(Path.cwd())
+    found, damaged = baselines.saved(Path.cwd())
     for one in found:
         counts = f"{counted(one.points, 'point')}, {counted(one.records, 'record')}"
         tell(f"{one.name}: {counts}, {format_bytes(one.bytes)}")
+    if damaged:
+        raise UserError("; ".join(damaged))
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0

@@ -75,14 +75,18 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in _folders(folder)]
 
 
-def saved(folder: Path) -> list[Baseline]:
-    """All baselines of the project around `folder`, sorted by name; raises `UserError` for a damaged one."""
-    found = []
+def saved(folder: Path) -> tuple[list[Baseline], list[str]]:
+    """All baselines of the project around `folder`, sorted by name, and what is wrong with those that are damaged."""
+    found, damaged = [], []
     for path in _folders(folder):
-        records = read_run(path).records
+        try:
+            records = read_run(path).records
+        except UserError as error:
+            damaged.append(str(error))
+            continue
         size = sum(file.stat().st_size for file in path.iterdir())
         found.append(Baseline(path.name, len({point_key(record) for record in records}), len(records), size))
-    return found
+    return found, damaged
 
 
 def _folders(folder: Path) -> list[Path]:
