@@ -236,7 +236,8 @@ def test_a_mixture_of_all_kinds(check: Check, capsys: pytest.CaptureFixture[str]
         "Inconclusive: 1 change past its threshold cannot be told from noise with 1 repeat (4 would be enough); "
         "1 change past its threshold may be due to other processes that competed for the CPU; "
         "1 change past its threshold cannot be judged because the runs were not measured alike; "
-        "1 figure of BASE is missing in NEW; 1 point of NEW is not in BASE"
+        "1 figure of BASE is missing in NEW; 1 point of NEW is not in BASE; "
+        "1 point gave no result in BASE"
     )
     assert main(["check", "base", "new"]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -259,7 +260,10 @@ def test_changes_within_the_noise_are_judged(check: Check) -> None:
 def test_nothing_comparable(check: Check) -> None:
     failed = [record(status="oom"), record(agents=32, status="timeout")]
     code, content = check(failed, failed)
-    assert (code, content["headline"]) == (4, "Not comparable: no point gave a result in both runs")
+    assert (code, content["headline"]) == (
+        4,
+        "Not comparable: no point gave a result in both runs; 2 points gave no result in BASE",
+    )
     elsewhere = [dataclasses.replace(one, device="Xeon") for one in repeats(slower=2)]
     code, content = check(repeats(), elsewhere)
     why = "device: cpu in BASE, Xeon in NEW (--cross-machine compares anyway)"

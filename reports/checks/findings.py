@@ -86,6 +86,8 @@ class Finding:
     needed: int | None = None
     """With too few repeats: how many per run (or pairs) are enough."""
     doubt: Doubt = ""
+    without_base: bool = False
+    """Whether BASE tried the point in vain, so that there is nothing to compare its figures with."""
 
     @property
     def counted(self) -> str:
@@ -142,7 +144,14 @@ class Comparison:
             return "Regressed"
         if self._nothing_compared:
             return "Not comparable"
-        return "Inconclusive" if self.doubts or self.incomplete or self.uncounted else "No regression"
+        doubtful = self.doubts or self.incomplete or self.uncounted or not self.compared
+        return "Inconclusive" if doubtful else "No regression"
+
+    @property
+    def compared(self) -> tuple[Finding, ...]:
+        """The findings whose figures could be compared."""
+        known = (finding for finding in self.findings if finding.verdict not in (NOT_COMPARABLE, NEW))
+        return tuple(finding for finding in known if finding.base and finding.new)
 
     @property
     def exit_code(self) -> int:

@@ -43,6 +43,9 @@ def _left_out(comparison: Comparison) -> list[str]:
         if number
     ]
     unknown = uncounted(comparison.uncounted) if comparison.outcome == "Inconclusive" else []
+    failed = sum(finding.without_base for finding in comparison.findings)
+    if failed:
+        said.append(f"{counted(failed, 'point')} gave no result in BASE")
     return [*said, *comparison.incomplete, *unknown]
 
 
@@ -157,7 +160,7 @@ def _not_comparable(comparison: Comparison) -> str:
 
 def _inconclusive(comparison: Comparison) -> str:
     """One clause per kind of doubt."""
-    said = []
+    said = [] if comparison.compared else ["no figure could be compared"]
     for noun in ("repeat", "pair", "burst"):
         found = [one for one in comparison.doubts if one.doubt == "noise" and one.counted == noun]
         if found:

@@ -98,7 +98,8 @@ def vanished_point(
         return Finding(base.records[0], STATUS, NOT_COMPARABLE, reason, doubt="unmatched" if base.ok else "")
     now = f"now {untried[-1].status}, not measured" if untried else "no longer measured"
     verdict = UNCHANGED if not base.ok else NOT_COMPARABLE if allowed else REGRESSED
-    return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
+    reason = f"was {base.describe()}, {now}"
+    return Finding(base.records[0], STATUS, verdict, reason, without_base=not base.ok)
 
 
 def columns_before_their_time(base: Sequence[Record], new: Sequence[Record]) -> dict[str, str]:
@@ -128,7 +129,8 @@ def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:
     verdict = UNCHANGED
     if new.outcome != base.outcome:
         verdict = REGRESSED if new.outcome < base.outcome else IMPROVED
-    return Finding(new.records[0], STATUS, verdict, f"was {base.describe()}, now {new.describe()}")
+    reason = f"was {base.describe()}, now {new.describe()}"
+    return Finding(new.records[0], STATUS, verdict, reason, without_base=not base.ok)
 
 
 def _divergence(base: PointRepeats, new: PointRepeats) -> Finding | None:
