@@ -224,3 +224,20 @@ def test_a_bug_is_no_regression(
     monkeypatch.setenv("SCALEPROF_TRACEBACK", "1")
     with pytest.raises(TypeError, match="luck"):
         main(["check", "a", "b"])
+
+
+def test_one_agent_is_named_in_the_singular(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = saved(folder / "base", *repeats(agents=1)), saved(folder / "new", *repeats(agents=1))
+    assert main(["check", *names, "--all"]) == 0
+    said = capsys.readouterr().out
+    assert "sable chunkwise, 1 agent " in said
+    assert "1 agents" not in said
+
+
+def test_an_empty_setting_is_called_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = saved(folder / "base", *repeats()), saved(folder / "new", *repeats(settings="ppo.learning_rate=1e30"))
+    assert main(["check", *names]) == 4
+    said = "settings is empty in the first and ppo.learning_rate=1e30 in the second"
+    assert said in capsys.readouterr().err
+    assert main(["check", *reversed(names)]) == 4
+    assert "settings is ppo.learning_rate=1e30 in the first and empty in the second" in capsys.readouterr().err
