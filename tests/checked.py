@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reports import Record, record_to_mapping, write_records
+from reports.records.run import CHECKSUM, table_checksum
 
 NOISE = (1.00, 1.01, 0.99, 1.02, 0.98, 1.015, 0.985, 1.005)
 """Relative times of the repeats of an undisturbed point."""
@@ -60,6 +61,14 @@ def table(path: Path, *records: Record) -> str:
     """Write a results file; returns its path."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         write_records(records, stream)
+    return str(path)
+
+
+def saved(path: Path, *records: Record) -> str:
+    """Write a folder as a baseline has it, which tells that no record is missing; returns its path."""
+    path.mkdir(exist_ok=True)
+    written = table(path / "results.csv", *records)
+    (path / CHECKSUM).write_text(json.dumps(table_checksum(Path(written).read_bytes())))
     return str(path)
 
 

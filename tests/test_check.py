@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import HOST, record, repeats, run_folder, several, table, verdicts
+from checked import HOST, record, repeats, run_folder, saved, several, table, verdicts
 
 from reports import Record
 from reports.checks.metrics import METRICS
@@ -27,7 +27,7 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     """Check two lists of records as CSV files; gives the exit code and the JSON."""
 
     def run(base: list[Record], new: list[Record], *options: str) -> tuple[int, dict[str, Any]]:
-        names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+        names = saved(folder / "base", *base), saved(folder / "new", *new)
         code = main(["check", *names, "--format", "json", *options])
         captured = capsys.readouterr()
         assert captured.err == ""
@@ -209,7 +209,7 @@ NO_MATCH = [
 def test_no_common_point(
     folder: Path, capsys: pytest.CaptureFixture[str], base: list[Record], new: list[Record], said: str
 ) -> None:
-    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+    names = saved(folder / "base", *base), saved(folder / "new", *new)
     for command in ("check", "compare"):
         assert main([command, *names]) == 4
         captured = capsys.readouterr()
@@ -397,10 +397,11 @@ def test_speed_on_a_gpu_is_wall_time(check: Check) -> None:
 
 
 def test_a_change_from_zero(check: Check) -> None:
-    zero, some = record(xla_peak_bytes=0), record(xla_peak_bytes=10)
-    assert (16, "xla_peak", "unchanged") in verdicts(check([zero], [zero])[1])
-    assert (16, "xla_peak", "regressed") in verdicts(check([zero], [some])[1])
-    assert (16, "xla_peak", "improved") in verdicts(check([some], [zero])[1])
+    parts = [f"xla_learn_{part}_bytes" for part in ("argument", "output", "alias", "temp")]
+    zero, some = (record(**{**dict.fromkeys(parts, 0), parts[0]: size}) for size in (0, 10))
+    assert (16, "xla_learn", "unchanged") in verdicts(check([zero], [zero])[1])
+    assert (16, "xla_learn", "regressed") in verdicts(check([zero], [some])[1])
+    assert (16, "xla_learn", "improved") in verdicts(check([some], [zero])[1])
 
 
 def test_non_finite_figures_are_unknown(check: Check) -> None:
@@ -433,7 +434,7 @@ def burst_samples(count: int, slower: float, drift: float = 0.0) -> dict[str, st
 
 def test_live_pairs_are_judged_by_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for count, verdict in ((4, "inconclusive"), (5, "regressed")):
-        name = table(folder / "pairs.csv", *pair_records(count, 1.3))
+        name = saved(folder / "pairs", *pair_records(count, 1.3))
         assert main(["check", name, "--format", "json"]) == int(verdict == "regressed")
         found = json.loads(capsys.readouterr().out)["findings"]
         speed = next(one for one in found if one["metric"] == "throughput")
@@ -460,7 +461,7 @@ def test_pairs_are_those_of_one_pair_id(folder: Path, capsys: pytest.CaptureFixt
         for pair in range(6)
         for side, repeat in (("new", pair), ("base", 5 - pair))
     ]
-    assert main(["check", table(folder / "pairs.csv", *records), "--format", "json"]) == 0
+    assert main(["check", saved(folder / "pairs", *records), "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["findings"]
     speed = next(one for one in found if one["metric"] == "throughput")
     assert (speed["units"], speed["ratio"], speed["interval"]) == ("6 pairs", 1.0, [1.0, 1.0])
@@ -550,7 +551,7 @@ BAD_TOML = [
 @pytest.mark.parametrize(("text", "said"), BAD_TOML)
 def test_an_invalid_project_file(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
     (folder / "pyproject.toml").write_text(text)
-    assert main(["check", table(folder / "base.csv", record()), "base.csv"]) == 2
+    assert main(["check", saved(folder / "base", record()), "base.csv"]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert f"{folder}/pyproject.toml" in captured.err

@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from checked import HOST, NOISE, record, repeats, run_folder, several, table
+from checked import HOST, NOISE, record, repeats, run_folder, saved, several
 
 from reports import Record
 from scaleprof.cli.app import main
@@ -28,7 +28,7 @@ def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     """Check two lists of records under --fail-inconclusive; gives the exit code and the JSON."""
 
     def run(base: list[Record], new: list[Record], *options: str) -> tuple[int, dict[str, Any]]:
-        names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+        names = saved(folder / "base", *base), saved(folder / "new", *new)
         without = main(["check", *names, *options])
         text = " ".join(capsys.readouterr().out.split())
         code = main(["check", *names, "--format", "json", "--fail-inconclusive", *options])
@@ -99,6 +99,7 @@ def test_wall_time_that_contention_may_explain(check: Check) -> None:
     found = next(one for one in content["findings"] if one["doubt"])
     assert (found["metric"], found["verdict"], found["doubt"]) == ("wall_time", "inconclusive", "contention")
     assert found["reason"].startswith("+100 % (threshold 25 %) as measured, but other processes competed")
+    assert found["reason"].endswith("; corrected for that, as shown: 0 %")
     assert found["needed_repeats"] is None
     assert check(base, repeats(update_seconds=0.2, contended=1, others_cpu_share=0.6), "--threshold-only")[0] == 5
     within = repeats(update_seconds=0.12, contended=1, others_cpu_share=0.6)
@@ -113,9 +114,86 @@ def test_a_figure_that_new_lacks(check: Check) -> None:
     not_asked_for = [dataclasses.replace(one, measure="memory") for one in lost]
     code, content = check(repeats(), not_asked_for)
     assert (code, content["headline"]) == (5, "Inconclusive: 1 figure of BASE is missing in NEW")
+
+
+def test_a_figure_that_base_lacks(check: Check) -> None:
+    lost = [dataclasses.replace(one, update_cpu_seconds=None) for one in repeats()]
     code, content = check(lost, repeats())
-    said = "No regression: 1 of 2 figures could be compared, none worse by more than its threshold"
-    assert (code, content["headline"]) == (0, said)
+    assert (code, content["headline"]) == (5, "Inconclusive: 1 figure of NEW is missing in BASE")
+    assert [found["doubt"] for found in content["findings"] if found["doubt"]] == ["absent"]
+
+
+@pytest.mark.parametrize("names", [["xla_peak_bytes"], ["update_cpu_seconds"], ["host_peak_rise_bytes"]])
+def test_a_figure_that_the_version_of_base_did_not_know(check: Check, names: list[str]) -> None:
+    new = repeats(host_peak_rise_bytes=2_000_000, agent_steps_per_second=900.0)
+    unknown: dict[str, Any] = dict.fromkeys(names)
+    base = [dataclasses.replace(one, **unknown) for one in new]
+    assert check(base, new)[0] == 5
+    code, content = check([dataclasses.replace(one, schema_version=3) for one in base], new)
+    assert code == 0
+    (noted,) = [found for found in content["findings"] if found["verdict"] == "not comparable"] or [None]
+    if names == ["update_cpu_seconds"]:
+        assert noted is None, "both know the wall time"
+        assert "agent-steps per second of wall time" in {found["source"] for found in content["findings"]}
+    else:
+        assert noted is not None
+        assert noted["reason"] == "not known to the version that measured BASE"
+    known_once = [dataclasses.replace(one, schema_version=3) for one in [*base[1:], new[0]]]
+    assert check(known_once, new)[0] == 5, "that version knew it"
+
+
+@pytest.mark.parametrize("side", ["BASE", "NEW"])
+@pytest.mark.parametrize("name", ["xla_peak_bytes", "update_cpu_seconds", "host_peak_rise_bytes"])
+def test_a_figure_that_some_repeats_lack(check: Check, side: str, name: str) -> None:
+    whole = repeats(host_peak_rise_bytes=2_000_000)
+    lost: dict[str, Any] = {name: None}
+    holed = [dataclasses.replace(one, **lost) if one.repeat > 2 else one for one in whole]
+    code, content = check(*((holed, whole) if side == "BASE" else (whole, holed)))
+    assert (code, content["headline"]) == (5, "Inconclusive: 1 figure is missing in some repeats")
+    assert f"missing in 2 of 5 repeats of {side}" in {found["reason"] for found in content["findings"]}
+
+
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_figure_that_both_have_in_different_columns_only(check: Check, side: str) -> None:
+    """CPU time on one side and wall time on the other say nothing of each other."""
+    both = repeats(agent_steps_per_second=900.0)
+    wall = [dataclasses.replace(one, update_cpu_seconds=None) for one in both]
+    code, content = check(*((wall, both) if side == "base" else (both, wall)))
+    assert code == (5 if side == "base" else 1)
+    assert "1 figure of " in content["headline"]
+
+
+def test_a_platform_that_is_missing_drops_no_figure(check: Check) -> None:
+    nameless = repeats(slower=2, platform="")
+    code, content = check(repeats(), nameless)
+    assert (code, content["counts"]["regressed"]) == (1, 1)
+
+
+def test_training_whose_figures_are_gone(check: Check) -> None:
+    sound = repeats(policy_loss=0.1, grad_norm=0.3)
+    code, content = check(sound, [dataclasses.replace(one, grad_norm=None) for one in sound])
+    assert (code, content["headline"]) == (5, "Inconclusive: 1 figure of BASE is missing in NEW")
+
+
+def test_a_point_that_only_new_has_is_counted(check: Check) -> None:
+    code, content = check(repeats(), [*repeats(), *repeats(agents=32)])
+    assert code == 0
+    assert content["headline"].endswith("; 1 point of NEW is not in BASE")
+
+
+def test_points_learned_from_in_another_way_are_counted(check: Check) -> None:
+    base = [*repeats(), *repeats(agents=32, accumulate="auto")]
+    code, content = check(base, [*repeats(), *repeats(agents=32, slower=9)])
+    assert (code, content["headline"]) == (
+        5,
+        "Inconclusive: 1 point of BASE is not in NEW; 1 point of NEW is not in BASE",
+    )
+
+
+@pytest.mark.parametrize("status", ["interrupted", "pending"])
+def test_a_run_of_which_no_point_ended_has_lost_them_all(check: Check, status: str) -> None:
+    code, content = check(several(2), [dataclasses.replace(one, status=status) for one in several(2)])
+    assert (code, content["headline"]) == (1, "Regressed: 4 points give fewer results than before")
 
 
 def test_repeats_that_read_the_cache_lack_nothing(check: Check) -> None:
@@ -158,9 +236,10 @@ def test_a_mixture_of_all_kinds(check: Check, capsys: pytest.CaptureFixture[str]
         "Inconclusive: 1 change past its threshold cannot be told from noise with 1 repeat (4 would be enough); "
         "1 change past its threshold may be due to other processes that competed for the CPU; "
         "1 change past its threshold cannot be judged because the runs were not measured alike; "
-        "1 figure of BASE is missing in NEW"
+        "1 figure of BASE is missing in NEW; 1 point of NEW is not in BASE; "
+        "1 point gave no result in BASE"
     )
-    assert main(["check", "base.csv", "new.csv"]) == 0
+    assert main(["check", "base", "new"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert (
         "base -> new, 4 matched points: 2 inconclusive (1 with too few repeats, 1 under CPU contention), "
@@ -181,7 +260,10 @@ def test_changes_within_the_noise_are_judged(check: Check) -> None:
 def test_nothing_comparable(check: Check) -> None:
     failed = [record(status="oom"), record(agents=32, status="timeout")]
     code, content = check(failed, failed)
-    assert (code, content["headline"]) == (4, "Not comparable: no point gave a result in both runs")
+    assert (code, content["headline"]) == (
+        4,
+        "Not comparable: no point gave a result in both runs; 2 points gave no result in BASE",
+    )
     elsewhere = [dataclasses.replace(one, device="Xeon") for one in repeats(slower=2)]
     code, content = check(repeats(), elsewhere)
     why = "device: cpu in BASE, Xeon in NEW (--cross-machine compares anyway)"
@@ -197,7 +279,7 @@ def test_nothing_comparable(check: Check) -> None:
 
 
 def test_github_is_told_once_why_nothing_is_comparable(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, device="Xeon"))
+    names = saved(folder / "base", *several(5)), saved(folder / "new", *several(5, device="Xeon"))
     assert main(["check", *names, "--format", "github"]) == 4
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("::error title=scaleprof check::Not comparable: device: cpu in BASE, Xeon in NEW")
@@ -217,7 +299,7 @@ def sides(count: int, slower: float) -> list[Record]:
 
 
 def test_live_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name = table(folder / "pairs.csv", *sides(4, 1.3))
+    name = saved(folder / "pairs", *sides(4, 1.3))
     assert main(["check", name, "--fail-inconclusive"]) == 5
     said = "Inconclusive: 1 change past its threshold cannot be told from noise with 4 pairs (5 would be enough)"
     assert " ".join(capsys.readouterr().out.split()).startswith(said)
@@ -229,7 +311,7 @@ def test_live_pairs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = [dataclasses.replace(one, files=f"r{one.side}") for one in sides(1, 1.3)]
     assert main(["check", run_folder(folder / "bursts", records, samples=samples), "--fail-inconclusive"]) == 5
     assert "noise with 4 bursts (5 would be enough)" in " ".join(capsys.readouterr().out.split())
-    assert main(["check", table(folder / "pairs.csv", *sides(5, 1.3)), "--fail-inconclusive"]) == 1
+    assert main(["check", saved(folder / "pairs", *sides(5, 1.3)), "--fail-inconclusive"]) == 1
 
 
 def test_against_a_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +328,7 @@ def test_against_a_baseline(folder: Path, capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("form", CHECK_FORMATS)
 def test_every_format_says_it(folder: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
-    names = table(folder / "base.csv", *timed(1)), table(folder / "new.csv", *timed(1, slower=1.3))
+    names = saved(folder / "base", *timed(1)), saved(folder / "new", *timed(1, slower=1.3))
     for options, code in (((), 0), (("--fail-inconclusive",), 5), (("--fail-inconclusive", "--exit-zero"), 0)):
         assert main(["check", *names, "--format", form, *options]) == code
         text = capsys.readouterr().out

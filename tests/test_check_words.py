@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from checked import HOST, record, repeats, run_folder, several, table
+from checked import HOST, record, repeats, run_folder, saved, several, table
 
 from scaleprof.cli import check as check_commands
 from scaleprof.cli.app import main
@@ -25,7 +25,7 @@ def hostile_check(folder: Path, capsys: pytest.CaptureFixture[str], form: str) -
     """Check a point with a hostile name that ran out of memory, one that needs more memory, and an inconclusive one."""
     base = [record(model=HOSTILE), record(agents=32), *repeats(1, agents=64)]
     new = [record(model=HOSTILE, status="oom", reason=HOSTILE), record(agents=32, xla_peak_bytes=2_000_000)]
-    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new, *repeats(1, agents=64, slower=3))
+    names = saved(folder / "base", *base), saved(folder / "new", *new, *repeats(1, agents=64, slower=3))
     assert main(["check", *names, "--format", form]) == 1
     return capsys.readouterr().out
 
@@ -35,7 +35,7 @@ def test_nothing_in_data_steers_the_terminal(folder: Path, capsys: pytest.Captur
     printed = hostile_check(folder, capsys, form)
     assert all(character.isprintable() or character == "\n" for character in printed)
     if form in COMPARE_FORMATS:
-        assert main(["compare", "base.csv", "new.csv", "--format", form]) == 0
+        assert main(["compare", "base", "new", "--format", form]) == 0
         printed = capsys.readouterr().out
         assert all(character.isprintable() or character == "\n" for character in printed)
 
@@ -90,7 +90,7 @@ def test_the_table(
     assert max(map(len, text.splitlines())) <= width
     assert "[red]" in text
     assert "2 unchanged; --all shows them" in text
-    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
+    names = saved(folder / "base", *several(5)), saved(folder / "new", *several(5, slower=1.3))
     assert main(["check", *names]) == 1
     shown = capsys.readouterr().out
     assert "p 0.004, corrected 0.004" in " ".join(shown.split())
@@ -99,7 +99,7 @@ def test_the_table(
 
 
 def test_compare_shows_and_does_not_judge(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = table(folder / "base.csv", *several(5)), table(folder / "new.csv", *several(5, slower=1.3))
+    names = saved(folder / "base", *several(5)), saved(folder / "new", *several(5, slower=1.3))
     assert main(["compare", *names]) == 0
     captured = capsys.readouterr()
     for judgement in ("regress", "Benjamini", "too few repeats"):
@@ -146,7 +146,7 @@ def test_the_family_of_the_correction(folder: Path, capsys: pytest.CaptureFixtur
     """Two repeats per run can never be significant, so they are not part of the family."""
     base = [*several(5), *repeats(2, agents=160), *repeats(2, agents=320)]
     new = [*several(5, slower=1.3), *repeats(2, agents=160), *repeats(2, agents=320)]
-    names = table(folder / "base.csv", *base), table(folder / "new.csv", *new)
+    names = saved(folder / "base", *base), saved(folder / "new", *new)
     assert main(["check", *names]) == 1
     text = " ".join(capsys.readouterr().out.split())
     assert "Benjamini-Hochberg at 0.05 over 4 comparisons (2 more have too few repeats to be tested)" in text
@@ -165,8 +165,7 @@ def test_runs_of_equal_name_are_distinguished(folder: Path, capsys: pytest.Captu
         (folder / name).mkdir()
         table(folder / name / "results.csv", record())
     assert main(["check", "before/results.csv", "after/results.csv"]) == 0
-    names = capsys.readouterr().out.splitlines()[1]
-    assert names.startswith("before/results.csv -> after/results.csv, 1 matched point: 2 unchanged")
+    assert "before/results.csv -> after/results.csv, 1 matched point: 2 unchanged" in capsys.readouterr().out
 
 
 def shell(*arguments: str, **variables: str) -> list[str]:
@@ -178,8 +177,8 @@ def shell(*arguments: str, **variables: str) -> list[str]:
 def test_a_closed_pipe_does_not_change_the_verdict(folder: Path) -> None:
     """With more output than the buffer of a pipe."""
     names = (
-        table(folder / "base.csv", *several(1, points=400)),
-        table(folder / "new.csv", *several(1, points=400, xla_peak_bytes=2_000_000)),
+        saved(folder / "base", *several(1, points=400)),
+        saved(folder / "new", *several(1, points=400, xla_peak_bytes=2_000_000)),
     )
     for form in CHECK_FORMATS:
         process = subprocess.Popen(
@@ -225,3 +224,20 @@ def test_a_bug_is_no_regression(
     monkeypatch.setenv("SCALEPROF_TRACEBACK", "1")
     with pytest.raises(TypeError, match="luck"):
         main(["check", "a", "b"])
+
+
+def test_one_agent_is_named_in_the_singular(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = saved(folder / "base", *repeats(agents=1)), saved(folder / "new", *repeats(agents=1))
+    assert main(["check", *names, "--all"]) == 0
+    said = capsys.readouterr().out
+    assert "sable chunkwise, 1 agent " in said
+    assert "1 agents" not in said
+
+
+def test_an_empty_setting_is_called_empty(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = saved(folder / "base", *repeats()), saved(folder / "new", *repeats(settings="ppo.learning_rate=1e30"))
+    assert main(["check", *names]) == 4
+    said = "settings is empty in the first and ppo.learning_rate=1e30 in the second"
+    assert said in capsys.readouterr().err
+    assert main(["check", *reversed(names)]) == 4
+    assert "settings is ppo.learning_rate=1e30 in the first and empty in the second" in capsys.readouterr().err

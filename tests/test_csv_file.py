@@ -27,6 +27,7 @@ from reports import (
     write_records,
 )
 from reports.records.columns import COLUMNS, Column
+from reports.records.record import POSITIVE
 from reports.records.record_lines import read_lines, record_line
 
 RECORD = Record(agents=16, seq_len=8, envs=4)
@@ -40,6 +41,7 @@ AT_LEAST_ZERO: dict[type, st.SearchStrategy[Any]] = {
 
 def _value_of(column: Column) -> st.SearchStrategy[Any]:
     found = (OF_KIND if column.is_text or column.unit == "number" else AT_LEAST_ZERO)[column.kind]
+    found = found.filter(bool) if column.name in POSITIVE else found
     return st.none() | found if column.optional else found
 
 
@@ -165,6 +167,15 @@ def test_text_that_a_spreadsheet_would_run_is_guarded(start: str) -> None:
 
 def test_an_apostrophe_that_guards_nothing_stays() -> None:
     assert _read(_with_cell("reason", "'tis"))[0].reason == "'tis"
+
+
+@pytest.mark.parametrize("column", sorted(POSITIVE))
+def test_what_cannot_be_zero_is_damage(column: str) -> None:
+    mapping = record_to_mapping(RECORD) | {column: 0}
+    with pytest.raises(ValueError, match=f"'{column}' is 0, which is impossible; correct the value or leave it empty"):
+        record_from_mapping(mapping)
+    with pytest.raises(ValueError, match=f"'{column}' is 0"):
+        _read(_with_cell(column, "0"))
 
 
 def test_negative_numbers_are_not_guarded() -> None:

@@ -21,7 +21,20 @@ PAGES = {
 }
 README = PAGES["README.md"]
 BASELINE_COMMANDS = ("baseline save", "baseline list")
-COMMANDS = ("sweep", "report", "export", "list", "doctor", "compare", "check", "noise", "history", *BASELINE_COMMANDS)
+PLANS = ("plan", "fits", "frontier", "explain")
+COMMANDS = (
+    "sweep",
+    *PLANS,
+    "report",
+    "export",
+    "list",
+    "doctor",
+    "compare",
+    "check",
+    "noise",
+    "history",
+    *BASELINE_COMMANDS,
+)
 
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}(scaleprof .*)$", re.MULTILINE)

@@ -10,8 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from checked import record, run_folder
 
 from reports.records.files import file_errors, replaceable, write_whole
+from scaleprof.cli.app import main
 
 
 def test_a_new_file_and_one_in_place_of_another(tmp_path: Path) -> None:
@@ -96,3 +98,30 @@ def test_an_error_of_the_file_system_is_one_line(error: OSError, reason: str) ->
 def test_a_reader_that_has_left_is_no_error_of_the_file() -> None:
     with pytest.raises(BrokenPipeError), file_errors("a.csv", "written"):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+READERS = [
+    *("check {} other", "check other {}", "compare {} other", "history {} other", "report {}", "export {}"),
+    *("noise {}", "noise {} --again", "baseline save main {}", "sweep --resume {}"),
+]
+PIPES = [
+    *((command, place) for command in READERS for place in ("itself", "records.jsonl", "results.csv")),
+    *(("sweep --resume {}", "manifest.json"), ("noise {} --again", "manifest.json")),
+]
+
+
+@pytest.mark.parametrize(("command", "place"), PIPES)
+def test_no_reader_waits_at_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str], command: str, place: str) -> None:
+    for name in ("run", "other"):
+        run_folder(folder / name, [record()])
+        (folder / name / "manifest.json").write_text('{"schema": 1, "points": 1, "options": {}}')
+    pipe = folder / "pipe" if place == "itself" else folder / "run" / place
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe)
+    if place == "results.csv":
+        (folder / "run" / "records.jsonl").unlink()
+    code = main(command.format(pipe if place == "itself" else pipe.parent).split())
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.startswith("scaleprof: ")
+    assert said.count("\n") == 1

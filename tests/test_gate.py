@@ -6,12 +6,13 @@ import dataclasses
 import json
 import math
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from checked import HOST, record, repeats, run_folder, table, verdicts
+from checked import HOST, record, repeats, run_folder, saved, verdicts
 
 from reports import Record
 from reports.arrange.selection import where
@@ -34,7 +35,7 @@ def check(folder: Path, capsys: Capture) -> Check:
     """Check two lists of records as CSV files; gives the exit code and the JSON."""
 
     def run(base: list[Record], new: list[Record]) -> tuple[int, dict[str, Any]]:
-        code = main(["check", table(folder / "base.csv", *base), table(folder / "new.csv", *new), "--format", "json"])
+        code = main(["check", saved(folder / "base", *base), saved(folder / "new", *new), "--format", "json"])
         content: dict[str, Any] = json.loads(capsys.readouterr().out)
         return code, content
 
@@ -111,10 +112,15 @@ def test_a_folder_that_does_not_tell_what_it_lacks_is_named(folder: Path, capsys
     base = a_run(folder / "base", repeats(2))
     assert main(["check", base, base]) == 0
     assert "lacks records" not in capsys.readouterr().out
+    shutil.copytree(base, "whole")
     Path(base, "manifest.json").unlink()
-    assert main(["check", base, base]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "BASE lacks records is not known: it has no manifest and no checksum" in said
+    unknown = "Inconclusive: whether {} records is not known (no manifest, no checksum)"
+    assert checked(capsys, base, "whole")[:2] == (0, unknown.format("BASE lacks"))
+    assert checked(capsys, base, "whole", "--fail-inconclusive")[:2] == (5, unknown.format("BASE lacks"))
+    assert checked(capsys, "whole", base, "--fail-inconclusive")[:2] == (5, unknown.format("NEW lacks"))
+    table = str(Path(base, "results.csv"))
+    assert main(["export", base, "--csv", table]) == 0
+    assert checked(capsys, table, table, "--fail-inconclusive")[:2] == (5, unknown.format("BASE and NEW lack"))
 
 
 def test_an_interrupted_point_is_missing(folder: Path) -> None:
@@ -145,6 +151,26 @@ def test_a_shard_is_checked_against_its_part_of_the_baseline(folder: Path, capsy
     base, new = regressed(folder)
     code, headline, _ = checked(capsys, base, new, "--where", condition)
     assert code == (1 if condition == "agents>=16" else 0), headline
+
+
+MEASURED = [
+    *("update_seconds<0.0018", "xla_peak_bytes<1500000", "status=ok", "reason=", "repeat=0", "measure=together"),
+    *("platform=cpu", "run_id=run", "timestamp=", "compile_cache!=read", "contended=0"),
+]
+
+
+@pytest.mark.parametrize("condition", MEASURED)
+def test_no_figure_selects_itself_away(folder: Path, capsys: Capture, condition: str) -> None:
+    base, new = regressed(folder)
+    said = f"column '{condition.partition('=')[0].rstrip('!').partition('<')[0]}' does not identify a point"
+    for command in (["check", base, new], ["compare", base, new], ["history", base, new]):
+        assert main([*command, "--where", condition]) == 2
+        assert f"--where: {said}, so it cannot select points: use scenario, model" in capsys.readouterr().err
+    (folder / "pyproject.toml").write_text(f'[tool.scaleprof.check."{condition}"]\nxla_peak = "200%"\n')
+    code, _, error = checked(capsys, base, new)
+    assert code == 2
+    assert said in error
+    assert main(["report", new, "--where", "status=ok"]) == 0, "a report hides nothing that is judged"
 
 
 def test_points_that_may_be_missing_are_counted(folder: Path, capsys: Capture) -> None:
@@ -234,9 +260,17 @@ def test_thresholds_of_some_points(folder: Path, capsys: Capture) -> None:
     (folder / "pyproject.toml").write_text(GROUPS.replace("agents=64", "agents=16"))
     capsys.readouterr()
     assert main(["check", base, new, "--format", "json"]) == 1
-    found = json.loads(capsys.readouterr().out)["findings"]
+    text = capsys.readouterr().out
+    found = json.loads(text)["findings"]
     limits = {one["point"]["agents"]: one["threshold"] for one in found if one["metric"] == "xla_peak"}
     assert limits == {16: 2.0, 32: 0.3, 64: 0.3}
+    assert json.loads(text)["policy"]["groups"] == [
+        {"conditions": ["agents>=32"], "thresholds": {"xla_peak": 0.3}},
+        {"conditions": ["model=sable", "agents=16"], "thresholds": {"xla_peak": 2.0}},
+    ]
+    assert main(["check", base, new, "--all"]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Thresholds: xla_peak 200 % where model=sable agents=16 and 30 % where agents>=32, throughput 10 %" in said
 
 
 @pytest.mark.parametrize(
@@ -322,6 +356,115 @@ def survives(folder: Path, capsys: Capture, seed: int) -> None:
     assert "Traceback" not in said, done
     assert code in (1, 2, 4) or any(word in headline for word in COUNTED), (done, headline)
     assert checked(capsys, base, new, "--fail-inconclusive")[0] != 0, done
+
+
+def slowed(folder: Path) -> tuple[str, str]:
+    """BASE and NEW: NEW needs half as much CPU time more at every point, which its wall time does not show."""
+    figures: dict[str, Any] = {"agent_steps_per_second": 900.0, "update_seconds": 0.1, "grad_norm": 0.5}
+    sides = (
+        [one for agents in (16, 32, 64) for one in repeats(8, agents=agents, slower=slower, **figures)]
+        for slower in (1.0, 1.5)
+    )
+    base, new = (a_run(folder / name, side) for name, side in zip(("base", "new"), sides, strict=True))
+    return base, new
+
+
+def chosen(records: list[Record], chance: random.Random) -> set[int]:
+    """The places of some records: all, those of a point, or any."""
+    match chance.choice(["all", "a point", "any"]):
+        case "all":
+            return set(range(len(records)))
+        case "a point":
+            agents = chance.choice([one.agents for one in records])
+            return {place for place, one in enumerate(records) if one.agents == agents}
+        case _:
+            return set(chance.sample(range(len(records)), chance.randint(1, len(records))))
+
+
+def rewritten(path: Path, chance: random.Random) -> str:
+    """Change some records of a run as a faulty version or a careful cheat would, checksums included; returns how."""
+    records = list(load_run(path).records)
+    places = chosen(records, chance)
+    change: dict[str, Any] = chance.choice(
+        [
+            *({name: None} for name in ("xla_peak_bytes", "update_cpu_seconds", "update_seconds", "grad_norm")),
+            {"update_cpu_seconds": None, "update_seconds": None, "agent_steps_per_second": None},
+            {"xla_peak_bytes": None, "update_cpu_seconds": math.inf},
+            *({name: 0} for name in ("xla_peak_bytes", "update_cpu_seconds")),
+            *({"status": status} for status in ("interrupted", "pending", "crashed", "oom", "skipped")),
+            {"platform": ""},
+            {"device": "another"},
+            {"host_memory_quality": "repeatable"},
+            {"measure": "memory"},
+            {"accumulate": "auto"},
+            {"agents": 4096},
+        ]
+    )
+    edited = [dataclasses.replace(one, **change) if place in places else one for place, one in enumerate(records)]
+    (path / "records.jsonl").write_text("".join(map(record_line, edited)))
+    if chance.random() < 0.3:
+        (path / "manifest.json").unlink()
+    return f"{change} in {len(places)} of {len(records)} records of {path.name}"
+
+
+COUNTED_TOO = (*COUNTED, "not in BASE", "cannot be", "may be due", "gave no result in BASE")
+
+
+def withstands(folder: Path, capsys: Capture, seed: int) -> None:
+    """As `survives`, of a change to the records themselves."""
+    chance = random.Random(seed)
+    here = folder / str(seed)
+    here.mkdir()
+    base, new = chance.choice([regressed, slowed])(here)
+    assert checked(capsys, base, new)[0] == 1
+    done = rewritten(Path(chance.choice([base, new])), chance)
+    code, headline, said = checked(capsys, base, new)
+    assert "Traceback" not in said, done
+    assert code in (1, 2, 4) or any(word in headline for word in COUNTED_TOO), (done, headline)
+    failed_before = "gave no result in BASE" in headline  # a new result at such a point is none of BASE's
+    assert checked(capsys, base, new, "--fail-inconclusive")[0] != 0 or failed_before, (done, headline)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_no_change_of_records_turns_a_regression_into_a_pass(folder: Path, capsys: Capture, seed: int) -> None:
+    withstands(folder, capsys, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(10))
+def test_no_change_of_a_thousand(folder: Path, capsys: Capture, block: int) -> None:
+    for seed in range(1000 + 100 * block, 1100 + 100 * block):
+        withstands(folder, capsys, seed)
+
+
+@pytest.mark.parametrize("status", ["crashed", "oom", "error", "skipped", "timeout"])
+def test_points_that_gave_no_result_in_base_are_counted(folder: Path, capsys: Capture, status: str) -> None:
+    base, new = regressed(folder)
+    records = load_run(base).records
+    some = [dataclasses.replace(one, status=status) if one.agents == 64 else one for one in records]
+    (Path(base) / "records.jsonl").write_text("".join(map(record_line, some)))
+    code, headline, _ = checked(capsys, base, new, "--fail-inconclusive")
+    assert (code, headline) == (
+        0,
+        "No regression: 4 figures compared, none worse by more than its threshold; 1 point gave no result in BASE",
+    )
+    none = [dataclasses.replace(one, status=status) for one in records]
+    (Path(base) / "records.jsonl").write_text("".join(map(record_line, none)))
+    code, headline, _ = checked(capsys, base, new, "--fail-inconclusive")
+    assert (code, headline) == (5, "Inconclusive: no figure could be compared; 3 points gave no result in BASE")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5])
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_table_without_its_last_rows_does_not_pass(folder: Path, capsys: Capture, rows: int, side: str) -> None:
+    """The regression is in the last two rows."""
+    for name, path in zip(("base", "new"), regressed(folder), strict=True):
+        assert main(["export", path, "--csv", f"{name}.csv"]) == 0
+    lines = Path(f"{side}.csv").read_text().splitlines(keepends=True)
+    Path(f"{side}.csv").write_text("".join(lines[:-rows]))
+    assert checked(capsys, "base.csv", "new.csv", "--fail-inconclusive")[0] in (1, 5)
+    code, headline, _ = checked(capsys, "base.csv", "new.csv")
+    assert code == 1 or "not known" in headline
 
 
 @pytest.mark.parametrize("seed", range(100))

@@ -295,7 +295,7 @@ def test_figures_from_other_columns_are_not_joined(folder: Path, capsys: pytest.
     found = content(capsys, "a.csv", "b.csv", "c.csv", "d.csv", "--metrics", "throughput")
     (one,) = found["series"]
     assert [figure["median"] for figure in one["figures"]] == pytest.approx([3200, 3200, 900, 900])
-    assert one["not_comparable"] == [{"run": "c", "reason": "not measured from the same columns"}]
+    assert one["not_comparable"] == [{"run": "c", "reason": "measured in b, missing in c"}]
     assert one["changes"] == []
     found = content(capsys, "a.csv", "c.csv", "d.csv", "--metrics", "throughput", "--cross-machine")
     assert [broken["run"] for broken in found["series"][0]["not_comparable"]] == ["c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,10 @@ def test_bad_options(capsys: pytest.CaptureFixture[str], folder: Path, place: st
         (b"\xff\xfe", "not valid TOML ('utf-8' codec can't decode byte 0xff in position 0"),
         (b"sweep = 3", "sweep is not a table: write [sweep] and the options below"),
         (b"agents = 3", "there is no table [sweep]: write the options below that line"),
+        (b"[sweeep]\nagents = 3", "there is no table [sweep]: write the options below that line"),
+        (b"[sweep]\n[sweeep]\nagents = 3", "unknown table [sweeep]: all options stand in [sweep]"),
+        (b"[[sweeps]]\n[sweep]\nagents = 3", "unknown table [sweeps]: all options stand in [sweep]"),
+        (b"heads = 2\n[sweep]\nagents = 3", "'heads' stands before [sweep]: write the options below that line"),
     ],
 )
 @pytest.mark.parametrize("option", ["--config", "--preset"])
@@ -153,6 +158,48 @@ def test_bad_files(
     assert captured.err.startswith(f"scaleprof: {option}: mine.toml: {said}")
     assert (captured.out, captured.err.count("\n")) == ("", 1)
     assert list(folder.iterdir()) == before
+
+
+MISSPELT = [
+    ("tool.scaleprof.sweeep", "[tool.scaleprof.sweeep]: did you mean 'sweep'? Choose from: check, sweep"),
+    ("tool.scaleprof.chek", "[tool.scaleprof.chek]: did you mean 'check'? Choose from: check, sweep"),
+    ('tool.scaleprof.chek."agents>16"', "[tool.scaleprof.chek]: did you mean 'check'?"),
+    ("tool.scaleprof", "[tool.scaleprof.heads]: choose from: check, sweep"),
+    ("tool.scalprof.check", "[tool.scalprof]: did you mean [tool.scaleprof]?"),
+    ("tool.scale-prof.sweep", "[tool.scale-prof]: did you mean [tool.scaleprof]?"),
+    ("scaleprof.check", "[scaleprof]: did you mean [tool.scaleprof]?"),
+]
+
+
+@pytest.mark.parametrize(("table", "said"), MISSPELT)
+@pytest.mark.parametrize("command", ["sweep", "check a b"])
+def test_a_misspelt_table_is_not_ignored(
+    capsys: pytest.CaptureFixture[str], folder: Path, table: str, said: str, command: str
+) -> None:
+    written("pyproject.toml", table, heads="2")
+    assert main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"scaleprof: {folder / 'pyproject.toml'}: unknown table {said}")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("folder")
+def test_tables_of_other_tools_are_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("pyproject.toml").write_text('[tool.scalene]\n[tool.pyprof]\n[tool.scaleprof.sweep]\nagents = "3"\n')
+    assert dry_run(capsys).startswith("Options from pyproject.toml: agents 3 ")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a pipe"])
+@pytest.mark.parametrize("command", ["sweep --config", "sweep --preset"])
+def test_no_pipe_or_device_is_opened(capsys: pytest.CaptureFixture[str], folder: Path, kind: str, command: str) -> None:
+    if kind == "device":
+        Path("mine.toml").symlink_to("/dev/zero")
+    else:
+        os.mkfifo("pipe.toml" if kind == "link to a pipe" else "mine.toml")
+    if kind == "link to a pipe":
+        Path("mine.toml").symlink_to("pipe.toml")
+    assert main([*command.split(), "mine.toml"]) == 2
+    assert "mine.toml: cannot be read (it is a pipe or a device, not a file)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("folder")

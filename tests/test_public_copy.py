@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from checked import HOST, record, run_folder
 
 from reports import load_run
 from scaleprof.cli.app import main
+from scaleprof.runs.public_copy import impersonal
 
 PERSONAL = ("joe", "hunter2", "abacus.example", "nvapi", "File ")
 
@@ -54,10 +56,75 @@ def test_nothing_personal_is_in_the_copy_and_every_figure_is(run: Path, capsys: 
     assert dataclasses.replace(after.records[1], reason="", settings="", stderr_tail="") == dataclasses.replace(
         before.records[1], reason="", settings="", stderr_tail=""
     )
-    assert after.records[1].reason.startswith("no file x.npz")
+    assert after.records[1].reason == ""
     assert after.hosts[0]["cpu"] == "Abacus 3"
     assert main(["check", "run", "copy"]) == 0
     assert main(["report", "copy"]) == 0
+
+
+KILLED = "killed by the kernel, which ran out of memory"
+REASONS = [
+    ("exception", "FileNotFoundError: no such file /home/alice/data.npz on host vm [learn]", "FileNotFoundError"),
+    ("exception", "my.pkg.Oops: C:\\Users\\bob\\x sk-abcdefghijkl", "my.pkg.Oops"),
+    ("exception", "KeyError [compile]", "KeyError"),
+    ("exception", "alice said so: vm", ""),
+    ("limit", "ran out of memory: alice at vm", "ran out of memory"),
+    (
+        "limit",
+        "killed by the kernel, which ran out of memory; stderr ends: vm",
+        "killed by the kernel, which ran out of memory",
+    ),
+    ("limit", "XlaRuntimeError: RESOURCE_EXHAUSTED: vm", "XlaRuntimeError"),
+    ("signal", "killed by SIGKILL (by hand); stderr ends: vm", "killed by SIGKILL"),
+    ("exit", "ended with exit code 3; stderr ends: vm", "ended with exit code 3"),
+    ("start", "/home/alice/python cannot be started: No such file", ""),
+    ("protocol", "not JSON: 'alice on vm'", ""),
+    ("timeout", "not finished after 5 s (--timeout) [learn]", "not finished after 5 s (--timeout) [learn]"),
+    ("predicted", "the learn program needs 2 GiB [compile]", "the learn program needs 2 GiB [compile]"),
+]
+
+
+@pytest.mark.parametrize(("code", "reason", "kept"), REASONS)
+def test_what_a_process_said_is_dropped(code: str, reason: str, kept: str) -> None:
+    failed = record(status="error", reason_code=code, reason=reason, stderr_tail="alice")
+    assert (impersonal(failed).reason, impersonal(failed).stderr_tail) == (kept, "")
+
+
+def test_custom_code_keeps_the_name_of_its_function(run: Path) -> None:
+    names = ("/home/alice/m:f", "alice.models:f", "alice.models:g", "sable")
+    records = [record(model=name, scenario="alice.world:make", files=f"000{i}-alice") for i, name in enumerate(names)]
+    shutil.rmtree(run)
+    samples = {one.files: "update,update_seconds\n0,1.5\n" for one in records}
+    host = {**HOST, "git": {"commit": "0123456789abcdef", "dirty": True, "branch": "alice/x"}}
+    run_folder(run, records, host, samples)
+    options = {"model": ",".join(names), "scenario": "alice.world:make", "against": "/home/alice/old", "against_": None}
+    Path("run/manifest.json").write_text(json.dumps({"schema": 1, "points": 4, "options": options}))
+    assert main(["export", "run", "--public", "copy"]) == 0
+    copy = load_run("copy")
+    assert [one.model for one in copy.records] == ["f", "f-2", "g", "sable"]
+    assert {one.scenario for one in copy.records} == {"make"}
+    assert all(copy.samples(one) for one in copy.records)
+    assert copy.hosts[0]["git"] == {"commit": "0123456789abcdef", "dirty": True}
+    written = json.loads(Path("copy/manifest.json").read_text())["options"]
+    assert (written["model"], written["scenario"], written["against"]) == ("f,f,g,sable", "make", "(removed)")
+    assert not [path for path in Path("copy").rglob("*") if "alice" in path.name]
+    assert not [path for path in Path("copy").rglob("*") if path.is_file() and "alice" in path.read_text()]
+    assert copy.incomplete == load_run("run").incomplete
+    assert main(["report", "copy"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("w=C:\\Users\\bob\\x.npz", "w=x.npz"),
+        ("w=\\\\vm\\share\\x.npz", "w=x.npz"),
+        ("k=sk-abcdefghijkl", "k=(removed)"),
+        ("k=ghp_abcdefghijkl;ppo.clip=0.1", "k=(removed);ppo.clip=0.1"),
+        ("model.window=4;ppo.learning_rate=1e-05", "model.window=4;ppo.learning_rate=1e-05"),
+    ],
+)
+def test_settings_hold_no_path_and_no_key(text: str, kept: str) -> None:
+    assert impersonal(record(settings=text)).settings == kept
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.records.columns import COLUMNS, Value, shown_in
-from reports.records.record import Record
+from reports.records.record import POINT_FIELDS, Record
 from reports.records.run import Run
 from reports.text.section import shown
 
@@ -21,6 +21,27 @@ _ORDERS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+
+
+def where_points(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
+    """As `where`, by what identifies points alone, not by how they ended: so that no figure selects itself away."""
+    for condition in conditions:
+        _check_identifies(_parts(condition)[0])
+    return where(records, conditions)
+
+
+def point_matcher(conditions: Sequence[str]) -> Callable[[Record], bool]:
+    """As `matcher`, by what identifies points alone."""
+    for condition in conditions:
+        _check_identifies(_parts(condition)[0])
+    return matcher(conditions)
+
+
+def _check_identifies(name: str) -> None:
+    if name not in POINT_FIELDS:
+        raise ValueError(
+            f"column '{name}' does not identify a point, so it cannot select points: use {', '.join(POINT_FIELDS)}"
+        )
 
 
 def where(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:

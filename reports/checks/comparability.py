@@ -10,6 +10,7 @@ _PREFIXES = ("XLA_", "JAX_", "MALLOC_", "OMP_")
 _NAMES = ("GLIBC_TUNABLES", "LD_PRELOAD", "TF_GPU_ALLOCATOR")
 _IRRELEVANT = ("JAX_COMPILATION_CACHE", "JAX_ENABLE_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_PLATFORMS")
 """Where compiled programs are cached; the platform is in the records."""
+_WINDOWS_PATH = re.compile(r"(?:\b[A-Za-z]:|~)?(?:\\+[^\\\s,;:='\"]+)*\\+(?=[^\\\s,;:='\"]*)")
 _PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/,;:='\"]+)*/(?=[^\s/,;:='\"]*)")
 MEMORY_KIND = "MALLOC_MMAP_THRESHOLD_"
 """Set in a process that measures memory only; `host_memory_quality` of its records says so too."""
@@ -59,7 +60,7 @@ def comparable_facts(host: Host) -> dict[str, Any]:
 
 def without_paths(text: str) -> str:
     """`text` with every path in it cut to its last component."""
-    return _PATH.sub("", text)
+    return _WINDOWS_PATH.sub("", _PATH.sub("", text))
 
 
 def differences(base: Sequence[Host], new: Sequence[Host]) -> list[str]:

@@ -31,6 +31,7 @@ from reports.checks.metrics import METRICS, Metric
 from reports.checks.pair_up import (
     Key,
     but_for_split,
+    columns_before_their_time,
     device_differences,
     explain_no_common_point,
     point_identity,
@@ -39,7 +40,7 @@ from reports.checks.pair_up import (
     vanished_point,
 )
 from reports.checks.policy import CheckPolicy
-from reports.records.record import Record, has_result
+from reports.records.record import Record, has_result, is_between
 from reports.records.run import Run
 
 _AFFECT_STATIC = ("platform: ", "jax: ", "jaxlib: ", "JAX_", "XLA_")
@@ -61,16 +62,16 @@ def compare_runs(base: Run, new: Run, policy: CheckPolicy) -> Comparison:
     for name, run in sides:
         if not run.hosts:
             notes.append(f"{name} is a bare results file: only platform, device and pinned cores of its host are known")
-        elif not run.is_counted:
-            notes.append(f"whether {name} lacks records is not known: it has no manifest and no checksum")
     incomplete = tuple(f"{name} is incomplete: {run.incomplete}" for name, run in sides if run.incomplete)
+    uncounted = tuple(name for name, run in sides if not run.is_counted)
     if base.incomplete and not policy.allow_incomplete:
         raise IncompleteError(f"{incomplete[0]}: complete it (sweep --resume), or compare with --allow-incomplete")
     changed = differences(base.hosts, new.hosts)
     notes += soft_differences(base.hosts, new.hosts)
     before, after = ([record for record in run.records if record.side != "base"] for run in (base, new))
     names = (base.name, new.name) if base.name != new.name else (str(base.path), str(new.path))
-    return replace(_compare(*names, before, after, policy, notes, changed, None), incomplete=incomplete)
+    found = _compare(*names, before, after, policy, notes, changed, None)
+    return replace(found, incomplete=incomplete, uncounted=uncounted)
 
 
 def compare_sides(run: Run, policy: CheckPolicy) -> Comparison:
@@ -81,7 +82,12 @@ def compare_sides(run: Run, policy: CheckPolicy) -> Comparison:
     base, new = ([record for record in run.records if record.side == side] for side in ("base", "new"))
     if not base or not new:
         raise ValueError(f"{run.path}: this run has no live pairs; name a second run or a baseline to compare it with")
-    return _compare(f"{run.name} (base)", f"{run.name} (new)", base, new, policy, [], [], partial(pair_logs, run))
+    names = f"{run.name} (base)", f"{run.name} (new)"
+    return replace(
+        _compare(*names, base, new, policy, [], [], partial(pair_logs, run)),
+        incomplete=(f"{run.name} is incomplete: {run.incomplete}",) if run.incomplete else (),
+        uncounted=() if run.is_counted else (run.name,),
+    )
 
 
 def _compare(
@@ -96,7 +102,7 @@ def _compare(
 ) -> Comparison:
     base_points, new_points = tried_points(base), tried_points(new)
     matched = [key for key in base_points if key in new_points]
-    if not matched:
+    if not matched and not any(point_identity(record) in base_points for record in new if not is_between(record)):
         raise NothingToCompareError(explain_no_common_point(base_name, new_name, base, new))
     findings: list[Finding] = []
     tests: list[PendingTest] = []
@@ -105,6 +111,7 @@ def _compare(
     for record in new:
         untried.setdefault(point_identity(record), []).append(record)
     split_points = {but_for_split(key): key for key in reversed(new_points)}
+    unknown = columns_before_their_time(base, new)
     for key, before in base_points.items():
         if key not in new_points:
             split = split_points.get(but_for_split(key))
@@ -121,7 +128,8 @@ def _compare(
         for metric in METRICS:
             if metric.name not in policy.metrics:
                 continue
-            found = judge_metric(metric, before, after, policy, why_blocked(metric, other, policy), pairing)
+            blocked = why_blocked(metric, other, policy)
+            found = judge_metric(metric, before, after, policy, blocked, pairing, unknown)
             if found is not None:
                 finding, test = found
                 if test is not None:

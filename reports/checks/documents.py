@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from reports.checks.findings import IMPROVED, NEW, NOT_COMPARABLE, REGRESSED, UNCHANGED, VERDICTS, Comparison, Finding
-from reports.checks.headline import heading, headline, is_minor, why_unlike
+from reports.checks.headline import heading, headline, is_minor, uncounted, why_unlike
+from reports.checks.metrics import METRICS
 from reports.checks.noise import Noise, as_toml
 from reports.checks.words import (
     footnotes,
@@ -68,7 +69,10 @@ def comparison_document(comparison: Comparison) -> Document:
         sections.append(Section("Changed outcomes:", lines))
     return Document(
         f"Compared: {comparison.base} -> {comparison.new}",
-        (counted(comparison.matched, "matched point"), *map(shown, why_unlike(comparison))),
+        (
+            counted(comparison.matched, "matched point"),
+            *map(shown, (*why_unlike(comparison), *comparison.incomplete, *uncounted(comparison.uncounted))),
+        ),
         (*sections, *_notes(footnotes(comparison, judged=False))),
     )
 
@@ -136,8 +140,16 @@ def _verdict_section(comparison: Comparison, verdict: str, findings: Sequence[Fi
 
 
 def _thresholds(comparison: Comparison, findings: Sequence[Finding]) -> tuple[str, ...]:
-    known = {finding.metric: finding.threshold for finding in findings if finding.threshold is not None}
-    return (f"Thresholds: {', '.join(f'{metric} {known[metric] * 100:g} %' for metric in known)}",) if known else ()
+    """The thresholds that hold at these points; a group's one with its conditions."""
+    known: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        if finding.threshold is not None:
+            metric = next(metric for metric in METRICS if metric.name == finding.metric)
+            group = comparison.policy.group_of(metric, finding.point)
+            there = f" where {' '.join(group.conditions)}" if group is not None else ""
+            known.setdefault(metric.name, {})[f"{finding.threshold * 100:g} %{there}"] = None
+    said = (f"{metric} {' and '.join(limits)}" for metric, limits in known.items())
+    return (shown(f"Thresholds: {', '.join(said)}"),) if known else ()
 
 
 def _column(header: str, findings: Sequence[Finding], show: Callable[[Finding], str]) -> TableColumn:

@@ -31,11 +31,13 @@ NOT_JUDGED = 5
 Outcome = Literal["Regressed", "Not comparable", "Inconclusive", "No regression"]
 """What a whole check found: the first that applies."""
 
-Doubt = Literal["", "noise", "contention", "unlike", "missing"]
+Doubt = Literal["", "noise", "contention", "unlike", "missing", "absent", "partial", "unmatched"]
 """Why a change that is, or may be, past its threshold could not be judged.
 
 `noise`: too few repeats; `contention`: other processes may have caused it; `unlike`: the runs were not measured alike;
-`missing`: NEW lacks a figure that BASE has. Empty: it was judged, or there was none.
+`missing`: NEW lacks a figure that BASE has; `absent`: BASE lacks one that NEW has; `partial`: some repeats lack it;
+`unmatched`: NEW measured the point in another way only.
+Empty: it was judged, or there was none.
 """
 
 ROUNDING = 1 + 1e-9
@@ -84,6 +86,8 @@ class Finding:
     needed: int | None = None
     """With too few repeats: how many per run (or pairs) are enough."""
     doubt: Doubt = ""
+    without_base: bool = False
+    """Whether BASE tried the point in vain, so that there is nothing to compare its figures with."""
 
     @property
     def counted(self) -> str:
@@ -121,6 +125,8 @@ class Comparison:
     """About the verdicts."""
     incomplete: tuple[str, ...] = ()
     """What is missing in BASE and NEW: `BASE is incomplete: 11 of 12 records`."""
+    uncounted: tuple[str, ...] = ()
+    """Of which of BASE and NEW it is not known whether records are missing."""
 
     def of(self, verdict: str) -> tuple[Finding, ...]:
         """The findings with this verdict."""
@@ -138,7 +144,14 @@ class Comparison:
             return "Regressed"
         if self._nothing_compared:
             return "Not comparable"
-        return "Inconclusive" if self.doubts or self.incomplete else "No regression"
+        doubtful = self.doubts or self.incomplete or self.uncounted or not self.compared
+        return "Inconclusive" if doubtful else "No regression"
+
+    @property
+    def compared(self) -> tuple[Finding, ...]:
+        """The findings whose figures could be compared."""
+        known = (finding for finding in self.findings if finding.verdict not in (NOT_COMPARABLE, NEW))
+        return tuple(finding for finding in known if finding.base and finding.new)
 
     @property
     def exit_code(self) -> int:

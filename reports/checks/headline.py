@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reports.checks.findings import (
     INCONCLUSIVE,
+    NEW,
     NOT_COMPARABLE,
     OUTCOMES,
     REGRESSED,
@@ -33,11 +34,27 @@ def headline(comparison: Comparison) -> str:
 
 
 def _left_out(comparison: Comparison) -> list[str]:
-    """What the outcome does not rest on: points that NEW may lack, records that are missing."""
+    """What the outcome does not rest on: points of one run only, and records that are, or may be, missing."""
     vanished = sum(one.metric == STATUS and one.verdict == NOT_COMPARABLE for one in comparison.findings)
-    allowed = comparison.policy.allow_missing and vanished
-    missing = f"{counted(vanished, 'point')} of BASE {'is' if vanished == 1 else 'are'} not in NEW"
-    return [*([missing] if allowed else []), *comparison.incomplete]
+    new = len(comparison.of(NEW))
+    said = [
+        f"{counted(number, 'point')} of {side} {_be(number)} not in {other}"
+        for number, side, other in ((vanished, "BASE", "NEW"), (new, "NEW", "BASE"))
+        if number
+    ]
+    unknown = uncounted(comparison.uncounted) if comparison.outcome == "Inconclusive" else []
+    failed = sum(finding.without_base for finding in comparison.findings)
+    if failed:
+        said.append(f"{counted(failed, 'point')} gave no result in BASE")
+    return [*said, *comparison.incomplete, *unknown]
+
+
+def uncounted(sides: Sequence[str]) -> list[str]:
+    """That nobody knows whether some runs lack records, in one line; none if it is known of all."""
+    if not sides:
+        return []
+    lack = "lacks" if len(sides) == 1 else "lack"
+    return [f"whether {' and '.join(sides)} {lack} records is not known (no manifest, no checksum)"]
 
 
 def counts(comparison: Comparison) -> str:
@@ -85,10 +102,12 @@ _KINDS: Mapping[str, Mapping[str, Callable[[Finding], bool]]] = {
     INCONCLUSIVE: {
         "with too few repeats": lambda finding: finding.doubt == "noise",
         "under CPU contention": lambda finding: finding.doubt == "contention",
+        "missing in some repeats": lambda finding: finding.doubt == "partial",
     },
     NOT_COMPARABLE: {
         "past the threshold": lambda finding: finding.doubt == "unlike",
         "missing in NEW": lambda finding: finding.doubt == "missing",
+        "missing in BASE": lambda finding: finding.doubt == "absent",
     },
     UNCHANGED: {
         "past the threshold but within the noise": lambda finding: finding.past_threshold,
@@ -117,7 +136,7 @@ def _regressed(comparison: Comparison) -> str:
     if broken:
         said.append(f"training diverged at {counted(broken, 'point')}")
     if lost:
-        said.append(f"{counted(lost, 'figure')} of BASE {'is' if lost == 1 else 'are'} missing in NEW")
+        said.append(f"{counted(lost, 'figure')} of BASE {_be(lost)} missing in NEW")
     return "; ".join(said)
 
 
@@ -141,17 +160,29 @@ def _not_comparable(comparison: Comparison) -> str:
 
 def _inconclusive(comparison: Comparison) -> str:
     """One clause per kind of doubt."""
-    said = []
+    said = [] if comparison.compared else ["no figure could be compared"]
     for noun in ("repeat", "pair", "burst"):
         found = [one for one in comparison.doubts if one.doubt == "noise" and one.counted == noun]
         if found:
             said.append(f"{_changes(found)} cannot be told from noise with {_sample(found, noun)}")
     by_kind = {kind: [one for one in comparison.doubts if one.doubt == kind] for kind in _CLAUSES}
     said += [clause.format(_changes(by_kind[kind])) for kind, clause in _CLAUSES.items() if by_kind[kind]]
-    missing = sum(finding.doubt == "missing" for finding in comparison.doubts)
-    if missing:
-        said.append(f"{counted(missing, 'figure')} of BASE {'is' if missing == 1 else 'are'} missing in NEW")
+    for doubt, where in _LACKING.items():
+        lacking = sum(finding.doubt == doubt for finding in comparison.doubts)
+        if lacking:
+            said.append(where.format(counted(lacking, "figure"), _be(lacking)))
     return "; ".join(said)
+
+
+_LACKING = {
+    "missing": "{} of BASE {} missing in NEW",
+    "absent": "{} of NEW {} missing in BASE",
+    "partial": "{} {} missing in some repeats",
+}
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 _CLAUSES = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from reports.checks.decide import PendingTest, describe_change, verdict_by_threshold
 from reports.checks.exact_tests import (
@@ -17,11 +18,12 @@ from reports.checks.exact_tests import (
     shift_interval,
     sign_flip_p,
 )
-from reports.checks.findings import NOT_COMPARABLE, REGRESSED, UNCHANGED, Doubt, Finding
+from reports.checks.findings import INCONCLUSIVE, NOT_COMPARABLE, REGRESSED, UNCHANGED, Doubt, Finding, percent_change
 from reports.checks.metrics import Metric, Source
 from reports.checks.pair_up import PointRepeats
 from reports.checks.policy import CheckPolicy
 from reports.records.record import Record
+from reports.text.units import counted
 
 CONFIDENCE = 0.95
 MARGIN = 1 / 3
@@ -30,6 +32,7 @@ COMPILED_OTHERWISE = "programs compiled {} in BASE, {} in NEW (sweep --measure c
 ALLOCATED_OTHERWISE = "allocator: {} in BASE, {} in NEW (see host_memory_quality)"
 """Why figures of different kinds are not compared."""
 NOT_IN_BASE, NOT_IN_NEW = "not measured in BASE", "not measured in NEW"
+TOO_OLD = "not known to the version that measured {}"
 _LARGEST_LOG = math.log(sys.float_info.max)
 
 Pairing = Callable[[Metric, Source, Sequence[Record], Sequence[Record]], tuple[list[float], str]]
@@ -37,7 +40,13 @@ Pairing = Callable[[Metric, Source, Sequence[Record], Sequence[Record]], tuple[l
 
 
 def judge_metric(
-    metric: Metric, base: PointRepeats, new: PointRepeats, policy: CheckPolicy, blocked: str, pairing: Pairing | None
+    metric: Metric,
+    base: PointRepeats,
+    new: PointRepeats,
+    policy: CheckPolicy,
+    blocked: str,
+    pairing: Pairing | None,
+    unknown: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Finding, PendingTest | None] | None:
     """Compare one metric of one point.
 
@@ -48,11 +57,12 @@ def judge_metric(
         policy: thresholds and options.
         blocked: why the runs cannot be compared; empty if they can.
         pairing: for live pairs, how to match them.
+        unknown: columns that the version did not know that measured a run, each with the name of that run.
 
     Returns:
         The finding, with its verdict unless a test follows, and that test. None if neither run has a figure.
     """
-    source, before, after, why = _figures(metric, base.ok, new.ok)
+    source, before, after, why = _figures(metric, base.ok, new.ok, unknown)
     if not before and not after and not why:
         return None
     finding = Finding(
@@ -68,14 +78,20 @@ def judge_metric(
     if not blocked and why == NOT_IN_NEW and not finding.new and _is_lost(metric, base.ok, new.ok):
         return replace(finding, verdict=REGRESSED, reason="measured in BASE, missing in NEW"), None
     if blocked or why:
-        doubt = _doubt_if_not_comparable(metric, finding, new.ok)
+        too_old = any(why == TOO_OLD.format(side) for side in unknown.values())
+        doubt: Doubt = "" if too_old else _doubt_if_not_comparable(metric, finding, base.ok, new.ok)
         return replace(finding, verdict=NOT_COMPARABLE, reason=why or blocked, doubt=doubt), None
     finding = _with_ratio(finding)
     if source.least is not None and pairing is None:
         finding = _without_contention(finding, source.least, before, after)
+    lacking = _lacking(metric, source, base.ok, new.ok)
+    if lacking:
+        finding = replace(finding, doubt="partial", reason=lacking)
     if metric.deterministic:
-        finding = replace(finding, reason=describe_change(finding.ratio, finding.threshold))
-        return replace(finding, verdict=verdict_by_threshold(metric, finding)), None
+        verdict = verdict_by_threshold(metric, finding)
+        if lacking and verdict == UNCHANGED:
+            return replace(finding, verdict=INCONCLUSIVE), None
+        return replace(finding, verdict=verdict, reason=describe_change(finding.ratio, finding.threshold)), None
     margin = 1 + MARGIN * policy.threshold(metric, new.records[0])
     if pairing is not None:
         logs, units = pairing(metric, source, before, after)
@@ -106,13 +122,17 @@ def _test_repeats(metric: Metric, finding: Finding, margin: float) -> tuple[Find
 
 
 def _figures(
-    metric: Metric, base: Sequence[Record], new: Sequence[Record]
+    metric: Metric, base: Sequence[Record], new: Sequence[Record], unknown: Mapping[str, str]
 ) -> tuple[Source, list[Record], list[Record], str]:
-    """The first source known in both runs, the records that have it, and why they cannot be compared, if so."""
-    on_cpu = all(record.platform == "cpu" for record in (*base, *new))
+    """The first source known in either run, the records that have it, and why they cannot be compared, if so.
+
+    A source that only one run has is a lost figure: another source would hide that. One whose columns the version did
+    not know that measured a run stands back.
+    """
+    on_cpu = {record.platform for record in (*base, *new)} - {""} == {"cpu"}
     sources = [source for source in metric.sources if on_cpu or not source.cpu_only]
-    only_one: tuple[Source, list[Record], list[Record], str] | None = None
-    for source in sources:
+    too_old = {source: side for source in sources for side in map(unknown.get, source.columns) if side}
+    for source in sorted(sources, key=lambda one: one in too_old):
         before, after = ([record for record in records if source.is_known(record)] for records in (base, new))
         if before and after:
             why = ""
@@ -121,11 +141,12 @@ def _figures(
             if metric.by_memory_quality and on_cpu and not why:
                 before, after, why = _of_one_kind(before, after, _quality, ALLOCATED_OTHERWISE)
             return source, before, after, why
-        if (before or after) and only_one is None:
-            only_one = source, before, after, NOT_IN_BASE if after else NOT_IN_NEW
-    if only_one is not None and metric.of_compiling and base and new:
-        return *only_one[:3], _of_one_kind(base, new, _way_to_compile, COMPILED_OTHERWISE)[2] or only_one[3]
-    return only_one or (metric.sources[0], [], [], "")
+        if source in too_old and (before or after):
+            return source, before, after, TOO_OLD.format(too_old[source])
+        if before or after:
+            why = _of_one_kind(base, new, _way_to_compile, COMPILED_OTHERWISE)[2] if metric.of_compiling else ""
+            return source, before, after, why or (NOT_IN_BASE if after else NOT_IN_NEW)
+    return metric.sources[0], [], [], ""
 
 
 def _of_one_kind(
@@ -175,7 +196,10 @@ def _without_contention(
     if not finding.past_threshold or adjusted.past_threshold:
         return adjusted
     measured = describe_change(finding.ratio, finding.threshold)
-    reason = f"{measured} as measured, but other processes competed for the CPU and may have caused it"
+    reason = (
+        f"{measured} as measured, but other processes competed for the CPU and may have caused it; corrected for that, "
+        f"as shown: {percent_change(adjusted.ratio)}"
+    )
     return replace(adjusted, doubt="contention", reason=reason)
 
 
@@ -189,14 +213,30 @@ def _is_lost(metric: Metric, base: Sequence[Record], new: Sequence[Record]) -> b
     return not metric.of_compiling or any(record.compile_cache != "read" for record in new)
 
 
-def _doubt_if_not_comparable(metric: Metric, finding: Finding, new: Sequence[Record]) -> Doubt:
-    """Whether a figure that cannot be compared may hide a regression: it is missing in NEW, or differs too much."""
+def _doubt_if_not_comparable(metric: Metric, finding: Finding, base: Sequence[Record], new: Sequence[Record]) -> Doubt:
+    """Whether a figure that cannot be compared may hide a regression: one run lacks it, or it differs too much."""
     if not finding.base:
-        return ""
+        return "absent" if _should_have(metric, base) else ""
     if not finding.new:
-        # A repeat that reads compiled programs from the cache compiles nothing, so nothing is missing.
-        return "" if metric.of_compiling and all(record.compile_cache == "read" for record in new) else "missing"
+        return "missing" if _should_have(metric, new) else ""
     return "unlike" if _with_ratio(finding).past_threshold else ""
+
+
+def _should_have(metric: Metric, records: Iterable[Record]) -> list[Record]:
+    """The records that can have a figure: one that reads compiled programs from the cache compiles nothing."""
+    return [one for one in records if not (metric.of_compiling and one.compile_cache in ("read", "mixed"))]
+
+
+def _lacking(metric: Metric, source: Source, base: Sequence[Record], new: Sequence[Record]) -> str:
+    """In how many repeats of a run a figure is missing that others, which measured the same, have; empty if in none."""
+    said = []
+    for name, records in (("BASE", base), ("NEW", new)):
+        asked = {record.measure for record in records if source.is_known(record)}
+        able = [record for record in _should_have(metric, records) if record.measure in asked]
+        lost = sum(not source.is_known(record) for record in able)
+        if lost:
+            said.append(f"{lost} of {counted(len(able), 'repeat')} of {name}")
+    return f"missing in {' and '.join(said)}" if said else ""
 
 
 def _with_ratio(finding: Finding) -> Finding:

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from reports.checks.compare import compare_runs, compare_sides
-from reports.checks.findings import NOT_COMPARABLE, Comparison
+from reports.checks.findings import NOT_COMPARABLE, Comparison, Finding
 from reports.checks.metrics import METRICS, Metric
 from reports.checks.policy import LARGEST_THRESHOLD, TABLE, CheckPolicy
 from reports.records.run import Run
@@ -45,6 +47,8 @@ class MetricNoise:
     """The largest difference, as a fraction of the smaller figure."""
     threshold: float | None
     """The recommendation; None if there are too few points or too much noise."""
+    why: str = ""
+    """Why no point has a ratio, if none has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,12 @@ def measure_noise(run: Run, again: Run | None = None) -> Noise:
     Raises ValueError if they have nothing to compare, or ran under different conditions.
     """
     notes: list[str] = []
-    policy = CheckPolicy(threshold_only=True)
+    policy = CheckPolicy(threshold_only=True, allow_incomplete=True)
+    notes += [
+        f"{one.name} is incomplete: {one.incomplete}; what it lacks is left out"
+        for one in (run, again)
+        if one is not None and one.incomplete
+    ]
     if again is not None:
         found = compare_runs(run, again, policy)
         source = f"{run.name} and {again.name}"
@@ -121,7 +130,7 @@ def as_toml(noise: Noise) -> str:
     for one in noise.metrics:
         if one.threshold is None:
             if not one.points:
-                why = "no undisturbed point in both runs"
+                why = one.why
             elif one.points < LEAST_POINTS:
                 why = f"{counted(one.points, 'undisturbed point')}, needs {LEAST_POINTS}"
             else:
@@ -142,10 +151,21 @@ def _noise_of(metric: Metric, found: Comparison) -> MetricNoise | None:
     if not findings:
         return None
     if not logs:
-        return MetricNoise(metric, 0, None, None, None)
+        return MetricNoise(metric, 0, None, None, None, _why_none(metric, findings, found))
     spread = math.sqrt(math.fsum(value * value for value in logs) / len(logs))
     largest = math.expm1(max(map(abs, logs)))
     return MetricNoise(metric, len(logs), spread, largest, recommended_threshold(logs, metric))
+
+
+def _why_none(metric: Metric, findings: Sequence[Finding], found: Comparison) -> str:
+    """Why no finding of a metric tells of noise, the most frequent reason."""
+    if metric.of_compiling and all(not (one.base and one.new) for one in findings):
+        return "not measured in all repeats: one that reads compiled programs has no figure"
+    refused = Counter(one.reason for one in findings if one.verdict == NOT_COMPARABLE)
+    if len(findings) == sum(refused.values()):
+        (reason, _), *_ = refused.most_common(1)
+        return reason.replace(" in BASE", f" in {found.base}").replace(" in NEW", f" in {found.new}")
+    return "other processes competed for the CPU at every point"
 
 
 def _halves(run: Run) -> tuple[Run, Run]:
@@ -157,4 +177,8 @@ def _halves(run: Run) -> tuple[Run, Run]:
     first, second = (
         tuple(record for record in run.records if (record.repeat in even) is chosen) for chosen in (True, False)
     )
-    return dataclasses.replace(run, records=first), dataclasses.replace(run, records=second)
+    names = f"the odd repeats of {run.name}", f"the even repeats of {run.name}"
+    return (
+        dataclasses.replace(run, name=names[0], records=first),
+        dataclasses.replace(run, name=names[1], records=second),
+    )

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from reports.checks.findings import IMPROVED, NOT_COMPARABLE, REGRESSED, STATUS, TRAINING, UNCHANGED, Finding
-from reports.records.record import POINT_FIELDS, Record, diverged, has_result, was_run
+from reports.checks.metrics import METRICS
+from reports.records.record import LOSSES, POINT_FIELDS, Record, diverged, has_result, was_run
 from reports.records.run import latest_of_each_run
 from reports.text.units import counted
 
 _IDENTITY = tuple(name for name in POINT_FIELDS if name != "side")
 _identity_of = attrgetter(*_IDENTITY)
 _SPLIT = {"accumulate", "segment"}
+_FIGURES = frozenset(column for metric in METRICS for column in metric.columns)
 
 Key = tuple[object, ...]
 """What identifies a point in both runs."""
@@ -71,10 +73,14 @@ def explain_no_common_point(base_name: str, new_name: str, base: Sequence[Record
         before, after = ({str(getattr(record, name)) for record in records} for records in (base, new))
         if not before & after:
             return (
-                f"{base_name} and {new_name} have no point in common: {name} is {', '.join(sorted(before))} in the "
-                f"first and {', '.join(sorted(after))} in the second; compare runs of the same grid"
+                f"{base_name} and {new_name} have no point in common: {name} is {_named(before)} in the "
+                f"first and {_named(after)} in the second; compare runs of the same grid"
             )
     return f"{base_name} and {new_name} have no point in common; compare runs of the same grid"
+
+
+def _named(values: Iterable[str]) -> str:
+    return ", ".join(sorted(value or "empty" for value in values))
 
 
 def vanished_point(
@@ -90,10 +96,24 @@ def vanished_point(
     if split is not None and not untried:
         pairs = zip(_IDENTITY, key, split, strict=True)
         changes = ", ".join(f"{name} {before} → {after}" for name, before, after in pairs if before != after)
-        return Finding(base.records[0], STATUS, NOT_COMPARABLE, f"{changes}: learned from in another way")
+        reason = f"{changes}: learned from in another way"
+        return Finding(base.records[0], STATUS, NOT_COMPARABLE, reason, doubt="unmatched" if base.ok else "")
     now = f"now {untried[-1].status}, not measured" if untried else "no longer measured"
     verdict = UNCHANGED if not base.ok else NOT_COMPARABLE if allowed else REGRESSED
-    return Finding(base.records[0], STATUS, verdict, f"was {base.describe()}, {now}")
+    reason = f"was {base.describe()}, {now}"
+    return Finding(base.records[0], STATUS, verdict, reason, without_base=not base.ok)
+
+
+def columns_before_their_time(base: Sequence[Record], new: Sequence[Record]) -> dict[str, str]:
+    """The figures that a run cannot have because an earlier version made it, by column, with the name of that run.
+
+    They are those that none of its records has, if all are of an earlier schema than the other run's.
+    """
+    schemas = [max((one.schema_version for one in run), default=0) for run in (base, new)]
+    if schemas[0] == schemas[1]:
+        return {}
+    older, records = ("BASE", base) if schemas[0] < schemas[1] else ("NEW", new)
+    return {name: older for name in _FIGURES if all(getattr(record, name) is None for record in records)}
 
 
 def but_for_split(key: Key) -> Key:
@@ -112,16 +132,25 @@ def status_change(base: PointRepeats, new: PointRepeats) -> Finding | None:
     verdict = UNCHANGED
     if new.outcome != base.outcome:
         verdict = REGRESSED if new.outcome < base.outcome else IMPROVED
-    return Finding(new.records[0], STATUS, verdict, f"was {base.describe()}, now {new.describe()}")
+    reason = f"was {base.describe()}, now {new.describe()}"
+    return Finding(new.records[0], STATUS, verdict, reason, without_base=not base.ok)
 
 
 def _divergence(base: PointRepeats, new: PointRepeats) -> Finding | None:
     before, after = (sum(map(diverged, point.ok)) for point in (base, new))
+    lost = [name for name in LOSSES if _all_have(base, name) and not _all_have(new, name)]
+    if lost and not after:
+        reason = f"whether training diverged is not known: {', '.join(lost)} missing in NEW"
+        return Finding(new.records[0], TRAINING, NOT_COMPARABLE, reason, doubt="missing")
     if not before and not after:
         return None
     verdict = UNCHANGED if before and after else IMPROVED if before else REGRESSED
     was, now = (f"{count} of {counted(len(point.ok), 'repeat')}" for count, point in ((before, base), (after, new)))
     return Finding(new.records[0], TRAINING, verdict, f"losses or gradients were not finite in {was}, now in {now}")
+
+
+def _all_have(point: PointRepeats, name: str) -> bool:
+    return all(getattr(record, name) is not None for record in point.ok)
 
 
 def device_differences(base: PointRepeats, new: PointRepeats) -> list[str]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reports.arrange.selection import matcher
+from reports.arrange.selection import point_matcher
 from reports.checks.metrics import IN_MEMORY, METRIC_NAMES, METRICS, Metric
-from reports.records.files import file_errors
+from reports.records.files import file_errors, read_file
+from reports.records.project_file import check_tables
 from reports.records.record import Record
 from reports.text.hints import nearest
 
@@ -55,10 +56,15 @@ class CheckPolicy:
 
     def threshold(self, metric: Metric, point: Record | None = None) -> float:
         """The allowed change of `metric`, as a fraction: at a point, or without one that of points in no group."""
-        for group in reversed(self.groups):
-            if point is not None and metric.name in group.thresholds and matcher(group.conditions)(point):
-                return group.thresholds[metric.name]
+        group = None if point is None else self.group_of(metric, point)
+        if group is not None:
+            return group.thresholds[metric.name]
         return self.thresholds.get(metric.name, metric.threshold)
+
+    def group_of(self, metric: Metric, point: Record) -> Group | None:
+        """The group whose threshold of a metric holds at a point; None if it is the general one."""
+        naming = (group for group in reversed(self.groups) if metric.name in group.thresholds)
+        return next((group for group in naming if point_matcher(group.conditions)(point)), None)
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> CheckPolicy:
         """A copy with some thresholds replaced, also in groups; parts of `memory` that they name are judged too."""
@@ -121,11 +127,15 @@ def find_policy(folder: Path) -> tuple[Path, CheckPolicy] | None:
 
 def _read_table(path: Path) -> Mapping[str, Any] | None:
     with file_errors(path, "read"):
-        text = path.read_bytes()
+        text = read_file(path)
     try:
         content: Any = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML ({' '.join(str(error).split())}); correct the file") from error
+    try:
+        check_tables(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     for name in TABLE:
         if not isinstance(content, dict) or name not in content:
             return None
@@ -164,7 +174,7 @@ def _policy_of(table: Mapping[str, Any], path: Path) -> CheckPolicy:
 def _group(key: str, table: Mapping[str, Any]) -> Group:
     """The thresholds in a table whose name is conditions, separated by blanks: `"model=sable agents>=1024"`."""
     conditions = tuple(key.split())
-    matcher(conditions)
+    point_matcher(conditions)
     if not conditions:
         raise ValueError("names no points; write conditions, such as model=sable agents>=1024")
     thresholds = {}

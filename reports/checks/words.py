@@ -34,7 +34,7 @@ def name_points(points: Sequence[Record]) -> Callable[[Record], str]:
 
     def name(point: Record) -> str:
         more = "".join(f", {axis}={shown(getattr(point, axis))}" for axis in axes)
-        return f"{shown(f'{point.model} {point.mode}')}, {point.agents} agents{more}"
+        return f"{shown(f'{point.model} {point.mode}')}, {counted(point.agents, 'agent')}{more}"
 
     return name
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from reports.checks.comparability import differences
 from reports.checks.findings import REGRESSED, Finding, percent_change
+from reports.checks.headline import uncounted
 from reports.checks.pair_up import point_identity
 from reports.checks.words import name_points, show_median
 from reports.history.series import Series, named
@@ -242,6 +243,7 @@ def runs_section(history: History) -> Section:
 
 def _notes(history: History) -> Section:
     lines = [f"left out: {one} (--allow-incomplete takes it)" for one in history.left_out]
+    lines += uncounted([one.name for one in history.moments if not one.run.is_counted])
     if history.policy.cross_machine:
         lines += [f"compared despite a difference: {one}" for one in _differences(history)]
     if not history.by_time:

@@ -170,7 +170,7 @@ def _why_apart(
     other = [*unlike(stretch, place), *device_differences(before, after)]
     blocked = why_blocked(metric, list(dict.fromkeys(other)), policy)
     judged = judge_metric(metric, before, after, policy, blocked, None)
-    if judged is not None and judged[0].verdict == NOT_COMPARABLE:
+    if judged is not None and (judged[0].verdict == NOT_COMPARABLE or not judged[0].new):
         return judged[0].reason
     known = _common_source(metric, [*(points[one] for one in stretch), after])
     return "" if known is not None else "not measured from the same columns"

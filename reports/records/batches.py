@@ -13,7 +13,7 @@ from typing import Any
 from reports.records.columns import COLUMNS, Column, Value
 from reports.records.describe import SIGNED
 from reports.records.mapping import AT_LEAST_ONE, NOT_FINITE, TOO_LARGE
-from reports.records.record import SCHEMA_VERSION, Record
+from reports.records.record import POSITIVE, SCHEMA_VERSION, Record
 
 ROWS = 1000
 """Rows that are read at once."""
@@ -66,6 +66,8 @@ def _checked(column: Column, values: Sequence[Any]) -> Iterable[Value]:
     if int in types and not -TOO_LARGE < min(known) <= max(known) < TOO_LARGE:
         raise UnusualError
     if column.unit not in SIGNED and not min(known) >= (1 if column.name in AT_LEAST_ONE else 0):
+        raise UnusualError
+    if column.name in POSITIVE and 0 in known:
         raise UnusualError
     if column.kind is float and int in types:
         return [None if value is None else float(value) for value in values]

@@ -15,12 +15,11 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TextIO
 
 from reports.records.batches import ROWS, UnusualError, records_of_columns
 from reports.records.columns import COLUMNS, Column, Value
-from reports.records.files import file_errors
+from reports.records.files import file_errors, read_file
 from reports.records.mapping import NOT_FINITE, checked, record_from_mapping, record_to_mapping
 from reports.records.record import FIELD_NAMES, SCHEMA_VERSION, Record
 
@@ -107,7 +106,7 @@ def _named_stream(path_or_stream: str | os.PathLike[str] | TextIO) -> tuple[str,
         return name if isinstance(name, str) else "the input", path_or_stream
     path = os.fspath(path_or_stream)
     with file_errors(path, "read"):
-        content = Path(path).read_bytes()
+        content = read_file(path)
     try:
         content.decode()
     except UnicodeDecodeError as error:

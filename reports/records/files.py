@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -48,6 +49,29 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         error.filename, error.filename2 = os.fspath(path), None
         raise
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """The content of the file that `path` leads to. A pipe or a device, which may never end, is not opened.
+
+    What a shell has opened for this process, `/dev/stdin` or `<(…)`, is read to its end, whatever it is.
+
+    Raises:
+        OSError: reading failed, or it is no file.
+    """
+    if is_open_file(Path(path)):
+        return Path(path).read_bytes()
+    _check_is_file(os.stat(path).st_mode)
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
+        _check_is_file(os.fstat(stream.fileno()).st_mode)  # it may have been replaced
+        return stream.read()
+
+
+def _check_is_file(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from reports.records.columns import COLUMNS, Column, Value
 from reports.records.describe import SIGNED
-from reports.records.record import BETWEEN, PLAN, SCHEMA_VERSION, Record
+from reports.records.record import BETWEEN, PLAN, POSITIVE, SCHEMA_VERSION, Record
 
 TOO_LARGE = 10**40
 _WANTED = {int: "a whole number", float: "a number", str: "text"}
@@ -112,6 +112,8 @@ def checked(column: Column, value: object, source: str) -> Value:
     """
     if value is None and column.optional:
         return None
+    if value == 0 and column.name in POSITIVE:
+        raise ValueError(f"{source}: '{column.name}' is 0, which is impossible; correct the value or leave it empty")
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= TOO_LARGE:
         raise ValueError(f"{source}: '{column.name}' has {len(str(abs(value)))} digits; correct the value")
     if column.kind is float and value in NOT_FINITE:

@@ -482,6 +482,20 @@ POINT_FIELDS: tuple[str, ...] = tuple(
 _point_of = attrgetter(*POINT_FIELDS)
 
 
+POSITIVE = frozenset(
+    {
+        *("update_seconds", "update_min_seconds", "update_p25_seconds", "update_p90_seconds", "update_cpu_seconds"),
+        *("env_steps_per_second", "agent_steps_per_second"),
+        *("compile_act_seconds", "compile_rollout_seconds", "compile_learn_seconds", "compile_seconds"),
+        *("xla_peak_bytes", "device_peak_bytes", "host_rss_peak_bytes"),
+    }
+)
+"""Figures that can be unknown but never 0: no update takes no time, and no process takes no memory."""
+
+LOSSES = ("policy_loss", "value_loss", "entropy", "grad_norm")
+"""Figures of training that are finite unless it diverged."""
+
+
 def was_run(record: Record) -> bool:
     """Whether this point was tried for its own sake: not one that waits, or that is planned between measured ones."""
     return record.status != "pending" and not is_between(record)
@@ -505,7 +519,7 @@ def has_plan(record: Record) -> bool:
 
 def diverged(record: Record) -> bool:
     """Whether training broke: a loss or the gradient is not finite."""
-    figures = (record.policy_loss, record.value_loss, record.entropy, record.grad_norm)
+    figures = (getattr(record, name) for name in LOSSES)
     return any(figure is not None and not math.isfinite(figure) for figure in figures)
 
 

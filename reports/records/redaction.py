@@ -14,6 +14,9 @@ _SECRET_VALUE = re.compile(
     r"(?P<name>[\w.-]*(?:key|token|secret|passwd|password|passphrase|credentials?)=)[^\s&;,'\"]+", re.IGNORECASE
 )
 _IN_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/\s'\"]*@")
+_TOKEN = re.compile(r"(?<![\w-])(?:sk-|gh[opsu]_|github_pat_|glpat-|hf_|xox[abprs]-|nvapi-|AKIA)[\w-]{8,}")
+"""What services begin their keys with."""
+_WINDOWS_HOME = re.compile(r"(?i)\b[a-z]:\\+users\\+[^\\\s:;,='\"]+")
 _HOME = re.compile(r"(?<![\w.~-])(?:/home/[^/\s:;,='\"]+|/Users/[^/\s:;,='\"]+|/root)(?![\w.-])")
 
 
@@ -23,11 +26,12 @@ def is_secret(name: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """`text` without home folders (`~`), user names and passwords in addresses, and values such as `token=…`."""
+    """`text` without home folders (`~`), names and passwords in addresses, keys and values such as `token=…`."""
     home = _home()
     if len(home) > 1:
         text = re.sub(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])", "~", text)
-    text = _HOME.sub("~", text)
+    text = _WINDOWS_HOME.sub("~", _HOME.sub("~", text))
+    text = _TOKEN.sub(REMOVED, text)
     text = _IN_ADDRESS.sub(rf"\g<scheme>{REMOVED}@", text)
     return _SECRET_VALUE.sub(rf"\g<name>{REMOVED}", text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports.records.files import file_errors, write_whole
+from reports.records.files import file_errors, read_file, write_whole
 
 
 def check_within(folder: Path, path: Path) -> None:
@@ -25,7 +25,7 @@ def read_within(folder: Path, path: Path) -> bytes:
     """The content of a file of `folder`; raises `ValueError` as `check_within` does, and where it cannot be read."""
     check_within(folder, path)
     with file_errors(path, "read"):
-        return path.read_bytes()
+        return read_file(path)
 
 
 def write_within(folder: Path, path: Path, content: bytes) -> None:

@@ -55,10 +55,13 @@ def as_json(comparison: Comparison) -> str:
             "thresholds": {
                 metric.name: policy.threshold(metric) for metric in METRICS if metric.name in policy.metrics
             },
+            "groups": [{"conditions": one.conditions, "thresholds": dict(one.thresholds)} for one in policy.groups],
         },
         "sampled_comparisons": comparison.sampled,
         "tested_comparisons": comparison.family,
         "differences": comparison.differences,
+        "incomplete": comparison.incomplete,
+        "not_counted": comparison.uncounted,
         "notes": [*comparison.notes, *comparison.caveats],
         "findings": [_finding_json(finding) for finding in order(comparison.findings)],
     }

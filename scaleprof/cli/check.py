@@ -259,10 +259,12 @@ def baseline_list() -> int:
     from reports.text.units import counted, format_bytes
     from scaleprof.runs import baselines
 
-    found = baselines.saved(Path.cwd())
+    found, damaged = baselines.saved(Path.cwd())
     for one in found:
         counts = f"{counted(one.points, 'point')}, {counted(one.records, 'record')}"
         tell(f"{one.name}: {counts}, {format_bytes(one.bytes)}")
+    if damaged:
+        raise UserError("; ".join(damaged))
     if not found:
         typer.echo("No baselines. Save one: scaleprof baseline save NAME [RUN]")
     return 0
@@ -316,6 +318,6 @@ def _compare(paths: list[Path] | None, baseline: str | None, policy: CheckPolicy
     else:
         runs = [read_run(path) for path in given]
     with user_errors("--where"):
-        runs = [replace(run, records=tuple(selection.where(run.records, where))) for run in runs]
+        runs = [replace(run, records=tuple(selection.where_points(run.records, where))) for run in runs]
     with user_errors():
         return compare_sides(runs[0], policy) if len(runs) == 1 else compare_runs(runs[0], runs[1], policy)

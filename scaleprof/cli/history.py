@@ -127,7 +127,7 @@ def _read(names: Sequence[str], where: Sequence[str]) -> list[tuple[str, Run]]:
         raise UserError(f"{what}: give two or more baselines, run directories or CSV files")
     given, runs = [name for name, _ in found.values()], [run for _, run in found.values()]
     with user_errors("--where"):
-        kept = {id(record) for record in selection.where([one for run in runs for one in run.records], where)}
+        kept = {id(record) for record in selection.where_points([one for run in runs for one in run.records], where)}
     runs = [replace(run, records=tuple(one for one in run.records if id(one) in kept)) for run in runs]
     return list(zip(_labels(given, runs), runs, strict=True))
 

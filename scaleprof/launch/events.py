@@ -13,6 +13,7 @@ from typing import Any
 
 from reports.records.columns import COLUMNS
 from reports.records.describe import SIGNED
+from reports.records.record import POSITIVE
 from scaleprof.launch.protocol import EVENTS, FACT_TYPES, MAX_LINE_BYTES, OOM_CODES, SAMPLE, UNKNOWN_FACTS
 
 MAX_NAMES = 1000
@@ -150,7 +151,7 @@ def _check_fact(name: str, value: Any) -> None:
         if column.source == "training":
             _check_trained(value, what)
         elif not column.is_text:
-            _check_range(value, column.unit, what, positive=name == "update_seconds")
+            _check_range(value, column.unit, what, positive=name in POSITIVE)
     elif other is not None:
         if value is None and name in UNKNOWN_FACTS:
             return

@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reports.records.files import file_errors
+from reports.records.files import file_errors, read_file
+from reports.records.project_file import check_tables
 from reports.text.hints import nearest
 from scaleprof.errors import UserError, user_errors
 from scaleprof.points.axes import Option, SweepRequest, option_name, rows
@@ -59,7 +60,10 @@ def find_project(folder: Path, kinds: Kinds = (SweepRequest,)) -> OptionFile | N
         with user_errors(), file_errors(path, "read"):
             is_there = path.is_file()
         if is_there:
-            table = _table_of(_parsed(path, str(path)), PROJECT_TABLE, str(path))
+            content = _parsed(path, str(path))
+            with user_errors(str(path)):
+                check_tables(content)
+            table = _table_of(content, PROJECT_TABLE, str(path))
             if table is not None:
                 return OptionFile(path.name, _checked(table, f"{path}, [{'.'.join(PROJECT_TABLE)}]", kinds))
     return None
@@ -110,15 +114,21 @@ def is_file(preset: str) -> bool:
 
 def _read_file(path: Path, option: str, kinds: Kinds) -> dict[str, Any]:
     where, name = f"{option}: {path}", ".".join(TABLE)
-    found = _table_of(_parsed(path, where), TABLE, where)
+    content = _parsed(path, where)
+    found = _table_of(content, TABLE, where)
     if found is None:
         raise UserError(f"{where}: there is no table [{name}]: write the options below that line")
+    for other, value in content.items():
+        if other not in TABLE and isinstance(value, (dict, list)):
+            raise UserError(f"{where}: unknown table [{other}]: all options stand in [{name}]")
+        if other not in TABLE:
+            raise UserError(f"{where}: '{other}' stands before [{name}]: write the options below that line")
     return _checked(found, f"{where}, [{name}]", kinds)
 
 
 def _parsed(path: Path, where: str) -> Any:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(read_file(path).decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror}): name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

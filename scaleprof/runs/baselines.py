@@ -16,7 +16,6 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from reports.records.record import Record, has_result, point_key
 from reports.records.run import CHECKSUM, Run, table_checksum
 from reports.records.within import check_within
 from scaleprof.errors import UserError, user_errors
-from scaleprof.runs.public_copy import host_names, impersonal
+from scaleprof.runs.public_copy import commit_of, host_names, impersonal
 from scaleprof.runs.store import as_json, csv_text, read_run
 
 FOLDER = Path(".scaleprof") / "baselines"
@@ -82,14 +81,18 @@ def names(folder: Path) -> list[str]:
     return [path.name for path in _folders(folder)]
 
 
-def saved(folder: Path) -> list[Baseline]:
-    """All baselines of the project around `folder`, sorted by name; raises `UserError` for a damaged one."""
-    found = []
+def saved(folder: Path) -> tuple[list[Baseline], list[str]]:
+    """All baselines of the project around `folder`, sorted by name, and what is wrong with those that are damaged."""
+    found, damaged = [], []
     for path in _folders(folder):
-        records = read_run(path).records
+        try:
+            records = read_run(path).records
+        except UserError as error:
+            damaged.append(str(error))
+            continue
         points = len({point_key(record) for record in records})
         found.append(Baseline(path.name, points, len(records), size_of(path)))
-    return found
+    return found, damaged
 
 
 def size_of(path: Path) -> int:
@@ -173,16 +176,8 @@ def _kept(record: Record) -> Record:
 
 def _distinct(run: Run) -> list[dict[str, Any]]:
     """The distinct host descriptions of the run, reduced to what a check compares and the commit."""
-    found = {json.dumps(one): one for one in (comparable_facts(host) | _commit(host) for host in run.hosts)}
+    found = {json.dumps(one): one for one in (comparable_facts(host) | commit_of(host) for host in run.hosts)}
     return list(found.values())
-
-
-def _commit(host: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit of a host's description and whether files differed from it; empty if not known."""
-    git = host.get("git")
-    if not isinstance(git, dict) or not isinstance(git.get("commit"), str):
-        return {}
-    return {"git": {"commit": git["commit"], "dirty": git.get("dirty") is True}}
 
 
 def _write(path: Path, text: str) -> None:
