@@ -239,7 +239,9 @@ def test_tables_show_what_was_measured_and_the_last_line_counts_the_plans() -> N
     said = console.file.getvalue()  # type: ignore[attr-defined]
     headings = [line.split() for line in said.splitlines() if line.startswith("model  mode")]
     assert headings == [["model", "mode", "16", "128", "1024"]] * 2  # of memory and of speed
-    assert "7 points, 8 repeats: 3 ok, 0 failed, 5 planned by compiling alone (1 failed)" in " ".join(said.split())
+    assert "7 points, 8 repeats in all: 3 ok, 0 failed, 5 planned by compiling alone (1 failed)" in " ".join(
+        said.split()
+    )
 
 
 def test_a_picture_draws_the_law_of_the_plan_along_what_was_measured() -> None:

@@ -200,3 +200,12 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == preset_names()
     default = lines.index("default: The defaults of a sweep without options, as a preset to start from")
     assert lines[default + 1].startswith("    options: scenario neom, agents 16,128,1024, seq-len 16")
+
+
+@pytest.mark.usefixtures("folder")
+def test_options_about_results_are_among_those_that_come_from_files(capsys: pytest.CaptureFixture[str]) -> None:
+    config(agents="2", model="ippo", csv="a.csv", yes=True, strict=True, out="there")
+    assert main(["sweep", "--config", "mine.toml", "--dry-run", "--csv", "b.csv"]) == 0
+    said = capsys.readouterr()
+    first = (said.out + said.err).splitlines()[0]
+    assert first == "Options from --config mine.toml: agents 2, model ippo, yes yes, strict yes, out there"

@@ -231,7 +231,7 @@ def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder
     content = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))
     assert list(content) == ["format", "schema_version", "reference", "runs", "rows", "fits", "failures"]
     assert content["reference"] == {"model": "sable", "mode": "chunkwise"}
-    assert content["runs"] == [{"name": "run", "path": "run.csv"}]
+    assert content["runs"] == [{"name": "run", "path": "run.csv", "incomplete": ""}]
     assert content["rows"][-1]["policy_loss"] is None
     fit = next(fit for fit in content["fits"] if (fit["model"], fit["quantity"]) == ("mat", "memory"))
     assert (fit["kind"], fit["field"], fit["along"], fit["seq_len"]) == ("fit", "memory_bytes", "agents", 16)
@@ -483,12 +483,12 @@ def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
     assert "| 6 points: 6 ok" in text
     other = [dataclasses.replace(record, scenario="lbf") for record in here]
     assert [law.record.scenario for law in fullest([*here, *other], "agents")] == ["lbf", "neom"] * 2
-    assert "| 3 points, 6 repeats: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
+    assert "| 3 points, 6 repeats in all: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
 
 
 def test_points_of_several_runs_are_several(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     names = [written(folder / f"{name}.csv", grow((16, 32), repeats=2)) for name in ("old", "new")]
-    assert "| 12 points, 24 repeats: 24 ok" in " ".join(reported(capsys, *names).split())
+    assert "| 12 points, 24 repeats in all: 24 ok" in " ".join(reported(capsys, *names).split())
 
 
 def planned_bytes(plan: dict[int, int]) -> list[Record]:

@@ -83,13 +83,16 @@ class Pivot:
     """The field that is the size: `agents` or `seq_len`."""
 
 
-def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = ()) -> Pivot:
+def make_pivot(
+    records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = (), sizes: Iterable[int] = ()
+) -> Pivot:
     """Arrange `records`: models and modes in the order of first appearance, axis values ascending.
 
     Args:
         records: the records to arrange.
         across: the size that runs across, `agents` or `seq_len`.
         also: fields that separate rows in addition to `ROW_AXES`, if they vary.
+        sizes: further sizes across, at which nothing was measured.
     """
     axes = varying_axes(records, across=across, also=also)
     grouped: dict[tuple[str, str, tuple[AxisValue, ...]], dict[int, list[Record]]] = {}
@@ -107,7 +110,7 @@ def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Seque
         Row(*key, points={size: Repeats(tuple(repeats)) for size, repeats in grouped[key].items()})
         for key in sorted(grouped, key=place)
     )
-    return Pivot(tuple(sorted({getattr(record, across) for record in records})), axes, rows, across)
+    return Pivot(tuple(sorted({*sizes, *(getattr(record, across) for record in records)})), axes, rows, across)
 
 
 def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Sequence[str] = ()) -> tuple[str, ...]:

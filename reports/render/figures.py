@@ -232,8 +232,9 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def _described(runs: Sequence[Run]) -> str:
-    """The heading: the runs, and what they were measured in."""
-    return f"{', '.join(run.name for run in runs)} · {conditions(record for run in runs for record in run.records)}"
+    """The heading: the runs, what they lack, and what they were measured in."""
+    names = (f"{run.name} (incomplete: {run.incomplete})" if run.incomplete else run.name for run in runs)
+    return f"{', '.join(names)} · {conditions(record for run in runs for record in run.records)}"
 
 
 def _said(runs: Sequence[Run], size: Inches | None, scale: float) -> list[str]:

@@ -23,6 +23,7 @@ from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.render.page_data import page_data
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import missing_of
 from reports.report.sections import Wanted, report_sections
 from reports.text.plain import one_line
 from reports.text.section import Cell, Section, TableColumn
@@ -69,7 +70,7 @@ def make_page(runs: Sequence[Run]) -> str:
         title=_shown(", ".join(run.name for run in runs)),
         subtitle=_shown(conditions(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
-        answer=_shown(_answer(runs)),
+        answer=_shown([*missing_of(runs).lines, *_answer(runs)]),
         growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
         tables=_shown_tables(runs),
         failures=_failures(runs),
@@ -100,7 +101,8 @@ def _shown(value: Any) -> Any:
 
 def _shown_tables(runs: Sequence[Run]) -> list[Section]:
     """The tables of the report: memory and throughput, with the best of each column and ratios to the first row."""
-    return [section for section in report_sections(*joined(runs), Wanted()) if section.columns]
+    wanted = Wanted(missing=missing_of(runs))
+    return [section for section in report_sections(*joined(runs), wanted) if section.columns]
 
 
 def _answer(runs: Sequence[Run]) -> Sequence[str]:

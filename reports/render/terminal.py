@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.records.record import Record
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.summary import grid_document, summary_document
 from reports.text.section import Document, Section, TableColumn
 from reports.text.units import UNKNOWN
@@ -28,9 +29,11 @@ _SQUEEZED_LABEL = 14
 _STYLES = {"": "bold", "good": "green", "bad": "bold red"}
 
 
-def render_summary(records: Sequence[Record], console: Console, *, title: str = "Summary") -> None:
+def render_summary(
+    records: Sequence[Record], console: Console, *, title: str = "Summary", missing: Missing = NOTHING_MISSING
+) -> None:
     """Print the summary of a sweep."""
-    print_document(console, summary_document(records, title))
+    print_document(console, summary_document(records, title, missing))
 
 
 def render_grid(records: Sequence[Record], console: Console) -> None:

@@ -23,6 +23,7 @@ from reports.arrange.selection import reference_row, sort
 from reports.records.columns import format_value, shown_in
 from reports.records.record import Record, was_run
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import reaches, reaches_section
 from reports.report.summary import (
@@ -50,6 +51,8 @@ class Wanted:
     """The columns of the table of repeats; if given, the table is shown."""
     sort: str = ""
     """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
+    missing: Missing = NOTHING_MISSING
+    """What the runs were to measure and do not hold."""
 
 
 def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Wanted) -> list[Section]:
@@ -59,12 +62,14 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         ValueError: the reference was not measured, or a column does not exist.
     """
     measured = [record for record in records if was_run(record)]
+    missing = wanted.missing
     if not measured:
-        return [Section(lines=("No points measured yet.",))]
-    pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]
+        return [Section(lines=("No points measured yet.", *missing.lines))]
+    pivots = [make_pivot(measured, across=across, also=also, sizes=missing.at(across)) for across in SIZE_NAMES]
     pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
     reference = reference_row(measured, wanted.reference)
     sections: list[Section | None] = [
+        missing.section(),
         answer_section(records, memory_of, also),
         *growth_sections(records, also, full=wanted.full),
     ]
@@ -73,7 +78,8 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections += [parts_section(pivots[0]), estimate_section(measured)]
     else:
         sections += [_rate_table(pivot, reference) for pivot in pivots]
-        sections.append(reaches_section(reaches(pivots[0])))
+        found = reaches(pivots[0], missing.at(pivots[0].across))
+        sections.append(reaches_section(found, missing.modes, whole=not missing.lines))
     failures = failures_section(pivots[0])
     if wanted.full:
         sections.append(failures)
@@ -86,7 +92,7 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
         sections.append(_details(ordered, also, wanted.columns))
-    sections.append(counts_section(records, also))
+    sections.append(counts_section(records, also, missing))
     return [section for section in sections if section is not None]
 
 

@@ -32,6 +32,7 @@ from reports.records.record import (
     was_run,
 )
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
@@ -50,7 +51,7 @@ Details = Callable[[Row, int, Repeats], tuple[str, ...]]
 """Further lines in the cell of a point, given its row, its size and its repeats."""
 
 
-def summary_document(records: Sequence[Record], title: str) -> Document:
+def summary_document(records: Sequence[Record], title: str, missing: Missing = NOTHING_MISSING) -> Document:
     """The answer in a few sentences, growth, peak memory and agent-steps per second, then what else matters.
 
     Repeats of a point are shown as the median of those that succeeded. Rows also show every other axis with more than
@@ -60,9 +61,10 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
         return Document(title, ("No records.",))
     everything, records = records, [record for record in records if was_run(record)]
     if not records:
-        return Document(title, sections=(counts_section(everything),))
-    pivot = make_pivot(records)
+        return Document(title, sections=(counts_section(everything, missing=missing),))
+    pivot = make_pivot(records, sizes=missing.at("agents"))
     sections = [
+        missing.section(),
         answer_section(everything, memory_of),
         *growth_sections(everything),
         *(plan_sections(pivot, records) if is_plan(records) else (memory_section(pivot), rate_section(pivot))),
@@ -70,7 +72,7 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
         failures_section(pivot),
         environment_share_section(records),
         diverged_section(records),
-        counts_section(everything),
+        counts_section(everything, missing=missing),
     ]
     return Document(title, sections=tuple(section for section in sections if section is not None))
 
@@ -271,12 +273,13 @@ def diverged_section(records: Sequence[Record]) -> Section | None:
     return Section("Non-finite losses (training diverged):", tuple(lines)) if lines else None
 
 
-def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:
+def counts_section(records: Sequence[Record], also: Sequence[str] = (), missing: Missing = NOTHING_MISSING) -> Section:
     """Scenario, device, and the number of points and repeats by status.
 
     Args:
         records: all records, pending ones included.
         also: fields that tell points apart besides their own and the device.
+        missing: what is not among the records.
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
@@ -297,7 +300,8 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
     total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
-    lines = [f"Scenario: {scenario} | Device: {device} | {total}: {counts}"]
+    lacking = "; more are missing" if missing.lines else ""
+    lines = [f"Scenario: {scenario} | Device: {device} | {total}: {counts}{lacking}"]
     idle = [record.host_base_bytes for record in records if record.host_base_bytes is not None]
     if idle:
         held = format_bytes(statistics.median(idle))
@@ -306,9 +310,9 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
 
 
 def point_count(points: int, repeats: int) -> str:
-    """The number of points, and of repeats if larger."""
+    """The number of points, and of all their repeats if larger: `3 points, 12 repeats in all`."""
     text = counted(points, "point")
-    return text if points == repeats else f"{text}, {repeats} repeats"
+    return text if points == repeats else f"{text}, {repeats} repeats in all"
 
 
 def _count(value: int | None) -> str:

@@ -17,6 +17,7 @@ from scaleprof.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from reports import Record, Run
+    from reports.report.missing import Missing
     from reports.text.section import Document
 
 Text = str | None
@@ -118,7 +119,7 @@ def export(
     as the time of an update. Points without figures are left out.
     """
     from scaleprof.cli.output import check_csv, write_csv, write_data
-    from scaleprof.runs.store import csv_text, load_records, read_run
+    from scaleprof.runs.store import csv_text, read_run
 
     if public is not None:
         from scaleprof.runs.public_copy import write_public
@@ -130,7 +131,7 @@ def export(
         return 0
     chosen = choose_format("export", format_, {"--csv": csv is not None})
     check_csv(csv)
-    records = load_records(run)
+    records = read_run(run).records
     if chosen == "json":
         from reports.render.json_report import records_json
 
@@ -163,6 +164,7 @@ class _Request:
     records: Sequence[Record]
     also: tuple[str, ...]
     reference: tuple[str, str]
+    missing: Missing
     full: bool
     columns: tuple[str, ...]
     sort: str
@@ -175,7 +177,8 @@ class _Request:
         from reports.report.sections import Wanted, report_sections
         from reports.text.section import Document
 
-        wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
+        reference = ":".join(part for part in self.reference if part)
+        wanted = Wanted(reference, self.full, self.columns, self.sort, self.missing)
         return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
 
 
@@ -188,12 +191,13 @@ def _read(
     columns: str | None,
     sort: str | None,
 ) -> _Request:
-    from reports import load_run
     from reports.arrange import selection
     from reports.arrange.selection import joined, reference_row
+    from reports.report.missing import missing_of
+    from scaleprof.runs.store import read_run
 
     with user_errors():
-        runs = [load_run(path) for path in dict.fromkeys(paths)]
+        runs = [read_run(path) for path in dict.fromkeys(paths)]
     with user_errors("--columns"):
         shown = selection.columns(columns) if columns is not None else ()
     with user_errors("--sort"):
@@ -205,7 +209,8 @@ def _read(
     records, also = joined(runs, parts)
     with user_errors("--reference"):
         chosen = reference_row(records, reference if reference is not None else _default_reference(records))
-    return _Request(runs, parts, records, also, chosen, full, shown, sort or "")
+    missing = missing_of(runs, selected=bool(where))
+    return _Request(runs, parts, records, also, chosen, missing, full, shown, sort or "")
 
 
 def _default_reference(records: Sequence[Record]) -> str:

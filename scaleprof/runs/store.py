@@ -239,18 +239,25 @@ def records_so_far(path: Path) -> list[Record]:
 def read_run(path: Path) -> Run:
     """A run directory, a CSV file or the folder of a baseline; raises `UserError` saying what is wrong and where.
 
-    What reading left out is said on stderr.
+    What it lacks is said on stderr.
     """
     with user_errors():
         run = load_run(path)
-    if run.left_out:
-        typer.echo(f"scaleprof: {one_line(str(path))}: {run.incomplete}", err=True)
+    _say_lacking(path, run.incomplete)
     return run
 
 
 def load_records(path: Path) -> list[Record]:
-    """The records of what `read_run` reads."""
-    return list(read_run(path).records)
+    """The records so far of what `read_run` reads; only what reading left out is said on stderr."""
+    with user_errors():
+        run = load_run(path)
+    _say_lacking(path, run.incomplete if run.left_out else "")
+    return list(run.records)
+
+
+def _say_lacking(path: Path, what: str) -> None:
+    if what:
+        typer.echo(f"scaleprof: {one_line(str(path))}: {what}", err=True)
 
 
 def as_json(content: dict[str, Any]) -> str:
