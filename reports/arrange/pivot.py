@@ -210,8 +210,16 @@ def row_labels(pivot: Pivot) -> tuple[TableColumn, ...]:
 
 def row_name(pivot: Pivot, row: Row) -> str:
     """A row in words: model, mode and the value of every axis that varies."""
-    axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
-    return f"{shown(f'{row.model} {row.mode}')}{''.join(axes)}"
+    return curve_name(row.model, row.mode, zip(pivot.axes, row.values, strict=True))
+
+
+def curve_name(model: str, mode: str, values: Iterable[tuple[str, AxisValue]]) -> str:
+    """`sable chunkwise, run=new, envs=4`: the name of a curve, a row or a point wherever people read it.
+
+    Axes without a value are left out.
+    """
+    axes = [f"{axis_name(axis)}={shown(value)}" for axis, value in values if value not in (None, "")]
+    return ", ".join([shown(f"{model} {mode}"), *axes])
 
 
 def axis_name(field: str) -> str:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.arrange.pivot import make_pivot, memory_of
+from reports.arrange.pivot import AxisValue, curve_name, make_pivot, memory_of
 from reports.arrange.selection import conditions, joined
 from reports.records.csv_file import write_records
 from reports.records.files import file_errors, write_whole
@@ -71,7 +71,7 @@ def make_page(runs: Sequence[Run]) -> str:
         subtitle=_shown(conditions(records)),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
         answer=_shown([*missing_of(runs).lines, *_answer(runs)]),
-        growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
+        growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs), hint="")],
         tables=_shown_tables(runs),
         failures=_failures(runs),
         hosts=[(_shown(name), table) for name, table in _hosts(runs)],
@@ -127,11 +127,11 @@ def _failures(runs: Sequence[Run]) -> Section | None:
     for run in runs:
         pivot = make_pivot(run.records)
         for row in pivot.rows:
-            axes = [f"{name} {value}" for name, value in zip(pivot.axes, row.values, strict=True) if value is not None]
+            axes = list(zip(pivot.axes, row.values, strict=True))
+            run_name: list[tuple[str, AxisValue]] = [("run", run.name)] if len(runs) > 1 else []
             for agents, point in sorted(row.points.items()):
                 ways = Counter((record.status, record.reason or record.reason_code) for record in point.failed)
-                name = ", ".join([":".join(filter(None, (row.model, row.mode))), f"agents {agents}", *axes])
-                name = f"{name} ({run.name})" if len(runs) > 1 else name
+                name = curve_name(row.model, row.mode, [*run_name, ("agents", agents), *axes])
                 for (status, reason), count in ways.items():
                     rows.append((name, status, f"{count} of {len(point.records)}", reason))
     if not rows:

@@ -21,6 +21,8 @@ from reports.report.reach import Reach, reaches
 from reports.text.section import Section
 from reports.text.units import counted, format_bytes, format_rate
 
+ALL_CURVES = ", report --full shows all"
+"""How to see every curve, for a reader at a terminal."""
 _MOST_NAMED = 3
 """How many modes a sentence names before it counts the others."""
 _MOST_LAWS = 6
@@ -49,16 +51,18 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
     return Section(lines=lines) if lines else None
 
 
-def growth_sections(records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False) -> list[Section]:
-    """One line per curve along every axis with several sizes; with `full`, also the formulas behind them."""
+def growth_sections(
+    records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False, hint: str = ALL_CURVES
+) -> list[Section]:
+    """One line per curve along every axis with several sizes; with `full`, also the formulas behind them.
+
+    `hint` says how to see more, where not every curve has a line.
+    """
     sections = []
     for found in growth(records, also, full=full):
         name = SIZE_NAMES[found.along]
-        factors = f"from {found.step[0]} to {found.step[1]}" if found.step else ""
-        factors += "" if found.is_common else " unless noted"
-        some = "" if found.is_whole else "; longest curve of each mode, --full shows all"
         if found.lines:
-            sections.append(Section(f"How cost grows with the {name} ({factors}{some}):", found.lines))
+            sections.append(Section(found.heading(hint), found.lines))
         if full:
             details = tuple(f"{law.name}: {in_words(law)}" for law in found.laws)
             sections.append(Section(f"Laws (N = {name}):", details))
