@@ -83,11 +83,16 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
     failures = failures_section(pivots[0])
     if wanted.full:
         sections.append(failures)
-    elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
-        count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
-        sections.append(
-            Section(lines=(f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons.",))
-        )
+    elif failures is not None:
+        ways = [
+            {(r.status, r.reason or r.reason_code) for r in p.failed}
+            for row in pivots[0].rows
+            for p in row.points.values()
+        ]
+        count = sum(map(bool, ways))
+        if sum(map(len, ways)) > sum(stop.record is not None for stop in reaches(pivots[0])):
+            said = f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons."
+            sections.append(Section(lines=(said,)))
     sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured

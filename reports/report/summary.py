@@ -143,7 +143,7 @@ def memory_section(pivot: Pivot, *, more: str = "", details: Details | None = No
     return measure_section(
         pivot,
         f"Peak memory by {SIZE_NAMES[pivot.across]}",
-        "; ".join([*filter(None, named), f"* = {best}{among(pivot)}{more}"]),
+        _caption(*named, _best_mark(pivot, memory_of, best, lower_is_better=True), more),
         memory_of,
         show,
         lower_is_better=True,
@@ -159,13 +159,23 @@ def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None
     return measure_section(
         pivot,
         f"Agent-steps per second by {SIZE_NAMES[pivot.across]}",
-        f"* = highest{among(pivot)}{more}{marked}",
+        _caption(_best_mark(pivot, rate_of, "highest", lower_is_better=False), more, marked),
         rate_of,
         lambda reading: format_rate(reading.value),
         lower_is_better=False,
         details=details,
         mark=lambda point: CONTENDED if point.contended else "",
     )
+
+
+def _best_mark(pivot: Pivot, read: Callable[[Repeats], Reading | None], best: str, *, lower_is_better: bool) -> str:
+    """What `*` means, if any cell has it."""
+    has_best = best_cells(pivot, read, lower_is_better=lower_is_better)
+    return f"* = {best}{among(pivot)}" if has_best else ""
+
+
+def _caption(*parts: str) -> str:
+    return "; ".join(part.removeprefix("; ") for part in parts if part)
 
 
 def measure_section(
@@ -231,8 +241,8 @@ def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:
 
 
 def failures_section(pivot: Pivot) -> Section | None:
-    """One line per point and way of failing, with the number of repeats concerned if not all."""
-    lines = []
+    """One line per curve and way of failing: its sizes, and the number of repeats concerned if not all."""
+    sizes: dict[tuple[str, str, str], list[int]] = {}
     for row in pivot.rows:
         axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
         for size, point in sorted(row.points.items()):
@@ -240,8 +250,12 @@ def failures_section(pivot: Pivot) -> Section | None:
             for (status, reason), count in reasons.items():
                 total = len(point.records)
                 share = "" if count == total else f" ({count} of {total} repeats)"
-                name = f"{shown(f'{row.model} {row.mode}')}, {pivot.across}={size}{''.join(axes)}"
-                lines.append(f"{name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
+                how = f"{status}{share}" + (f": {shown(reason)}" if reason else "")
+                sizes.setdefault((shown(f"{row.model} {row.mode}"), "".join(axes), how), []).append(size)
+    lines = [
+        f"{name}, {pivot.across}={','.join(map(str, several))}{axes}: {how}"
+        for (name, axes, how), several in sizes.items()
+    ]
     return Section("Not measured:", tuple(lines)) if lines else None
 
 
