@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reports.arrange.pivot import AxisValue, curve_name, make_pivot, memory_of
@@ -27,12 +27,20 @@ from reports.report.missing import missing_of
 from reports.report.sections import Wanted, report_sections
 from reports.text.plain import one_line
 from reports.text.section import Cell, Section, TableColumn
+from reports.text.units import format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCRIPTS = ("core", "charts", "table", "point", "start")
 """The parts of the page's script, in order; they share one scope."""
+_UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("bytes_per_second", lambda value: f"{format_bytes(value)}/s"),
+    ("flops_per_second", lambda value: f"{format_rate(value)} FLOP/s"),
+    ("_bytes", format_bytes),
+    ("_seconds", format_seconds),
+)
+"""How facts of the host are shown, by the end of their names."""
 _UNSAFE_IN_SCRIPTS = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -175,7 +183,17 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str
             if inner:
                 yield f"{prefix}{key}", " ".join(map(str, inner))
         elif inner is not None:
-            yield f"{prefix}{key}", inner if isinstance(inner, str) else json.dumps(inner)
+            yield f"{prefix}{key}", _fact(key, inner)
+
+
+def _fact(name: str, value: object) -> str:
+    """A fact with the unit that its name ends in: `memory_bytes` as `23.5 GiB`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shown = next((show for ending, show in _UNITS if name.endswith(ending)), None)
+        return json.dumps(value) if shown is None else shown(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else json.dumps(value)
 
 
 def _results_file(records: Iterable[Record]) -> str:
