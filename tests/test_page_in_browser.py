@@ -181,7 +181,7 @@ def test_data_does_not_run(chrome: Chrome, page: Path, run: Run) -> None:
     assert count(chrome, "script") == 3
     assert count(chrome, "img") == count(chrome, "#legend b") == count(chrome, "#table b") == 0
     assert texts(chrome, "h1") == [run.name]
-    assert texts(chrome, "#legend button")[2] == f"{HOSTILE}:{HOSTILE}"
+    assert texts(chrome, "#legend button")[2] == f"{HOSTILE} {HOSTILE}"
     assert texts(chrome, "#detail-title")[0].startswith(HOSTILE)
     chrome.execute_script("document.getElementById('close').click()")
     assert browser.console(chrome) == []
