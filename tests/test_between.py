@@ -83,7 +83,8 @@ def test_one_size_has_nothing_between(agents: str, tmp_path: Path, capsys: pytes
     out = tmp_path / "run"
     assert main(["sweep", "--agents", agents, "--plan-between", "--out", str(out)]) == 2
     assert capsys.readouterr().err == (
-        "scaleprof: --plan-between: there is no size between those given: give at least two agent counts, 16,1024\n"
+        "scaleprof: --plan-between: there is no size between those given: give at least two agent counts "
+        "(--agents 16,1024) or sequence lengths (--seq-len 16,256)\n"
     )
     assert not out.exists()
 

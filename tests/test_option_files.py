@@ -109,8 +109,8 @@ BAD = [
     ("timeout = true", "timeout: True is not a number"),
     ("epochs = 1.5", "epochs: 1.5 is not a whole number"),
     ('keep-going = "yes"', "keep-going: 'yes' is not true or false"),
-    ("agents = [true]", 'agents: [True] is not a text, such as "16,128"'),
-    ("model = []", 'model: [] is not a text, such as "16,128"'),
+    ("agents = [true]", 'agents: [True] is not a string, such as "16,128"'),
+    ("model = []", 'model: [] is not a string, such as "16,128"'),
     ('set = "ppo.clip=1"', "set: 'ppo.clip=1' is not a list of texts"),
     ('model = ""', "model: must not be empty: give a value or omit it"),
 ]
