@@ -252,3 +252,8 @@ def test_the_answer_and_growth_come_first() -> None:
     assert "<h2>Peak memory by number of agents</h2>" in tables
     assert "<strong>*" in tables
     assert re.search(r"<small>[\d.]+x</small>", tables)
+
+
+def test_points_and_their_repeats_are_counted_apart() -> None:
+    assert ">4 points, 12 repeats in all:</span>" in make_page([sweep(MODELS[:2], agents=(4, 16), repeats=3)])
+    assert ">4 points:</span>" in make_page([sweep(MODELS[:2], agents=(4, 16), repeats=1)])

@@ -25,6 +25,7 @@ from reports.render.page_data import page_data
 from reports.report.answer import answer_section, growth_sections
 from reports.report.missing import missing_of
 from reports.report.sections import Wanted, report_sections
+from reports.report.summary import point_count
 from reports.text.plain import one_line
 from reports.text.section import Cell, Section, TableColumn
 from reports.text.units import format_bytes, format_rate, format_seconds
@@ -77,6 +78,7 @@ def make_page(runs: Sequence[Run]) -> str:
     return templates.get_template("page.html").render(
         title=_shown(", ".join(run.name for run in runs)),
         subtitle=_shown(conditions(records)),
+        total=_total(runs),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
         answer=_shown([*missing_of(runs).lines, *_answer(runs)]),
         growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs), hint="")],
@@ -111,6 +113,12 @@ def _shown_tables(runs: Sequence[Run]) -> list[Section]:
     """The tables of the report: memory and throughput, with the best of each column and ratios to the first row."""
     wanted = Wanted(missing=missing_of(runs))
     return [section for section in report_sections(*joined(runs), wanted) if section.columns]
+
+
+def _total(runs: Sequence[Run]) -> str:
+    """The number of points, and of their repeats."""
+    records, also = joined(runs)
+    return point_count(sum(len(row.points) for row in make_pivot(records, also=also).rows), len(records))
 
 
 def _answer(runs: Sequence[Run]) -> Sequence[str]:
