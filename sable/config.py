@@ -53,7 +53,12 @@ class ModelConfig(RetentionOptions, WindowOptions):
         self.check_retention()
         self.check_window()
         timesteps = is_whole(self.segment) and self.segment >= 0
-        require(timesteps, "segment", self.segment, "a whole number of timesteps, or auto (0)")
+        require(
+            timesteps,
+            "segment",
+            self.segment,
+            "a whole number of timesteps of at least 1, or one of the words all and auto",
+        )
         require(self.embed_dim % 2 == 0, "embed_dim", self.embed_dim, "even (sine and cosine come in pairs)")
         require(self.acting in ACTING, "acting", self.acting, f"one of {', '.join(ACTING)}")
         require(self.dtype in DTYPES, "dtype", self.dtype, f"one of {', '.join(DTYPES)}")
@@ -119,7 +124,7 @@ class PPOConfig:
             and (not self.accumulate or self.envs // self.minibatches % self.accumulate == 0),
             "accumulate",
             self.accumulate,
-            f"a divisor of the environments of a minibatch ({self.envs // self.minibatches}), or auto (0)",
+            f"a divisor of the environments of a minibatch ({self.envs // self.minibatches}), or the word auto",
         )
         for field in ("gamma", "gae_lambda"):
             require_share(field, getattr(self, field))

@@ -83,7 +83,8 @@ def test_one_size_has_nothing_between(agents: str, tmp_path: Path, capsys: pytes
     out = tmp_path / "run"
     assert main(["sweep", "--agents", agents, "--plan-between", "--out", str(out)]) == 2
     assert capsys.readouterr().err == (
-        "scaleprof: --plan-between: there is no size between those given: give at least two agent counts, 16,1024\n"
+        "scaleprof: --plan-between: there is no size between those given: give at least two agent counts "
+        "(--agents 16,1024) or sequence lengths (--seq-len 16,256)\n"
     )
     assert not out.exists()
 
@@ -239,7 +240,9 @@ def test_tables_show_what_was_measured_and_the_last_line_counts_the_plans() -> N
     said = console.file.getvalue()  # type: ignore[attr-defined]
     headings = [line.split() for line in said.splitlines() if line.startswith("model  mode")]
     assert headings == [["model", "mode", "16", "128", "1024"]] * 2  # of memory and of speed
-    assert "7 points, 8 repeats: 3 ok, 0 failed, 5 planned by compiling alone (1 failed)" in " ".join(said.split())
+    assert "7 points, 8 repeats in all: 3 ok, 0 failed, 5 planned by compiling alone (1 failed)" in " ".join(
+        said.split()
+    )
 
 
 def test_a_picture_draws_the_law_of_the_plan_along_what_was_measured() -> None:

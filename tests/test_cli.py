@@ -265,7 +265,7 @@ def test_a_dry_run_shows_the_grid_and_writes_nothing(capsys: pytest.CaptureFixtu
             start=1,
         )
     ]
-    assert captured.out.splitlines()[-1] == "9 points, 18 repeats"
+    assert captured.out.splitlines()[-1] == "9 points, 18 repeats in all"
     assert list(folder.iterdir()) == []
 
 
@@ -415,7 +415,7 @@ def test_a_memory_limit_that_nothing_starts_under(capfd: pytest.CaptureFixture[s
 def test_an_output_folder_that_cannot_be_made(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     (folder / "file").write_text("before")
     assert main(["sweep", "--agents", "2", "--out", "file/run", "--device", "cpu"]) == 2
-    _, error = capfd.readouterr().err.splitlines()  # after the first line, which says what begins
+    (error,) = capfd.readouterr().err.splitlines()  # not even what begins
     assert error == "scaleprof: --out: cannot write to file/run: Not a directory"
     assert [path.name for path in folder.iterdir()] == ["file"]
 

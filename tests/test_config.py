@@ -18,7 +18,7 @@ from sable.types import Space
         ({"window": 0}, "window is 0: it must be a whole number of at least 1"),
         ({"heads": True}, "heads is True: it must be a whole number of at least 1"),
         ({"decay_scaling": 1.5}, "decay_scaling is 1.5: it must be between 0 and 1"),
-        ({"segment": -1}, "segment is -1: it must be a whole number of timesteps, or auto \\(0\\)"),
+        ({"segment": -1}, "segment is -1: it must be a whole number of timesteps of at least 1"),
         ({"dtype": "float8"}, "dtype is 'float8': it must be one of float32, bfloat16"),
     ],
 )

@@ -43,16 +43,16 @@ def test_a_slice_holds_the_other_axis() -> None:
 def test_what_else_varies_makes_curves_of_their_own() -> None:
     first = run(record("sable", 4, mode="chunkwise", dtype="float32"), record("ippo", 4, dtype="float32"), name="one")
     (one,) = slices([first], "agents")
-    assert [curve.label for curve in one.curves] == ["sable:chunkwise", "ippo"]
+    assert [curve.label for curve in one.curves] == ["sable chunkwise", "ippo"]
     second = run(record("sable", 4, mode="chunkwise", dtype="bfloat16"), name="two")
     (both,) = slices([first, second], "agents")
     assert [(curve.label, curve.style) for curve in both.curves] == [
-        ("sable:chunkwise, dtype float32, one", 0),
-        ("ippo, dtype float32, one", 1),
-        ("sable:chunkwise, dtype bfloat16, two", 2),
+        ("sable chunkwise, run=one, dtype=float32", 0),
+        ("ippo, run=one, dtype=float32", 1),
+        ("sable chunkwise, run=two, dtype=bfloat16", 2),
     ]
     (same,) = slices([first, Run("one", Path("other/one"), first.records)], "agents")
-    assert {curve.label.rpartition(", ")[2] for curve in same.curves} == {"runs/one", "other/one"}
+    assert {curve.label.partition(", ")[2] for curve in same.curves} == {"run=runs/one", "run=other/one"}
 
 
 def test_a_curve_has_its_repeats_and_its_failures() -> None:

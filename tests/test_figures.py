@@ -63,9 +63,9 @@ def test_the_legend_is_complete_and_covers_nothing(figure: Figure) -> None:
     figure.draw_without_rendering()
     (legend,) = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts[:5] == ["sable:chunkwise", "sable:recurrent", "sable:parallel", "sable:factored", "mat:dense"]
-    assert "memory limit 4 GiB, minus resident memory" in texts
-    assert "95 % interval of the fit" in texts
+    assert texts[:5] == ["sable chunkwise", "sable recurrent", "sable parallel", "sable factored", "mat dense"]
+    assert "memory limit 4 GiB, minus what the idle process holds" in texts
+    assert "95 % interval of the law" in texts
     assert "lowest to highest repeat" in texts
     box = legend.get_window_extent()
     for axes in figure.axes:
@@ -186,7 +186,7 @@ def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
     assert text == (tmp_path / "b.svg").read_text(encoding="utf-8")
     assert "<dc:date>" not in text
     words = ["".join(part.itertext()).strip() for part in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]
-    assert {"Number of agents", "Agent-steps per second", "sable:chunkwise"} <= set(words)
+    assert {"Number of agents", "Agent-steps per second", "sable chunkwise"} <= set(words)
 
 
 def test_text_from_data_is_neither_formula_nor_markup(tmp_path: Path) -> None:
@@ -250,3 +250,35 @@ def test_a_curve_without_a_result_shows_its_failures() -> None:
     records = (measured("ippo", "", 4, 8, 0, mebibytes=5, seconds=0.1), failed("mat", "dense", 4, 8, 0, "crashed"))
     memory, _ = draw([Run("run", Path("run"), records)]).axes
     assert marks(memory, FAILURES["crashed"][0]) == 1
+
+
+def test_a_picture_of_an_incomplete_run_says_so() -> None:
+    with style():
+        text = draw([dataclasses.replace(ONE, incomplete="7 of 12 records")]).get_suptitle()
+    assert "(incomplete: 7 of 12 records)" in text
+
+
+def test_lines_of_growth_keep_every_word_and_their_heading() -> None:
+    records = [
+        dataclasses.replace(
+            measured("mat", "dense", size, 8, 0, mebibytes=size**2, seconds=size), settings="long-name" * 12
+        )
+        for size in (4, 16, 64, 256)
+    ]
+    records += [measured("ippo", "", size, 8, 0, mebibytes=size, seconds=size) for size in (4, 16, 64, 256)]
+    run = Run("run", Path("run"), tuple(records))
+    with style():
+        text = draw([run]).get_suptitle()
+    assert "How cost grows with the number of agents (from 64 to 256):" in text
+    assert "quadratic" in text
+    assert max(map(len, text.splitlines())) <= 160
+
+
+def test_the_legend_lists_only_what_is_drawn() -> None:
+    drawn = [measured("ippo", "", size, 8, 0, mebibytes=size, seconds=1) for size in (4, 16)]
+    without = dataclasses.replace(failed("mat", "dense", 4, 8, 0, "ok"), host_base_bytes=2)
+    with style():
+        figure = draw([Run("run", Path("run"), (*drawn, without))])
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[0] == "ippo"
+    assert "mat dense" not in texts

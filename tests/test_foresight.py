@@ -37,7 +37,7 @@ def foreseen(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     captured = capsys.readouterr()
     assert captured.err == ""
     last = captured.out.splitlines()[-1]
-    return "" if last.endswith((" points", " point", " repeats")) else last
+    return "" if last.endswith((" points", " point", " repeats in all")) else last
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ BAD = [
     ("timeout = true", "timeout: True is not a number"),
     ("epochs = 1.5", "epochs: 1.5 is not a whole number"),
     ('keep-going = "yes"', "keep-going: 'yes' is not true or false"),
-    ("agents = [true]", 'agents: [True] is not a text, such as "16,128"'),
-    ("model = []", 'model: [] is not a text, such as "16,128"'),
+    ("agents = [true]", 'agents: [True] is not a string, such as "16,128"'),
+    ("model = []", 'model: [] is not a string, such as "16,128"'),
     ('set = "ppo.clip=1"', "set: 'ppo.clip=1' is not a list of texts"),
     ('model = ""', "model: must not be empty: give a value or omit it"),
 ]
@@ -250,3 +250,12 @@ def test_presets_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert [line.partition(":")[0] for line in lines if not line.startswith(" ")] == preset_names()
     default = lines.index("default: The defaults of a sweep without options, as a preset to start from")
     assert lines[default + 1].startswith("    options: scenario neom, agents 16,128,1024, seq-len 16")
+
+
+@pytest.mark.usefixtures("folder")
+def test_options_about_results_are_among_those_that_come_from_files(capsys: pytest.CaptureFixture[str]) -> None:
+    config(agents="2", model="ippo", csv="a.csv", yes=True, strict=True, out="there")
+    assert main(["sweep", "--config", "mine.toml", "--dry-run", "--csv", "b.csv"]) == 0
+    said = capsys.readouterr()
+    first = (said.out + said.err).splitlines()[0]
+    assert first == "Options from --config mine.toml: agents 2, model ippo, yes yes, strict yes, out there"

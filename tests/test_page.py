@@ -203,7 +203,7 @@ def test_non_finite_numbers_stay_visible() -> None:
 def test_failures_are_listed_with_their_reasons() -> None:
     records = [failed("mat", "dense", 64, 8, n, "oom", "needs 9 GiB & more") for n in range(2)]
     page = make_page([Run("run", Path("run"), (*SMALL.records, *records))])
-    row = re.search(r"<tr><th>mat:dense, agents 64.*?</tr>", page)
+    row = re.search(r"<tr><th>mat dense, agents=64.*?</tr>", page)
     assert row is not None
     assert "2 of 2" in row[0]
     assert "needs 9 GiB &amp; more" in row[0]
@@ -223,7 +223,7 @@ def test_direction_marks_are_not_shown(tmp_path: Path) -> None:
     assert "\\u20" not in script_json(data)
     assert cells(data, "model") == ["s a b"]
     assert list(data["files"][0]["samples"]["values"]) == ["update", "s a b"]
-    assert data["slices"][0]["curves"][0]["label"] == "s a b:s a b"
+    assert data["slices"][0]["curves"][0]["label"] == "s a b s a b"
 
 
 def test_lone_surrogates_are_dropped(tmp_path: Path) -> None:
@@ -252,3 +252,8 @@ def test_the_answer_and_growth_come_first() -> None:
     assert "<h2>Peak memory by number of agents</h2>" in tables
     assert "<strong>*" in tables
     assert re.search(r"<small>[\d.]+x</small>", tables)
+
+
+def test_points_and_their_repeats_are_counted_apart() -> None:
+    assert ">4 points, 12 repeats in all:</span>" in make_page([sweep(MODELS[:2], agents=(4, 16), repeats=3)])
+    assert ">4 points:</span>" in make_page([sweep(MODELS[:2], agents=(4, 16), repeats=1)])

@@ -181,7 +181,7 @@ def test_data_does_not_run(chrome: Chrome, page: Path, run: Run) -> None:
     assert count(chrome, "script") == 3
     assert count(chrome, "img") == count(chrome, "#legend b") == count(chrome, "#table b") == 0
     assert texts(chrome, "h1") == [run.name]
-    assert texts(chrome, "#legend button")[2] == f"{HOSTILE}:{HOSTILE}"
+    assert texts(chrome, "#legend button")[2] == f"{HOSTILE} {HOSTILE}"
     assert texts(chrome, "#detail-title")[0].startswith(HOSTILE)
     chrome.execute_script("document.getElementById('close').click()")
     assert browser.console(chrome) == []
@@ -433,3 +433,39 @@ def test_without_a_browser(
     monkeypatch.setenv("SCALEPROF_REQUIRE_BROWSER", required)
     with pytest.raises(outcome, match="no browser: Debian has it in the packages chromium and chromium-driver"):
         browser.start(tmp_path)
+
+
+def test_the_caption_explains_only_what_is_drawn(chrome: Chrome, folder: Path) -> None:
+    plain, full = folder / "plain.html", folder / "full.html"
+    write_page([sweep(MODELS[:1], agents=(4, 16), repeats=1)], plain)
+    write_page([sweep(MODELS[:1], agents=(4, 16, 64, 256), repeats=5)], full)
+    browser.show(chrome, plain)
+    assert texts(chrome, "#drawn") == [""]
+    browser.show(chrome, full)
+    (said,) = texts(chrome, "#drawn")
+    assert "Thin short dashes: the law" in said
+    assert "95" in said
+    assert "lowest to the highest repeat" in said
+    chrome.get("about:blank")
+
+
+def test_a_phone_shows_the_values_of_the_host(chrome: Chrome, folder: Path) -> None:
+    page = folder / "phone.html"
+    host = {
+        "memory_bytes": 25276510208,
+        "import_seconds": 1.3363,
+        "variables": {"together": {"A_LONG_NAME" * 5: "b" * 90}},
+    }
+    write_page([dataclasses.replace(sweep(MODELS[:2], agents=(4, 16, 64, 256)), hosts=(host,))], page)
+    browser.show(chrome, page, width=390)
+    places = chrome.execute_script(
+        "return [...document.querySelectorAll('#host td, #answer pre')].map((one) => one.getBoundingClientRect().right)"
+    )
+    assert places
+    assert max(places) <= 390
+    wide = chrome.execute_script(
+        "return [...document.querySelectorAll('#answer pre')].some((one) => one.scrollWidth > one.clientWidth)"
+    )
+    assert not wide
+    assert {"23.5 GiB", "1.34 s"} <= set(texts(chrome, "#host td"))
+    chrome.get("about:blank")

@@ -54,6 +54,26 @@ def test_points_that_ended_before_count_as_done() -> None:
     assert begins == ["[6/7] mat:dense · 100", "[7/7] mat:dense · 1000"]
 
 
+def test_lines_name_every_axis_that_varies_and_the_repeat() -> None:
+    grid = [
+        dataclasses.replace(SMALL, envs=envs, repeat=repeat, settings=(("ppo.accumulate", accumulate),))
+        for repeat in (0, 1)
+        for envs in (2, 4)
+        for accumulate in ("1", "0")
+    ]
+    names = progress.PointNames(grid)
+    assert len({names.of(one) for one in grid}) == len(grid)
+    assert names.of(grid[-1]) == "mat:dense · 10 agents · T 4 · envs 4 · accumulate auto · repeat 2 of 2"
+    assert progress.PointNames([SMALL, LARGE]).of(SMALL) == SMALL.label
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, "left ?"), (90.0, "left about 1:30"), (0.0, "taking longer than expected")]
+)
+def test_a_last_point_that_takes_longer_is_not_about_to_end(seconds: float | None, said: str) -> None:
+    assert progress._left(seconds) == said
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0:00"), (187.0, "3:07"), (3723.0, "1:02:03")])
 def test_clock(seconds: float, text: str) -> None:
     assert progress._clock(seconds) == text

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from reports import Record, Run, write_records
-from reports.arrange.pivot import reader
+from reports.arrange.pivot import make_pivot, memory_of, reader
 from reports.arrange.selection import joined
 from reports.growth.laws import Law, curves_of, fullest_curves, law_of_curve, laws
 from reports.growth.lines import growth, in_words
@@ -25,6 +25,7 @@ from reports.render.terminal import print_sections
 from reports.render.text_plot import charts
 from reports.report.answer import answer_section
 from reports.report.sections import Wanted, report_sections
+from reports.report.summary import failures_section
 from scaleprof.cli.app import main
 
 pytestmark = pytest.mark.usefixtures("folder")
@@ -231,7 +232,7 @@ def test_json_has_its_documented_keys(capsys: pytest.CaptureFixture[str], folder
     content = json.loads(reported(capsys, written(folder / "run.csv", records), "--json"))
     assert list(content) == ["format", "schema_version", "reference", "runs", "rows", "fits", "failures"]
     assert content["reference"] == {"model": "sable", "mode": "chunkwise"}
-    assert content["runs"] == [{"name": "run", "path": "run.csv"}]
+    assert content["runs"] == [{"name": "run", "path": "run.csv", "incomplete": ""}]
     assert content["rows"][-1]["policy_loss"] is None
     fit = next(fit for fit in content["fits"] if (fit["model"], fit["quantity"]) == ("mat", "memory"))
     assert (fit["kind"], fit["field"], fit["along"], fit["seq_len"]) == ("fit", "memory_bytes", "agents", 16)
@@ -449,8 +450,7 @@ def test_the_answer_says_no_more_than_is_known() -> None:
     assert stopped == "mat dense timed out at 1024 agents."
     many = [dataclasses.replace(point("mat", "dense", 16, status="error"), model=f"m{n}") for n in range(5)]
     assert answered([point("mat", "dense", 16), *many])[1] == (
-        "m0 dense failed at 16 agents; m1 dense failed at 16 agents; m2 dense failed at 16 agents; "
-        "2 more stopped early."
+        "m0 dense failed at 16 agents; m1 dense failed at 16 agents; m2 dense failed at 16 agents; 2 more failed."
     )
 
 
@@ -483,12 +483,12 @@ def test_devices_and_scenarios_have_curves_and_points_of_their_own() -> None:
     assert "| 6 points: 6 ok" in text
     other = [dataclasses.replace(record, scenario="lbf") for record in here]
     assert [law.record.scenario for law in fullest([*here, *other], "agents")] == ["lbf", "neom"] * 2
-    assert "| 3 points, 6 repeats: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
+    assert "| 3 points, 6 repeats in all: 6 ok" in sections([*here, *(dataclasses.replace(r, repeat=1) for r in here)])
 
 
 def test_points_of_several_runs_are_several(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     names = [written(folder / f"{name}.csv", grow((16, 32), repeats=2)) for name in ("old", "new")]
-    assert "| 12 points, 24 repeats: 24 ok" in " ".join(reported(capsys, *names).split())
+    assert "| 12 points, 24 repeats in all: 24 ok" in " ".join(reported(capsys, *names).split())
 
 
 def planned_bytes(plan: dict[int, int]) -> list[Record]:
@@ -590,3 +590,56 @@ def test_contended_points_are_marked(capsys: pytest.CaptureFixture[str], folder:
     assert len(re.findall(r"!\d", text)) == len(COSTS)
     text = reported(capsys, written(folder / "run.csv", grow((16, 32))), "--format", form)
     assert "contended" not in text
+
+
+def test_the_answer_names_no_winner_within_its_accuracy() -> None:
+    near = [point("mat", "dense", 16, host_peak_rise_bytes=50 * MIB, agent_steps_per_second=1000.0)]
+    near += [point("sable", "chunkwise", 16, host_peak_rise_bytes=52 * MIB, agent_steps_per_second=1040.0)]
+    far = point("sable", "recurrent", 16, host_peak_rise_bytes=90 * MIB, agent_steps_per_second=10.0)
+    section = answer_section([*near, far], memory_of)
+    assert section is not None
+    assert section.lines[0] == (
+        "At 16 agents, mat dense and sable chunkwise need the least memory, about equal (50.0 MiB to 52.0 MiB) and "
+        "sable chunkwise and mat dense are fastest, about equal (1.04k to 1.00k agent-steps/s)."
+    )
+
+
+def test_the_answer_marks_contended_speeds_and_takes_one_side_of_a_pair() -> None:
+    pairs = [
+        point(model, mode, 16, side=side, contended=1, agent_steps_per_second=speed)
+        for model, mode, speed in (("mat", "dense", 10.0), ("sable", "chunkwise", 20.0))
+        for side in ("new", "base")
+    ]
+    section = answer_section(pairs, memory_of)
+    assert section is not None
+    assert section.lines[0].startswith("At 16 agents (side new), ")
+    assert "sable chunkwise is fastest (20.0 agent-steps/s, contended; next is mat dense with 10.0)" in section.lines[0]
+    assert "side=" not in section.lines[0]
+
+
+def test_failures_of_one_kind_share_a_line_per_curve() -> None:
+    larger: dict[str, Any] = {
+        "status": "skipped",
+        "reason_code": "larger",
+        "reason": "larger than a point that ran out of memory",
+    }
+    records = [point("mat", "dense", 4), *(point("mat", "dense", size, **larger) for size in (16, 64, 256))]
+    section = failures_section(make_pivot(records))
+    assert section is not None
+    assert section.lines == ("mat dense, agents=16,64,256: skipped: larger than a point that ran out of memory",)
+
+
+def test_a_mark_that_no_cell_has_is_not_explained() -> None:
+    assert "* =" not in sections([point("mat", "dense", 16)])
+    assert "* = lowest" in sections([point("mat", "dense", 16), point("sable", "chunkwise", 16)])
+
+
+def test_a_chart_says_which_marks_are_covered() -> None:
+    same = [
+        point(model, mode, size) for model, mode in (("mat", "dense"), ("sable", "chunkwise")) for size in (16, 128)
+    ]
+    same = [dataclasses.replace(r, host_peak_rise_bytes=r.agents * MIB, agent_steps_per_second=1.0) for r in same]
+    drawn = charts(same, 80)
+    assert drawn.count("Covered: a by b at 16, 128.") == 2
+    apart = [r if r.mode == "dense" else dataclasses.replace(r, host_peak_rise_bytes=r.agents * 9 * MIB) for r in same]
+    assert charts(apart, 80).count("Covered") == 1

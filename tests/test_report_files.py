@@ -33,8 +33,8 @@ def test_pictures_and_page(table: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert files["png"].read_bytes().startswith(b"\x89PNG")
     assert files["pdf"].read_bytes().startswith(b"%PDF")
     svg = files["svg"].read_text(encoding="utf-8")
-    assert "sable:chunkwise" in svg
-    assert "sable:recurrent" not in svg
+    assert "sable chunkwise" in svg
+    assert "sable recurrent" not in svg
     assert files["html"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 

@@ -568,7 +568,7 @@ def test_larger_points_of_a_mode_are_skipped(world: World, capsys: pytest.Captur
     skipped = [record for record in load_records(Path("run")) if record.status == "skipped"]
     assert [(record.model, record.agents, record.repeat) for record in skipped] == [("mat", 4, 0), ("mat", 4, 1)]
     assert {(record.reason_code, record.reason, record.phase) for record in skipped} == {("larger", LARGER, "")}
-    assert f"[6/12] mat:dense · 4 agents · T 2: skipped: {LARGER} (" in capsys.readouterr().err
+    assert f"[6/12] mat:dense · 4 agents · T 2 · repeat 1 of 2: skipped: {LARGER} (" in capsys.readouterr().err
     assert not list(Path("run").rglob(f"{NAMES[5]}*"))
 
 
@@ -854,8 +854,61 @@ def test_a_folder_that_cannot_be_written(workers: dict[str, str]) -> None:
         said = "scaleprof: --resume: cannot write to run/results.csv: Permission denied\n"
         assert (done.returncode, done.stderr) == (2, said)
         done = scaleprof("report", "run")
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, "scaleprof: run: 3 of 6 records\n")
         assert "4 points: 3 ok, 1 failed (1 interrupted)" in done.stdout
     finally:
         Path("run").chmod(0o755)
     assert scaleprof("sweep", "--resume", "run").returncode == 0
+
+
+def test_what_is_not_measured_yet_is_said_by_every_reader(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.endings = {("sable", 3): "interrupted"}
+    assert main(["sweep", *GRID, "--out", "run"]) == 130
+    captured = capsys.readouterr()
+    assert "Incomplete: 2 of 6 records." in captured.out
+    assert "; more are missing" in " ".join(captured.out.split())
+    assert main(["report", "run"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "scaleprof: run: 2 of 6 records\n"
+    said = captured.out.splitlines()
+    assert "Incomplete: 2 of 6 records." in said
+    assert "  mat dense: not measured yet at 3, 4 agents; ran up to 2" in said
+    assert not any("every size" in line for line in said)
+    (heading,) = (place for place, line in enumerate(said) if line == "Peak memory by number of agents")
+    assert said[heading + 3].split()[2:] == ["2", "3", "4"]
+    assert next(line for line in said[heading:] if line.startswith("mat")).split()[-2:] == ["-", "-"]
+    for command in (["export", "run"], ["compare", "run", "run"]):
+        main(command)
+        assert "scaleprof: run: 2 of 6 records" in capsys.readouterr().err
+    assert main(["report", "run", "--html", "page.html"]) == 0
+    assert "Incomplete: 2 of 6 records." in Path("page.html").read_text()
+
+
+def test_a_mode_that_was_not_reached_is_named(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.endings = {("mat", 2): "interrupted"}
+    assert main(["sweep", *GRID, "--out", "run"]) == 130
+    lines = [
+        line for line in Path("run/records.jsonl").read_text().splitlines(keepends=True) if '"interrupted"' not in line
+    ]
+    Path("run/records.jsonl").write_text("".join(lines))
+    capsys.readouterr()
+    assert main(["report", "run"]) == 0
+    assert "  mat dense: not measured yet" in capsys.readouterr().out.splitlines()
+
+
+def test_a_complete_run_lacks_nothing(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", *GRID, "--out", "run"]) == 0
+    assert main(["report", "run"]) == 0
+    captured = capsys.readouterr()
+    assert "ncomplete" not in captured.out + captured.err
+    assert "every size, up to 4 agents" in captured.out
+
+
+def test_points_and_repeats_are_two_things(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", *GRID, "--repeats", "2", "--out", "run"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("6 points, 12 repeats in all, up to ")
+    assert " · repeat 2 of 2: " in captured.err.splitlines()[-2]
+    assert "| 6 points, 12 repeats in all: 12 ok" in " ".join(captured.out.split())
+    assert main(["sweep", "--resume", "run"]) == 0
+    assert "Nothing to do: all 6 points have ended." in capsys.readouterr().err

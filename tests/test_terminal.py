@@ -12,7 +12,8 @@ from rich.console import Console
 
 from reports.arrange.pivot import best_cells, make_pivot, memory_of, rate_of, varying_axes
 from reports.records.record import Record
-from reports.render.terminal import render_grid, render_summary
+from reports.render.terminal import print_document, render_grid, render_summary
+from reports.text.section import Cell, Document, Section, TableColumn, label
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 MIB = 2**20
@@ -201,7 +202,7 @@ def test_tables_are_ascii_if_the_stream_is() -> None:
 def test_device_memory_is_preferred_and_mixed_sources_are_marked() -> None:
     host = _record("a", "x", 4, host_peak_rise_bytes=MIB)
     device = _record("b", "x", 4, host_peak_rise_bytes=9 * MIB, device_peak_bytes=2 * MIB)
-    assert "Peak memory by number of agents\ndevice allocator; * = lowest\n" in _printed(render_summary, [device], 80)
+    assert "Peak memory by number of agents\ndevice allocator\n\n" in _printed(render_summary, [device], 80)
     text = _printed(render_summary, [host, device], 120)
     assert "device allocator; r = resident memory rise" in text
     assert "*r 1.00 MiB" in text
@@ -277,3 +278,17 @@ def test_contended_points_are_marked(repeats: int) -> None:
     assert speed.count("!") == 3
     quiet = [dataclasses.replace(record, contended=0) for record in records]
     assert "!" not in _printed(render_summary, quiet, 80)
+
+
+@pytest.mark.parametrize("width", [24, 30, 40, 60, 80])
+def test_no_word_of_a_heading_or_a_name_is_cut(width: int) -> None:
+    labels = (label("accumulate", ["auto", "1"]), label("update_metric", ["throughput", "env_steps_per_second"]))
+    columns = (TableColumn("base", (Cell("111k"), Cell("1.14 ms"))), TableColumn("new", (Cell("9.1k"), Cell("2 ms"))))
+    stream = io.StringIO()
+    print_document(Console(file=stream, width=width), Document(sections=(Section(labels=labels, columns=columns),)))
+    words = stream.getvalue().replace(":", " ").split()
+    assert {"throughput", "1.14"} <= set(words)
+    assert "accumulate" in words or width < 40  # a list names its rows by their values alone
+    assert {"env_steps_per_second"} <= set(words) or {"env_", "steps_", "second"} <= {
+        part for word in words for part in word.replace("_", "_ ").split()
+    }

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.arrange.pivot import AxisValue, Repeats, varying_axes
+from reports.arrange.pivot import AxisValue, Repeats, curve_name, varying_axes
 from reports.arrange.selection import run_names
 from reports.records.columns import Column
 from reports.records.record import Record, has_result, is_between, was_run
@@ -90,7 +90,8 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
             values = tuple(getattr(record, name) for name in beside)
             key = (number, record.model, record.mode, values)
             styles.setdefault(key, len(styles))
-            labels[key] = _label(record, beside, values, names[number] if len(runs) > 1 else "")
+            run: list[tuple[str, AxisValue]] = [("run", names[number])] if len(runs) > 1 else []
+            labels[key] = curve_name(record.model, record.mode, [*run, *zip(beside, values, strict=True)])
             curve = found.setdefault(getattr(record, fixed), {}).setdefault(key, {})
             curve.setdefault(getattr(record, axis), []).append(record)
     for number, records in enumerate(planned):  # only along curves that were measured
@@ -107,12 +108,6 @@ def slices(runs: Sequence[Run], axis: str) -> list[Slice]:
 
 def _curve(label: str, style: int, points: Mapping[int, Sequence[Record]]) -> Curve:
     return Curve(label, style, {size: Repeats(tuple(records)) for size, records in sorted(points.items())})
-
-
-def _label(record: Record, beside: Sequence[str], values: Sequence[AxisValue], run: str) -> str:
-    parts = [f"{record.model}:{record.mode}" if record.mode else record.model]
-    parts += [f"{name} {value}" for name, value in zip(beside, values, strict=True) if value not in (None, "")]
-    return ", ".join([*parts, run] if run else parts)
 
 
 def fullest_slice(found: Sequence[Slice]) -> Slice:

@@ -102,24 +102,27 @@ def shared_pivots() -> Iterator[None]:
         _made.reset(token)
 
 
-def make_pivot(records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = ()) -> Pivot:
+def make_pivot(
+    records: Sequence[Record], *, across: str = "agents", also: Sequence[str] = (), sizes: Iterable[int] = ()
+) -> Pivot:
     """Arrange `records`: models and modes in the order of first appearance, axis values ascending.
 
     Args:
         records: the records to arrange.
         across: the size that runs across, `agents` or `seq_len`.
         also: fields that separate rows in addition to `ROW_AXES`, if they vary.
+        sizes: further sizes across, at which nothing was measured.
     """
-    made = _made.get()
+    made, untried = _made.get(), frozenset(sizes)
     if made is None:
-        return _make_pivot(records, across, also)
-    key = (across, *also, *map(id, records))
+        return _make_pivot(records, across, also, untried)
+    key = (across, untried, *also, *map(id, records))
     if key not in made:
-        made[key] = _make_pivot(records, across, also)
+        made[key] = _make_pivot(records, across, also, untried)
     return made[key]
 
 
-def _make_pivot(records: Sequence[Record], across: str, also: Sequence[str]) -> Pivot:
+def _make_pivot(records: Sequence[Record], across: str, also: Sequence[str], sizes: Iterable[int]) -> Pivot:
     axes = varying_axes(records, across=across, also=also)
     row_of = attrgetter("model", "mode", across, *axes)
     by_point: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
@@ -139,7 +142,7 @@ def _make_pivot(records: Sequence[Record], across: str, also: Sequence[str]) -> 
         Row(*key, points={size: Repeats(tuple(repeats)) for size, repeats in grouped[key].items()})
         for key in sorted(grouped, key=place)
     )
-    return Pivot(tuple(sorted({getattr(record, across) for record in records})), axes, rows, across)
+    return Pivot(tuple(sorted({*sizes, *(getattr(record, across) for record in records)})), axes, rows, across)
 
 
 def varying_axes(records: Iterable[Record], *, across: str = "agents", also: Sequence[str] = ()) -> tuple[str, ...]:
@@ -238,8 +241,16 @@ def row_labels(pivot: Pivot) -> tuple[TableColumn, ...]:
 
 def row_name(pivot: Pivot, row: Row) -> str:
     """A row in words: model, mode and the value of every axis that varies."""
-    axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
-    return f"{shown(f'{row.model} {row.mode}')}{''.join(axes)}"
+    return curve_name(row.model, row.mode, zip(pivot.axes, row.values, strict=True))
+
+
+def curve_name(model: str, mode: str, values: Iterable[tuple[str, AxisValue]]) -> str:
+    """`sable chunkwise, run=new, envs=4`: the name of a curve, a row or a point wherever people read it.
+
+    Axes without a value are left out.
+    """
+    axes = [f"{axis_name(axis)}={shown(value)}" for axis, value in values if value not in (None, "")]
+    return ", ".join([shown(f"{model} {mode}"), *axes])
 
 
 def axis_name(field: str) -> str:

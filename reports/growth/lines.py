@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from reports.arrange.pivot import SIZE_NAMES
 from reports.growth.laws import ALONG, Law, curves_of, factor, fullest_curves, law_of_curve, step
 from reports.growth.plan_law import PlanLaw
 from reports.growth.results import SO_FAR, Fit, Refusal
@@ -34,6 +35,16 @@ class Growth:
     """Whether every curve has a line; else only the longest of each model and mode."""
     laws: tuple[Law, ...]
     """The laws that the lines are of."""
+
+    def heading(self, hint: str = "") -> str:
+        """`How cost grows with the number of agents (from 128 to 1024 unless noted):`.
+
+        `hint` follows where only the longest curve of each mode has a line.
+        """
+        between = f"from {self.step[0]} to {self.step[1]}" if self.step else ""
+        between += "" if self.is_common else " unless noted"
+        some = "" if self.is_whole else f"; longest curve of each mode{hint}"
+        return f"How cost grows with the {SIZE_NAMES[self.along]} ({between}{some}):"
 
 
 def growth(records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False) -> list[Growth]:

@@ -8,7 +8,7 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,18 @@ from reports.records.record_lines import json_object, read_lines
 from reports.records.redaction import redacted_values
 from reports.records.within import check_within, read_within
 
+_SIZES = ("agents", "seq_len")
 CHECKSUM = "checksum.json"
 """The file of a baseline with the checksum of its results.csv."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a sweep was to measure: every one of these models and modes at every one of these sizes."""
+
+    modes: tuple[tuple[str, str], ...]
+    sizes: Mapping[str, tuple[int, ...]]
+    """By axis, `agents` and `seq_len`, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,8 @@ class Run:
     """What the folder lacks: `11 of 12 records, 1 torn line left out`; empty if nothing is known to be missing."""
     is_counted: bool = False
     """Whether it is known how many records there should be, by a run's manifest or a baseline's checksum."""
+    asked: Asked | None = None
+    """What the run was to measure; None for a CSV file, a baseline and a run of an earlier version."""
 
     def samples(self, record: Record) -> list[dict[str, str]]:
         """One row per update of `record`: times and metrics as text, empty if unknown."""
@@ -105,10 +117,17 @@ def _load(path: Path, progress: Callable[[int], object]) -> Run:
     with file_errors(lines, "read"), lines.open("rb") as stream:
         found, left_out = read_lines(stream, str(lines), progress)
     records = latest_records(found)
-    expected = _expected(path / "manifest.json")
-    incomplete = _incomplete(records, left_out, expected)
+    manifest = _manifest(path)
+    expected = _expected(manifest)
     return Run(
-        name, path, tuple(records), tuple(_hosts(path)), tuple(left_out), incomplete, is_counted=expected is not None
+        name,
+        path,
+        tuple(records),
+        tuple(_hosts(path)),
+        tuple(left_out),
+        _incomplete(records, left_out, expected),
+        is_counted=expected is not None,
+        asked=asked_of(manifest),
     )
 
 
@@ -122,6 +141,12 @@ def without_collections() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def run_so_far(path: Path, records: Sequence[Record], manifest: Mapping[str, Any]) -> Run:
+    """The run in a folder that is being written, by its records so far."""
+    lacking = _incomplete(records, (), _expected(manifest))
+    return Run(path.name, path, tuple(records), incomplete=lacking, is_counted=True, asked=asked_of(manifest))
 
 
 def record_key(record: Record) -> tuple[object, ...]:
@@ -180,12 +205,26 @@ def _incomplete(records: Sequence[Record], left_out: Sequence[str], expected: in
     return ", ".join([*parts, *(f"{what} left out" for what in left_out)])
 
 
-def _expected(manifest: Path) -> int | None:
-    """The records of a complete run: one per point, or two of a live pair."""
-    if not manifest.is_file():
+def _manifest(path: Path) -> dict[str, Any]:
+    """What the manifest of a run's folder holds; nothing without one."""
+    manifest = path / "manifest.json"
+    return json_object(_text(manifest), str(manifest)) if manifest.is_file() else {}
+
+
+def asked_of(manifest: Mapping[str, Any]) -> Asked | None:
+    """What a run was to measure, by its manifest; None if that does not say so."""
+    grid = manifest.get("grid")
+    if not isinstance(grid, dict):
         return None
-    content = json_object(_text(manifest), str(manifest))
-    points, options = content.get("points"), content.get("options")
+    modes, *sizes = ([*found] if isinstance(found := grid.get(name), list) else [] for name in ("modes", *_SIZES))
+    pairs = (pair for pair in modes if isinstance(pair, list) and list(map(type, pair)) == [str, str])
+    known = (tuple(sorted({size for size in some if isinstance(size, int) and size > 0})) for some in sizes)
+    return Asked(tuple((model, mode) for model, mode in pairs), dict(zip(_SIZES, known, strict=True)))
+
+
+def _expected(manifest: Mapping[str, Any]) -> int | None:
+    """The records of a complete run: one per point, or two of a live pair."""
+    points, options = manifest.get("points"), manifest.get("options")
     if not isinstance(points, int) or isinstance(points, bool):
         return None
     return points * (2 if isinstance(options, dict) and options.get("against") else 1)

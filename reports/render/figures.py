@@ -30,6 +30,7 @@ from reports.render.panels import Panel, draw_panel, legend, prepare, thin_ticks
 from reports.report.titles import Title, title_of
 from reports.text.plain import one_line
 from reports.text.section import shortened
+from reports.text.wrapping import broken
 
 DPI = 160
 Inches = tuple[float, float]
@@ -232,20 +233,25 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def _described(runs: Sequence[Run]) -> str:
-    """The heading: the runs, and what they were measured in."""
-    return f"{', '.join(run.name for run in runs)} · {conditions(record for run in runs for record in run.records)}"
+    """The heading: the runs, what they lack, and what they were measured in."""
+    names = (f"{run.name} (incomplete: {run.incomplete})" if run.incomplete else run.name for run in runs)
+    return f"{', '.join(names)} · {conditions(record for run in runs for record in run.records)}"
 
 
 def _said(runs: Sequence[Run], size: Inches | None, scale: float) -> list[str]:
-    """Growth in one line per curve, along the axis with most of them; nothing where a given size has no room."""
-    found = growth(*joined(runs))
-    lines = max((one.lines for one in found), key=len, default=())
-    more = [f"and {len(lines) - _MOST_LINES} more curves"] if len(lines) > _MOST_LINES else []
-    said = [*(line[:_LONGEST_LINE] for line in lines[:_MOST_LINES]), *more]
-    if size is None or not said:
-        return said
-    fits = max(map(len, said)) <= _characters(size[0], scale)
-    return said if fits and _LINE_INCHES * scale * len(said) < size[1] / 5 else []
+    """A heading, and growth in one line per curve, along the axis with most of them.
+
+    Long lines are wrapped; a given size has them only if all have room as they are.
+    """
+    most = max(growth(*joined(runs)), key=lambda one: len(one.lines), default=None)
+    if most is None or not most.lines:
+        return []
+    more = [f"and {len(most.lines) - _MOST_LINES} more curves"] if len(most.lines) > _MOST_LINES else []
+    room = min(_LONGEST_LINE, _characters(_WIDTH if size is None else size[0], scale))
+    lines = [most.heading(), *most.lines[:_MOST_LINES], *more]
+    if size is None:
+        return [part for line in lines for part in broken(line, room)]
+    return lines if max(map(len, lines)) <= room and _LINE_INCHES * scale * len(lines) < size[1] / 5 else []
 
 
 def _characters(width: float, scale: float) -> int:

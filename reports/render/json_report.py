@@ -33,7 +33,7 @@ def json_report(runs: Sequence[Run], records: Sequence[Sequence[Record]], refere
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "reference": {"model": reference[0], "mode": reference[1]},
-        "runs": [{"name": run.name, "path": str(run.path)} for run in runs],
+        "runs": [{"name": run.name, "path": str(run.path), "incomplete": run.incomplete} for run in runs],
         "rows": [
             {"run": name, **record_to_mapping(record)}
             for name, record in zip(names, (record for part in records for record in part), strict=True)

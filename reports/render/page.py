@@ -12,10 +12,10 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reports.arrange.pivot import make_pivot, memory_of
+from reports.arrange.pivot import AxisValue, curve_name, make_pivot, memory_of
 from reports.arrange.selection import conditions, joined
 from reports.records.csv_file import write_records
 from reports.records.files import file_errors, write_whole
@@ -23,15 +23,25 @@ from reports.records.record import STATUSES, Record
 from reports.records.run import Run
 from reports.render.page_data import page_data
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import missing_of
 from reports.report.sections import Wanted, report_sections
+from reports.report.summary import point_count
 from reports.text.plain import one_line
 from reports.text.section import Cell, Section, TableColumn
+from reports.text.units import format_bytes, format_rate, format_seconds
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 SCRIPTS = ("core", "charts", "table", "point", "start")
 """The parts of the page's script, in order; they share one scope."""
+_UNITS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("bytes_per_second", lambda value: f"{format_bytes(value)}/s"),
+    ("flops_per_second", lambda value: f"{format_rate(value)} FLOP/s"),
+    ("_bytes", format_bytes),
+    ("_seconds", format_seconds),
+)
+"""How facts of the host are shown, by the end of their names."""
 _UNSAFE_IN_SCRIPTS = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
@@ -68,9 +78,10 @@ def make_page(runs: Sequence[Run]) -> str:
     return templates.get_template("page.html").render(
         title=_shown(", ".join(run.name for run in runs)),
         subtitle=_shown(conditions(records)),
+        total=_total(runs),
         counts=[(status, statuses[status]) for status in STATUSES if statuses[status]],
-        answer=_shown(_answer(runs)),
-        growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs))],
+        answer=_shown([*missing_of(runs).lines, *_answer(runs)]),
+        growth=[(section.heading, section.lines) for section in growth_sections(*joined(runs), hint="")],
         tables=_shown_tables(runs),
         failures=_failures(runs),
         hosts=[(_shown(name), table) for name, table in _hosts(runs)],
@@ -100,7 +111,14 @@ def _shown(value: Any) -> Any:
 
 def _shown_tables(runs: Sequence[Run]) -> list[Section]:
     """The tables of the report: memory and throughput, with the best of each column and ratios to the first row."""
-    return [section for section in report_sections(*joined(runs), Wanted()) if section.columns]
+    wanted = Wanted(missing=missing_of(runs))
+    return [section for section in report_sections(*joined(runs), wanted) if section.columns]
+
+
+def _total(runs: Sequence[Run]) -> str:
+    """The number of points, and of their repeats."""
+    records, also = joined(runs)
+    return point_count(sum(len(row.points) for row in make_pivot(records, also=also).rows), len(records))
 
 
 def _answer(runs: Sequence[Run]) -> Sequence[str]:
@@ -125,11 +143,11 @@ def _failures(runs: Sequence[Run]) -> Section | None:
     for run in runs:
         pivot = make_pivot(run.records)
         for row in pivot.rows:
-            axes = [f"{name} {value}" for name, value in zip(pivot.axes, row.values, strict=True) if value is not None]
+            axes = list(zip(pivot.axes, row.values, strict=True))
+            run_name: list[tuple[str, AxisValue]] = [("run", run.name)] if len(runs) > 1 else []
             for agents, point in sorted(row.points.items()):
                 ways = Counter((record.status, record.reason or record.reason_code) for record in point.failed)
-                name = ", ".join([":".join(filter(None, (row.model, row.mode))), f"agents {agents}", *axes])
-                name = f"{name} ({run.name})" if len(runs) > 1 else name
+                name = curve_name(row.model, row.mode, [*run_name, ("agents", agents), *axes])
                 for (status, reason), count in ways.items():
                     rows.append((name, status, f"{count} of {len(point.records)}", reason))
     if not rows:
@@ -173,7 +191,17 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str
             if inner:
                 yield f"{prefix}{key}", " ".join(map(str, inner))
         elif inner is not None:
-            yield f"{prefix}{key}", inner if isinstance(inner, str) else json.dumps(inner)
+            yield f"{prefix}{key}", _fact(key, inner)
+
+
+def _fact(name: str, value: object) -> str:
+    """A fact with the unit that its name ends in: `memory_bytes` as `23.5 GiB`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shown = next((show for ending, show in _UNITS if name.endswith(ending)), None)
+        return json.dumps(value) if shown is None else shown(value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else json.dumps(value)
 
 
 def _results_file(records: Iterable[Record]) -> str:

@@ -89,7 +89,7 @@ def _text(name: str, value: Value) -> str | int:
 def _limits(records: Sequence[Record], measure: Column) -> list[tuple[float, str]]:
     """The place of each memory limit on the axis of `measure`, and its label."""
     return [
-        (line, f"limit {tick_label(limit, 'bytes')}{'' if line == limit else ', minus resident memory'}")
+        (line, f"limit {tick_label(limit, 'bytes')}{'' if line == limit else ', minus what the idle process holds'}")
         for limit, line in memory_limits(records, measure)
     ]
 

@@ -128,21 +128,22 @@ def legend(panels: Iterable[Panel], longest: int) -> list[Line2D | Patch]:
     statuses: set[str] = set()
     for panel in panels:
         for curve, trend in zip(panel.slice.curves, panel.trends, strict=True):
-            label = shortened(curve.label, longest)
-            curves.setdefault(curve.style, Line2D([], [], label=label, **_line(curve.style)))
+            if curve.values(panel.measure) or curve.failures():
+                label = shortened(curve.label, longest)
+                curves.setdefault(curve.style, Line2D([], [], label=label, **_line(curve.style)))
             if _spread(curve.values(panel.measure)):
                 bar = Line2D([], [], color=_GREY, linestyle="none", marker="|", markersize=11, markeredgewidth=1.1)
                 bar.set_label("lowest to highest repeat")
                 marks.setdefault("repeats", bar)
             if trend is not None:
-                name = "fit (extrapolated beyond the last point)"
+                name = "law (extrapolated beyond the last point)"
                 marks.setdefault("fit", Line2D([], [], color=_GREY, label=name, **_FIT_LINE))
                 if trend.low:
-                    name = "95 % interval of the fit"
+                    name = "95 % interval of the law"
                     marks.setdefault("band", Patch(color=_GREY, alpha=0.2, linewidth=0, label=name))
         for limit, line in panel.limits:
             name = f"memory limit {tick_label(limit, 'bytes')}"
-            name += "" if line == limit else ", minus resident memory"
+            name += "" if line == limit else ", minus what the idle process holds"
             marks.setdefault(limit, Line2D([], [], label=name, **_LIMIT_LINE))
         statuses.update(status for failed in panel.failures().values() for _, status in failed)
     failures = [

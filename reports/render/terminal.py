@@ -7,6 +7,7 @@ markup.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -17,20 +18,25 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.records.record import Record
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.summary import grid_document, summary_document
 from reports.text.section import Document, Section, TableColumn
 from reports.text.units import UNKNOWN
 from reports.text.wrapping import wrap
 
 _GAP = 2
+_PARTS = re.compile(r"(?<=[_/:;,=])(?=.)")
+"""Where a name may be broken."""
 _NARROWEST_LABEL = 8
 _SQUEEZED_LABEL = 14
 _STYLES = {"": "bold", "good": "green", "bad": "bold red"}
 
 
-def render_summary(records: Sequence[Record], console: Console, *, title: str = "Summary") -> None:
+def render_summary(
+    records: Sequence[Record], console: Console, *, title: str = "Summary", missing: Missing = NOTHING_MISSING
+) -> None:
     """Print the summary of a sweep."""
-    print_document(console, summary_document(records, title))
+    print_document(console, summary_document(records, title, missing))
 
 
 def render_grid(records: Sequence[Record], console: Console) -> None:
@@ -140,14 +146,40 @@ def _width(column: TableColumn) -> int:
 
 
 def _label_widths(width: int, labels: Sequence[TableColumn], columns: Sequence[TableColumn]) -> list[int]:
-    """The widths of the labels, folded if all columns then fit beside them, else to a third of `width` at least."""
+    """The widths of the labels, folded if all columns then fit beside them, else to a third of `width` at least.
+
+    No label is narrower than its longest word.
+    """
     widths = [_width(one) for one in labels]
     room = width - sum(_width(column) + _GAP for column in columns) - _GAP * (len(labels) - 1)
     if columns and room < sum(min(one, _SQUEEZED_LABEL) for one in widths):
         room = max(room, width // 3)
-    while sum(widths) > room and max(widths) > _NARROWEST_LABEL:
-        widths[widths.index(max(widths))] -= 1
+    least = [min(width, max(_NARROWEST_LABEL, _longest_part(one))) for width, one in zip(widths, labels, strict=True)]
+    while sum(widths) > room and widths != least:
+        widest = max(width for width, floor in zip(widths, least, strict=True) if width > floor)
+        place = next(n for n, width in enumerate(widths) if width == widest and width > least[n])
+        widths[place] -= 1
     return widths
+
+
+def _longest_part(column: TableColumn) -> int:
+    """The width that the column needs at least, because no word or part of a name is cut."""
+    texts = [column.header, *(cell.text for cell in column.cells)]
+    return max(cell_len(part) for text in texts for word in text.split(" ") for part in _PARTS.split(word))
+
+
+def _folded(text: str, width: int) -> str:
+    """`text` in lines of at most `width`, broken between words and after `_` and punctuation inside names."""
+    lines = [""]
+    for word in text.split(" "):
+        gap = " " if lines[-1] else ""
+        for part in _PARTS.split(word):
+            if not lines[-1] or cell_len(f"{lines[-1]}{gap}{part}") <= width:
+                lines[-1] += f"{gap}{part}"
+            else:
+                lines.append(part)
+            gap = ""
+    return "\n".join(lines)
 
 
 def _fitting(width: int, label_widths: Sequence[int], columns: Sequence[TableColumn]) -> list[list[TableColumn]]:
@@ -169,11 +201,16 @@ def _table(labels: Sequence[TableColumn], label_widths: Sequence[int], columns: 
     # The gap of two is the column separator of the box and one space of padding.
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="")
     for one, label_width in zip(labels, label_widths, strict=True):
-        table.add_column(Text(one.header), width=label_width, justify="right" if one.right else "left", overflow="fold")
+        header = Text(_folded(one.header, label_width))
+        table.add_column(header, width=label_width, justify="right" if one.right else "left", overflow="fold")
     for column in columns:
         table.add_column(
             Text(column.header), width=_width(column), justify="right" if column.right else "left", no_wrap=True
         )
-    for cells in zip(*(column.cells for column in (*labels, *columns)), strict=True):
-        table.add_row(*(Text("\n".join(cell.lines), style="bold" if cell.best else "") for cell in cells))
+    for row, cells in enumerate(zip(*(column.cells for column in (*labels, *columns)), strict=True)):
+        names = [_folded(one.cells[row].text, width) for one, width in zip(labels, label_widths, strict=True)]
+        figures = cells[len(labels) :]
+        table.add_row(
+            *map(Text, names), *(Text("\n".join(cell.lines), style="bold" if cell.best else "") for cell in figures)
+        )
     return table

@@ -23,7 +23,8 @@ _ASCII = str.maketrans("┌┐└┘─│┤├┬┴┼", "++++-|+++++")
 def charts(records: Sequence[Record], width: int, *, also: Sequence[str] = (), ascii_only: bool = False) -> str:
     """Memory and agent-steps per second against agents, and against sequence length where that varies.
 
-    Every row is a letter, explained below the charts. Points without a figure are not drawn.
+    Every row is a letter, explained below the charts; each chart says which letters are covered by another. Points
+    without a figure are not drawn.
 
     Args:
         records: as for `report_sections`.
@@ -88,7 +89,37 @@ def _chart(
             plotext.scatter(*places, marker=_mark(index))
     lines = plotext.uncolorize(plotext.build()).splitlines()
     plotext.clear_figure()
-    return "\n".join(line.rstrip() for line in lines)
+    covered = _covered(lines, curves, (pivot.sizes[0], pivot.sizes[-1]), (low, high))
+    said = [wrap(f"Covered: {'; '.join(covered)}.", width, rest=_INDENT)] if covered else []
+    return "\n".join([*(line.rstrip() for line in lines), *said])
+
+
+def _covered(
+    lines: Sequence[str],
+    curves: Sequence[Sequence[tuple[int, float]]],
+    across: tuple[int, int],
+    along: tuple[float, float],
+) -> list[str]:
+    """The marks that later ones cover, as plotext draws them in the frame of `lines`: `a by c at 16, 128`."""
+    top, bottom = (next(n for n, line in enumerate(lines) if corner in line) for corner in "┌└")
+    columns, rows = lines[top].rindex("┐") - lines[top].index("┌") - 1, bottom - top - 1
+
+    def cell(number: float, ends: tuple[float, float], cells: int) -> int:
+        return round(math.log(number / ends[0]) / math.log(ends[1] / ends[0]) * (cells - 1))
+
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for index, curve in enumerate(curves):
+        for size, value in curve:
+            found.setdefault((cell(size, across, columns), cell(value, along, rows)), []).append((index, size))
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for marks in found.values():
+        for index, size in marks[:-1]:
+            if index != marks[-1][0]:
+                pairs.setdefault((index, marks[-1][0]), []).append(size)
+    return [
+        f"{_mark(below)} by {_mark(above)} at {', '.join(map(str, sorted(sizes)))}"
+        for (below, above), sizes in sorted(pairs.items())
+    ]
 
 
 def _explained(mark: str, name: str, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from reports.arrange.pivot import (
     SIZE_NAMES,
@@ -16,14 +17,20 @@ from reports.arrange.pivot import (
 )
 from reports.growth.laws import ALONG, Law, curves_of, fullest_curves, law_of_curve
 from reports.growth.lines import about, growth, in_words
-from reports.records.record import Record, was_run
+from reports.records.record import XLA_PLAN, Record, was_run
 from reports.report.reach import Reach, reaches
 from reports.text.section import Section
 from reports.text.units import counted, format_bytes, format_rate
 
+ALL_CURVES = ", report --full shows all"
+"""How to see every curve, for a reader at a terminal."""
 _MOST_NAMED = 3
 """How many modes a sentence names before it counts the others."""
 _MOST_LAWS = 6
+MEMORY_SHARE, MEMORY_BYTES = 0.01, 3 * 2**20
+"""How far measured memory repeats: the larger of both (docs/measuring.md)."""
+SPEED_SHARE = 0.05
+"""Speeds that differ by no more are about equal."""
 _FAILED = {"oom": "did not fit", "timeout": "timed out", "skipped": "was skipped", "interrupted": "was interrupted"}
 """Statuses in words; any other one failed."""
 
@@ -41,24 +48,27 @@ def answer_section(records: Sequence[Record], memory: Read, also: Sequence[str] 
     tried = [record for record in records if was_run(record)]
     if not tried:
         return None
+    tried, side = one_side(tried)
     pivots = [make_pivot(tried, across=across, also=also) for across in SIZE_NAMES]
     pivot = next((pivot for pivot in pivots if len(pivot.sizes) > 1), pivots[0])
     pivot = equal_work(pivot)
-    sentences = [_best(pivot, memory), _stopped(reaches(pivot)), _further(records, also)]
+    sentences = [_best(pivot, memory, side), _stopped(reaches(pivot)), _further(records, also)]
     lines = tuple(sentence for sentence in sentences if sentence)
     return Section(lines=lines) if lines else None
 
 
-def growth_sections(records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False) -> list[Section]:
-    """One line per curve along every axis with several sizes; with `full`, also the formulas behind them."""
+def growth_sections(
+    records: Sequence[Record], also: Sequence[str] = (), *, full: bool = False, hint: str = ALL_CURVES
+) -> list[Section]:
+    """One line per curve along every axis with several sizes; with `full`, also the formulas behind them.
+
+    `hint` says how to see more, where not every curve has a line.
+    """
     sections = []
     for found in growth(records, also, full=full):
         name = SIZE_NAMES[found.along]
-        factors = f"from {found.step[0]} to {found.step[1]}" if found.step else ""
-        factors += "" if found.is_common else " unless noted"
-        some = "" if found.is_whole else "; longest curve of each mode, --full shows all"
         if found.lines:
-            sections.append(Section(f"How cost grows with the {name} ({factors}{some}):", found.lines))
+            sections.append(Section(found.heading(hint), found.lines))
         if full:
             details = tuple(f"{law.name}: {in_words(law)}" for law in found.laws)
             sections.append(Section(f"Laws (N = {name}):", details))
@@ -80,31 +90,40 @@ def equal_work(pivot: Pivot) -> Pivot:
     return Pivot(pivot.sizes, pivot.axes, tuple(pivot.rows[place] for place in fullest), pivot.across)
 
 
-def _best(pivot: Pivot, memory: Read) -> str:
+def one_side(records: Sequence[Record]) -> tuple[list[Record], str]:
+    """The records whose modes are compared, and whose they are: of live pairs only those of the new code."""
+    new = [record for record in records if record.side == "new"]
+    return (new, "new") if new else (list(records), "")
+
+
+def _best(pivot: Pivot, memory: Read, side: str) -> str:
     """`At 1024 agents, sable factored needs the least memory (687 MiB, then …) and sable chunkwise is fastest (…).`"""
     size = largest_measured(pivot)
     if size is None:
         return "Nothing was measured."
-    at = f"At {sized(pivot.across, size)}"
+    at = f"At {sized(pivot.across, size)}" + (f" (side {side})" if side else "")
     leanest = ordered(pivot, size, memory, lower_is_better=True)
     fastest = ordered(pivot, size, rate_of, lower_is_better=False)
     if max(len(leanest), len(fastest)) < 2:
         return _only(at, leanest, fastest)
     parts = []
     if leanest:
-        parts.append(f"{leanest[0][0]} needs the least memory ({_ranked(leanest, format_bytes)})")
+        parts.append(_ranked(leanest, ("needs", "need"), "the least memory", format_bytes))
     if fastest:
-        same = leanest and leanest[0][0] == fastest[0][0]
-        name = "" if same else f"{fastest[0][0]} "
-        parts.append(f"{name}is fastest ({_ranked(fastest, format_rate, ' agent-steps/s')})")
+        unit = " agent-steps/s" + (", contended" if any(one.contended for one in about_best(fastest)) else "")
+        said = _ranked(fastest, ("is", "are"), "fastest", format_rate, unit)
+        alike = [[one.name for one in about_best(some)] for some in (leanest, fastest)]
+        parts.append(said.removeprefix(f"{fastest[0].name} ") if len(alike[0]) == 1 and alike[0] == alike[1] else said)
     return f"{at}, {' and '.join(parts)}."
 
 
-def _only(at: str, leanest: Sequence[tuple[str, float]], fastest: Sequence[tuple[str, float]]) -> str:
+def _only(at: str, leanest: Sequence[Placed], fastest: Sequence[Placed]) -> str:
     """`At 16 agents, mat dense needs 49.1 MiB and does 232k agent-steps/s.`"""
-    figures = [f"needs {format_bytes(value)}" for _, value in leanest]
-    figures += [f"does {format_rate(value)} agent-steps/s" for _, value in fastest]
-    names = dict.fromkeys(name for name, _ in (*leanest, *fastest))
+    figures = [f"needs {format_bytes(one.value)}" for one in leanest]
+    figures += [
+        f"does {format_rate(one.value)} agent-steps/s{' (contended)' if one.contended else ''}" for one in fastest
+    ]
+    names = dict.fromkeys(one.name for one in (*leanest, *fastest))
     return f"{at}, {' and '.join(names)} {' and '.join(figures)}." if figures else ""
 
 
@@ -114,18 +133,51 @@ def largest_measured(pivot: Pivot) -> int | None:
     return max(ran, default=None)
 
 
-def ordered(pivot: Pivot, size: int, read: Read, *, lower_is_better: bool) -> list[tuple[str, float]]:
-    """The rows with a reading at `size` and its value, the best first; only readings of the first row's source."""
+class Placed(NamedTuple):
+    """A row of a pivot with its figure at one size."""
+
+    name: str
+    value: float
+    accuracy: float
+    """What is nearer than this is about equal."""
+    contended: bool
+
+
+def ordered(pivot: Pivot, size: int, read: Read, *, lower_is_better: bool) -> list[Placed]:
+    """The rows with a reading at `size`, the best first; only readings of the first row's source."""
     there = {row_name(pivot, row): row.points[size] for row in pivot.rows if size in row.points}
-    known = [(name, reading) for name, point in there.items() if (reading := read(point)) is not None]
-    kept = [(name, reading.value) for name, reading in known if reading.source == known[0][1].source]
-    return sorted(kept, key=lambda pair: pair[1] if lower_is_better else -pair[1])
+    known = [(name, point, reading) for name, point in there.items() if (reading := read(point)) is not None]
+    kept = [
+        Placed(name, reading.value, _accuracy(reading), point.contended)
+        for name, point, reading in known
+        if reading.source == known[0][2].source
+    ]
+    return sorted(kept, key=lambda one: one.value if lower_is_better else -one.value)
 
 
-def _ranked(rows: Sequence[tuple[str, float]], show: Callable[[float | None], str], unit: str = "") -> str:
-    """`687 MiB; next is sable chunkwise with 720 MiB`."""
-    (_, best), *others = rows
-    return f"{show(best)}{unit}" + (f"; next is {others[0][0]} with {show(others[0][1])}" if others else "")
+def _accuracy(reading: Reading) -> float:
+    if reading.source == XLA_PLAN:
+        return 0.0
+    return max(MEMORY_SHARE * reading.value, MEMORY_BYTES) if reading.source else SPEED_SHARE * reading.value
+
+
+def about_best(rows: Sequence[Placed]) -> list[Placed]:
+    """The best of `rows` from `ordered`, and those that differ from it by no more than the accuracy of the figures."""
+    return [one for one in rows if one is rows[0] or abs(one.value - rows[0].value) <= rows[0].accuracy]
+
+
+def _ranked(
+    rows: Sequence[Placed], verbs: tuple[str, str], what: str, show: Callable[[float | None], str], unit: str = ""
+) -> str:
+    """`sable factored needs the least memory (687 MiB; next is mat dense with 720 MiB)`, or which are about equal."""
+    best, others = about_best(rows), rows[1:]
+    if len(best) == 1:
+        following = f"; next is {others[0].name} with {show(others[0].value)}" if others else ""
+        return f"{best[0].name} {verbs[0]} {what} ({show(best[0].value)}{unit}{following})"
+    named = [one.name for one in best[:_MOST_NAMED]]
+    named += [f"{len(best) - _MOST_NAMED} more"] if len(best) > _MOST_NAMED else []
+    figures = f"{show(best[0].value)} to {show(best[-1].value)}{unit}"
+    return f"{', '.join(named[:-1])} and {named[-1]} {verbs[1]} {what}, about equal ({figures})"
 
 
 def _stopped(found: Sequence[Reach]) -> str:
@@ -139,7 +191,7 @@ def _stopped(found: Sequence[Reach]) -> str:
             need = f" (needs {format_bytes(stop.need)})" if stop.need is not None else ""
             parts.append(f"{stop.name} {how} at {sized(stop.across, getattr(stop.record, stop.across))}{need}")
     if len(stops) > _MOST_NAMED:
-        parts.append(f"{len(stops) - _MOST_NAMED} more stopped early")
+        parts.append(f"{len(stops) - _MOST_NAMED} more failed")
     return f"{'; '.join(parts)}." if parts else ""
 
 

@@ -24,6 +24,7 @@ from reports.arrange.selection import reference_row, sort
 from reports.records.columns import format_value, shown_in
 from reports.records.record import Record, was_run
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import reaches, reaches_section
 from reports.report.summary import (
@@ -54,6 +55,8 @@ class Wanted:
     """The columns of the table of repeats; if given, the table is shown."""
     sort: str = ""
     """The column to sort that table by, with a leading `-` to descend; if given, the table is shown."""
+    missing: Missing = NOTHING_MISSING
+    """What the runs were to measure and do not hold."""
 
 
 @shared_pivots()
@@ -64,12 +67,14 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         ValueError: the reference was not measured, or a column does not exist.
     """
     measured = [record for record in records if was_run(record)]
+    missing = wanted.missing
     if not measured:
-        return [Section(lines=("No points measured yet.",))]
-    pivots = [make_pivot(measured, across=across, also=also) for across in SIZE_NAMES]
+        return [Section(lines=("No points measured yet.", *missing.lines))]
+    pivots = [make_pivot(measured, across=across, also=also, sizes=missing.at(across)) for across in SIZE_NAMES]
     pivots = [pivot for pivot in pivots if len(pivot.sizes) > 1] or pivots[:1]
     reference = reference_row(measured, wanted.reference)
     sections: list[Section | None] = [
+        missing.section(),
         answer_section(records, memory_of, also),
         *growth_sections(records, also, full=wanted.full),
     ]
@@ -78,20 +83,26 @@ def report_sections(records: Sequence[Record], also: Sequence[str], wanted: Want
         sections += [parts_section(pivots[0]), estimate_section(measured)]
     else:
         sections += [_rate_table(pivot, reference) for pivot in pivots]
-        sections.append(reaches_section(reaches(pivots[0])))
+        found = reaches(pivots[0], missing.at(pivots[0].across))
+        sections.append(reaches_section(found, missing.modes, whole=not missing.lines))
     failures = failures_section(pivots[0])
     if wanted.full:
         sections.append(failures)
-    elif failures is not None and len(failures.lines) > sum(stop.record is not None for stop in reaches(pivots[0])):
-        count = sum(bool(point.failed) for row in pivots[0].rows for point in row.points.values())
-        sections.append(
-            Section(lines=(f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons.",))
-        )
+    elif failures is not None:
+        ways = [
+            {(r.status, r.reason or r.reason_code) for r in p.failed}
+            for row in pivots[0].rows
+            for p in row.points.values()
+        ]
+        count = sum(map(bool, ways))
+        if sum(map(len, ways)) > sum(stop.record is not None for stop in reaches(pivots[0])):
+            said = f"{counted(count, 'point')} failed in at least one repeat; --full lists the reasons."
+            sections.append(Section(lines=(said,)))
     sections += [matches_section(pivots[0], measured), environment_share_section(measured), diverged_section(measured)]
     if wanted.full or wanted.columns or wanted.sort:
         ordered = sort(measured, wanted.sort) if wanted.sort else measured
         sections.append(_details(ordered, also, wanted.columns))
-    sections.append(counts_section(records, also))
+    sections.append(counts_section(records, also, missing))
     return [section if wanted.full else shortened(section) for section in sections if section is not None]
 
 

@@ -33,6 +33,7 @@ from reports.records.record import (
     was_run,
 )
 from reports.report.answer import answer_section, growth_sections
+from reports.report.missing import NOTHING_MISSING, Missing
 from reports.report.planned import estimate_section, is_plan, limit_words, parts_section, share_details
 from reports.report.reach import need_of
 from reports.text.section import Cell, Document, Section, TableColumn, label, shown
@@ -52,7 +53,7 @@ Details = Callable[[Row, int, Repeats], tuple[str, ...]]
 
 
 @shared_pivots()
-def summary_document(records: Sequence[Record], title: str) -> Document:
+def summary_document(records: Sequence[Record], title: str, missing: Missing = NOTHING_MISSING) -> Document:
     """The answer in a few sentences, growth, peak memory and agent-steps per second, then what else matters.
 
     Repeats of a point are shown as the median of those that succeeded. Rows also show every other axis with more than
@@ -62,9 +63,10 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
         return Document(title, ("No records.",))
     everything, records = records, [record for record in records if was_run(record)]
     if not records:
-        return Document(title, sections=(counts_section(everything),))
-    pivot = make_pivot(records)
+        return Document(title, sections=(counts_section(everything, missing=missing),))
+    pivot = make_pivot(records, sizes=missing.at("agents"))
     sections = [
+        missing.section(),
         answer_section(everything, memory_of),
         *growth_sections(everything),
         *(plan_sections(pivot, records) if is_plan(records) else (memory_section(pivot), rate_section(pivot))),
@@ -72,7 +74,7 @@ def summary_document(records: Sequence[Record], title: str) -> Document:
         failures_section(pivot),
         environment_share_section(records),
         diverged_section(records),
-        counts_section(everything),
+        counts_section(everything, missing=missing),
     ]
     return Document(title, sections=tuple(section for section in sections if section is not None))
 
@@ -143,7 +145,7 @@ def memory_section(pivot: Pivot, *, more: str = "", details: Details | None = No
     return measure_section(
         pivot,
         f"Peak memory by {SIZE_NAMES[pivot.across]}",
-        "; ".join([*filter(None, named), f"* = {best}{among(pivot)}{more}"]),
+        _caption(*named, _best_mark(pivot, memory_of, best, lower_is_better=True), more),
         memory_of,
         show,
         lower_is_better=True,
@@ -159,13 +161,23 @@ def rate_section(pivot: Pivot, *, more: str = "", details: Details | None = None
     return measure_section(
         pivot,
         f"Agent-steps per second by {SIZE_NAMES[pivot.across]}",
-        f"* = highest{among(pivot)}{more}{marked}",
+        _caption(_best_mark(pivot, rate_of, "highest", lower_is_better=False), more, marked),
         rate_of,
         lambda reading: format_rate(reading.value),
         lower_is_better=False,
         details=details,
         mark=lambda point: CONTENDED if point.contended else "",
     )
+
+
+def _best_mark(pivot: Pivot, read: Callable[[Repeats], Reading | None], best: str, *, lower_is_better: bool) -> str:
+    """What `*` means, if any cell has it."""
+    has_best = best_cells(pivot, read, lower_is_better=lower_is_better)
+    return f"* = {best}{among(pivot)}" if has_best else ""
+
+
+def _caption(*parts: str) -> str:
+    return "; ".join(part.removeprefix("; ") for part in parts if part)
 
 
 def measure_section(
@@ -231,8 +243,8 @@ def matches_section(pivot: Pivot, records: Sequence[Record]) -> Section | None:
 
 
 def failures_section(pivot: Pivot) -> Section | None:
-    """One line per point and way of failing, with the number of repeats concerned if not all."""
-    lines = []
+    """One line per curve and way of failing: its sizes, and the number of repeats concerned if not all."""
+    sizes: dict[tuple[str, str, str], list[int]] = {}
     for row in pivot.rows:
         axes = [f", {axis_name(axis)}={shown(value)}" for axis, value in zip(pivot.axes, row.values, strict=True)]
         for size, point in sorted(row.points.items()):
@@ -240,8 +252,12 @@ def failures_section(pivot: Pivot) -> Section | None:
             for (status, reason), count in reasons.items():
                 total = len(point.records)
                 share = "" if count == total else f" ({count} of {total} repeats)"
-                name = f"{shown(f'{row.model} {row.mode}')}, {pivot.across}={size}{''.join(axes)}"
-                lines.append(f"{name}: {status}{share}" + (f": {shown(reason)}" if reason else ""))
+                how = f"{status}{share}" + (f": {shown(reason)}" if reason else "")
+                sizes.setdefault((shown(f"{row.model} {row.mode}"), "".join(axes), how), []).append(size)
+    lines = [
+        f"{name}, {pivot.across}={','.join(map(str, several))}{axes}: {how}"
+        for (name, axes, how), several in sizes.items()
+    ]
     return Section("Not measured:", tuple(lines)) if lines else None
 
 
@@ -273,12 +289,13 @@ def diverged_section(records: Sequence[Record]) -> Section | None:
     return Section("Non-finite losses (training diverged):", tuple(lines)) if lines else None
 
 
-def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Section:
+def counts_section(records: Sequence[Record], also: Sequence[str] = (), missing: Missing = NOTHING_MISSING) -> Section:
     """Scenario, device, and the number of points and repeats by status.
 
     Args:
         records: all records, pending ones included.
         also: fields that tell points apart besides their own and the device.
+        missing: what is not among the records.
     """
     scenarios = dict.fromkeys(shown(record.scenario) for record in records if record.scenario)
     devices = dict.fromkeys(shown(record.device) for record in records if record.device)
@@ -299,7 +316,8 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
     points = sum(len(row.points) for row in make_pivot(records, also=also).rows)
     total = point_count(points, len(records))
     scenario, device = (", ".join(names) or UNKNOWN for names in (scenarios, devices))
-    lines = [f"Scenario: {scenario} | Device: {device} | {total}: {counts}"]
+    lacking = "; more are missing" if missing.lines else ""
+    lines = [f"Scenario: {scenario} | Device: {device} | {total}: {counts}{lacking}"]
     idle = [record.host_base_bytes for record in records if record.host_base_bytes is not None]
     if idle:
         held = format_bytes(statistics.median(idle))
@@ -308,9 +326,9 @@ def counts_section(records: Sequence[Record], also: Sequence[str] = ()) -> Secti
 
 
 def point_count(points: int, repeats: int) -> str:
-    """The number of points, and of repeats if larger."""
+    """The number of points, and of all their repeats if larger: `3 points, 12 repeats in all`."""
     text = counted(points, "point")
-    return text if points == repeats else f"{text}, {repeats} repeats"
+    return text if points == repeats else f"{text}, {repeats} repeats in all"
 
 
 def _count(value: int | None) -> str:

@@ -12,7 +12,7 @@ from reports.growth.laws import ALONG, factor, laws, step
 from reports.growth.lines import short_factor
 from reports.records.columns import Column
 from reports.records.record import Record, was_run
-from reports.report.answer import equal_work, largest_measured, ordered, sized
+from reports.report.answer import about_best, equal_work, largest_measured, one_side, ordered, sized
 from reports.text.units import format_bytes, format_rate
 
 
@@ -73,15 +73,18 @@ def _growth(measure: Column, records: Sequence[Record], along: str, also: Sequen
 
 def _best(measure: Column, records: Sequence[Record], along: str, also: Sequence[str]) -> tuple[str, ...]:
     """`Fastest at 1024 agents: ippo 1.05M, then sable factored 34.5k`, among the rows that the report compares."""
-    pivot = equal_work(make_pivot(records, across=along, also=also))
+    pivot = equal_work(make_pivot(one_side(records)[0], across=along, also=also))
     size = largest_measured(pivot)
     if size is None or measure.name not in ("memory_bytes", "agent_steps_per_second"):
         return ()
     is_memory = measure.name == "memory_bytes"
     rows = ordered(pivot, size, memory_of if is_memory else rate_of, lower_is_better=is_memory)
     show = format_bytes if is_memory else format_rate
-    best, *others = [f"{name} {show(value)}" for name, value in rows[:2]] or [""]
+    best, *others = [f"{one.name} {show(one.value)}" for one in rows[:2]] or [""]
     if not others:
         return (f"{best} at {sized(along, size)}",) if best else ()
     said = f"{'Least' if is_memory else 'Fastest'} at {sized(along, size)}: {best}"
+    if len(about_best(rows)) > 1:
+        said = f"{'Least' if is_memory else 'Fastest'} at {sized(along, size)}, about equal: {best}"
+        return (f"{said}, {others[0]}",)
     return f"{said}, then {others[0]}", said

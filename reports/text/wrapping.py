@@ -21,3 +21,14 @@ def wrap(text: str, width: int, *, first: str = "", rest: str = "") -> str:
         text, max(width, NARROWEST), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
     )
     return "\n".join(lines)
+
+
+def broken(line: str, width: int) -> list[str]:
+    """A line that may be aligned by spaces, in parts of at most `width` characters; a line that fits stays as it is."""
+    if len(line) <= width:
+        return [line]
+    start = len(line) - len(line.lstrip())
+    place = line.rfind(" ", start, width + 1)
+    place = place if place > 0 else line.find(" ", start)  # a longer word is not cut
+    rest = line[place:].strip() if place > 0 else ""
+    return [line[:place].rstrip(), *broken(f"    {rest}", width)] if rest else [line]

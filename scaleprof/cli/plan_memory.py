@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from scaleprof.cli.arguments import GroupedCommand, command_of
-from scaleprof.cli.sweep import SweepCommand, from_files
+from scaleprof.cli.sweep import SweepCommand, from_files, held
 from scaleprof.points.axes import LIMITS, RESULTS, WHAT, SweepRequest, option, rows
 from scaleprof.points.completions import presets
 from scaleprof.points.plan_request import PlanRequest
@@ -47,6 +47,8 @@ class PlanCommand:
     )
     strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
     dry_run: bool = option(False, "Print the grid without planning it", panel=RESULTS, in_files=False)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Which of these options hold from which file of options."""
 
 
 def register(app: typer.Typer) -> None:
@@ -68,7 +70,8 @@ def requested(values: Mapping[str, Any]) -> tuple[PlanRequest, PlanCommand]:
     kinds = (SweepRequest, SweepCommand, PlanRequest, PlanCommand)  # what only a sweep has, a plan leaves out
     sources = [read_preset(str(name), kinds) for name in (given.get("preset"), given.get("config")) if name is not None]
     chosen = {name: value for source in sources for name, value in source.options.items()} | given
-    command = PlanCommand(**{name: chosen[name] for name in rows(PlanCommand) if name in chosen})
+    others = {name: chosen[name] for name in rows(PlanCommand) if name in chosen}
+    command = PlanCommand(**others, sources=held(sources, set(others) - set(given)))
     own = {name: given[name] for name in rows(PlanRequest) if name in given}
     request = make_request(own, given.get("preset"), PlanRequest, sources)
     assert isinstance(request, PlanRequest)
@@ -82,5 +85,7 @@ def plan(request: PlanRequest, command: PlanCommand) -> int:
 
     made: SweepPlan = plan_points(request, yes=command.yes)
     if command.dry_run:
-        return run_sweep.show_grid(made, from_files(request))
-    return run_sweep.run(made, from_files(request), out=command.out, csv=command.csv, strict=command.strict)
+        return run_sweep.show_grid(made, from_files(request, command.sources))
+    return run_sweep.run(
+        made, from_files(request, command.sources), out=command.out, csv=command.csv, strict=command.strict
+    )

@@ -17,6 +17,7 @@ from scaleprof.errors import UserError, user_errors
 
 if TYPE_CHECKING:
     from reports import Record, Run
+    from reports.report.missing import Missing
     from reports.text.section import Document
     from scaleprof.runs.waiting import WaitingLine
 
@@ -128,7 +129,7 @@ def export(
     as the time of an update. Points without figures are left out.
     """
     from scaleprof.cli.output import check_csv, write_csv, write_data
-    from scaleprof.runs.store import csv_text, load_records, read_run
+    from scaleprof.runs.store import csv_text, read_run
 
     if public is not None:
         from scaleprof.runs.public_copy import write_public
@@ -140,7 +141,7 @@ def export(
         return 0
     chosen = choose_format("export", format_, {"--csv": csv is not None})
     check_csv(csv)
-    records = load_records(run)
+    records = read_run(run).records
     if chosen == "json":
         from reports.render.json_report import records_json
 
@@ -173,6 +174,7 @@ class _Request:
     records: Sequence[Record]
     also: tuple[str, ...]
     reference: tuple[str, str]
+    missing: Missing
     full: bool
     columns: tuple[str, ...]
     sort: str
@@ -186,7 +188,8 @@ class _Request:
         from reports.report.sections import Wanted, report_sections
         from reports.text.section import Document
 
-        wanted = Wanted(":".join(part for part in self.reference if part), self.full, self.columns, self.sort)
+        reference = ":".join(part for part in self.reference if part)
+        wanted = Wanted(reference, self.full, self.columns, self.sort, self.missing)
         with without_collections():
             return Document(self.title, sections=tuple(report_sections(self.records, self.also, wanted)))
 
@@ -203,10 +206,14 @@ def _read(
 ) -> _Request:
     from reports.arrange import selection
     from reports.arrange.selection import joined, reference_row
+    from reports.report.missing import missing_of
+    from scaleprof.runs.store import say_lacking
     from scaleprof.runs.waiting import read_patiently
 
     with user_errors():
         runs = [read_patiently(path, line) for path in dict.fromkeys(paths)]
+    for run in runs:
+        say_lacking(run.path, run.incomplete)
     with user_errors("--columns"):
         shown = selection.columns(columns) if columns is not None else ()
     with user_errors("--sort"):
@@ -218,7 +225,8 @@ def _read(
     records, also = joined(runs, parts)
     with user_errors("--reference"):
         chosen = reference_row(records, reference if reference is not None else _default_reference(records))
-    return _Request(runs, parts, records, also, chosen, full, shown, sort or "")
+    missing = missing_of(runs, selected=bool(where))
+    return _Request(runs, parts, records, also, chosen, missing, full, shown, sort or "")
 
 
 def _default_reference(records: Sequence[Record]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import shlex
@@ -14,8 +15,11 @@ from pathlib import Path
 from rich.console import Console
 
 from reports.records.record import BETWEEN, PLAN, has_result, is_between, point_key
+from reports.records.run import run_so_far
 from reports.render.console import open_console
 from reports.render.terminal import print_lines, render_grid, render_summary
+from reports.report.missing import missing_of
+from reports.report.summary import point_count
 from reports.text.plain import one_line
 from reports.text.units import counted, format_bytes, format_seconds
 from scaleprof.cli.output import check_csv, tell, tolerate_broken_pipe, write_csv
@@ -52,6 +56,8 @@ def run(plan: SweepPlan, from_files: str, *, out: Path | None, csv: str | None, 
     check_csv(csv)
     if out is not None:
         check_free(out)
+        with user_errors("--out", writing=out):
+            _check_writable(out)
     with nullcontext(out) if out is not None else claimed_folder(plan.scenario) as folder:
         announce(plan, plan.all_points, folder, from_files)
         launcher, described = preflight(plan)
@@ -107,9 +113,10 @@ def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files:
 
 
 def _counted(plan: SweepPlan, points: Sequence[Point]) -> str:
-    """`18 points`, or `18 points and 24 planned`."""
+    """`18 points`, `6 points, 18 repeats in all`, or `18 points and 24 planned`."""
     between = set(plan.between).intersection(points)
-    count = counted(len(points) - len(between), "point")
+    measured = [point for point in points if point not in between]
+    count = point_count(len({point.without_repeat for point in measured}), len(measured))
     return f"{count} and {len(between)} planned" if between else count
 
 
@@ -180,7 +187,9 @@ def measure_and_show(
         ended_by = error  # first show the results so far
     records = run_directory.records
     with tolerate_broken_pipe():
-        render_summary(records, progress if aside or csv == "-" else open_console(), title=f"Run {folder}")
+        console = progress if aside or csv == "-" else open_console()
+        missing = missing_of([run_so_far(folder, records, plan.manifest)])
+        render_summary(records, console, title=f"Run {folder}", missing=missing)
     if not isinstance(ended_by, UserError):
         progress.print(one_line(f"Written to {folder}"), soft_wrap=True, markup=False)
     write_csv(csv, csv_text(records))
@@ -190,7 +199,8 @@ def measure_and_show(
         ended = len(plan.all_points) - len(points_to_measure(plan, folder, records, ()))
         command = f"scaleprof sweep --resume {shlex.quote(str(folder))}{' --trust' if named_code(plan) else ''}"
         why = "Interrupted" if isinstance(ended_by, SweepInterruptedError) else "Time is up (--max-hours)"
-        message = f"{why} after {ended} of {len(plan.all_points)} points; resume with: {command}"
+        what = "repeats" if any(point.repeat for point in plan.all_points) else "points"
+        message = f"{why} after {ended} of {len(plan.all_points)} {what}; resume with: {command}"
         progress.print(one_line(message), soft_wrap=True, markup=False)
     if isinstance(ended_by, SweepInterruptedError):
         return INTERRUPTED
@@ -210,12 +220,13 @@ def _measure(
     if launcher is not None:
         estimate = Estimate(points, plan.options, plan.between)
         estimate.learn(run_directory.records)
-        with Progress(points, plan.options, console, done=done, estimate=estimate) as observer:
+        with Progress(points, plan.options, console, done=done, grid=plan.all_points, estimate=estimate) as observer:
             sweep(work, plan.options, run_directory, launcher, observer, plan.planned, estimate)
     else:
         failed = [status for status in RETRYABLE if any(r.status == status for r in run_directory.records)]
         hint = f" To retry those that failed: --retry {','.join(failed)}" if failed else ""
-        ended = "the only point has" if done == 1 else f"all {done} points have"
+        cells = len({point.without_repeat for point in plan.all_points})
+        ended = "the only point has" if cells == 1 else f"all {cells} points have"
         console.print(f"Nothing to do: {ended} ended.{hint}", soft_wrap=True)
 
 
@@ -240,6 +251,15 @@ def claimed_folder(scenario: str) -> Iterator[Path]:
             if is_new:
                 RUNS.rmdir()
         raise
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise `OSError` unless a folder and files in it can be made, as far as can be told without making any."""
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 def _made(path: Path) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from scaleprof.points.axes import COMMAND_LINE, LIMITS, RESULTS, WHAT, SweepRequ
 from scaleprof.points.completions import presets
 
 if TYPE_CHECKING:
+    from scaleprof.points.option_files import OptionFile
     from scaleprof.points.plan import SweepPlan
 
 HELP = """Measure what it costs to train each model at each size.
@@ -58,6 +59,8 @@ class SweepCommand:
     )
     strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
     dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS, in_files=False)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Which of these options hold from which file of options."""
 
 
 def register(app: typer.Typer, kind: type[SweepRequest] = SweepRequest) -> None:
@@ -84,7 +87,8 @@ def requested(values: Mapping[str, Any], kind: type[SweepRequest] = SweepRequest
         raise UserError(f"--config: a resumed run keeps its own options, those of {resume}: omit --config")
     else:
         sources, chosen = [read_preset(preset, (kind, SweepCommand))] if preset is not None else [], given
-    command = SweepCommand(**{name: chosen[name] for name in rows(SweepCommand) if name in chosen})
+    own = {name: chosen[name] for name in rows(SweepCommand) if name in chosen}
+    command = SweepCommand(**own, sources=held(sources, set(own) - set(given)))
     return make_request({name: given[name] for name in rows(kind) if name in given}, preset, kind, sources), command
 
 
@@ -114,8 +118,10 @@ def sweep(request: SweepRequest, command: SweepCommand) -> int:
         find_version(request.against)
     plan = _plan(request, yes=command.yes)
     if command.dry_run:
-        return run_sweep.show_grid(plan, from_files(request))
-    return run_sweep.run(plan, from_files(request), out=command.out, csv=command.csv, strict=command.strict)
+        return run_sweep.show_grid(plan, from_files(request, command.sources))
+    return run_sweep.run(
+        plan, from_files(request, command.sources), out=command.out, csv=command.csv, strict=command.strict
+    )
 
 
 def _plan(request: SweepRequest, *, yes: bool) -> SweepPlan:
@@ -132,9 +138,22 @@ def _plan(request: SweepRequest, *, yes: bool) -> SweepPlan:
         raise UserError(f"{origins[flag]}: {error}", error.exit_code) from None
 
 
-def from_files(request: SweepRequest) -> str:
-    """The options that hold from files, in one line: `from pyproject.toml: agents 16,64; from preset quick: …`."""
+def held(sources: Iterable[OptionFile], names: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The options among `names` by the file that they hold from: later files override earlier ones."""
+    origins = {name: source for source in sources for name in source.options if name in names}
+    found: dict[str, dict[str, Any]] = {}
+    for name, source in origins.items():
+        found.setdefault(source.name, {})[name] = source.options[name]
+    return found
+
+
+def from_files(request: SweepRequest, others: Mapping[str, Mapping[str, Any]]) -> str:
+    """The options that hold from files, in one line: `from pyproject.toml: agents 16,64; from preset quick: …`.
+
+    `others` are those that are no part of a plan, by file.
+    """
     from scaleprof.points.option_files import listed
 
-    held = {source: {name: getattr(request, name) for name in names} for source, names in request.sources.items()}
-    return "; ".join(f"from {source}: {listed(options)}" for source, options in held.items() if options)
+    planned = {source: {name: getattr(request, name) for name in names} for source, names in request.sources.items()}
+    options = {source: {**planned.get(source, {}), **others.get(source, {})} for source in (*planned, *others)}
+    return "; ".join(f"from {source}: {listed(options)}" for source, options in options.items() if options)

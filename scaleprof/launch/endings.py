@@ -28,15 +28,15 @@ def judge(code: int, lines: Sequence[str], kills: int, task: Task) -> tuple[str,
     `code` is minus the signal for one that was killed. `lines` are the last of its log. `kills` is how many processes
     the kernel has killed meanwhile for want of memory.
     """
-    said = lines[-1][:300] if lines else "nothing on stderr"
+    last = f"stderr ends: {lines[-1][:300]}" if lines else "stderr is empty"
     if code in KILLED and kills > 0:
-        return "oom", "limit", f"killed by the kernel, which ran out of memory{under_limit(task)}; stderr ends: {said}"
+        return "oom", "limit", f"killed by the kernel, which ran out of memory{under_limit(task)}; {last}"
     if speaks_of_memory(code, lines):
-        return "oom", "limit", f"ran out of memory: {said}{under_limit(task)}"
+        return "oom", "limit", f"ran out of memory: {lines[-1][:300]}{under_limit(task)}"
     if code < 0:
         hint = " (by the kernel's out-of-memory killer, or by hand)" if -code == signal.SIGKILL else ""
-        return "crashed", "signal", f"killed by {signal_name(-code)}{hint}; stderr ends: {said}"
-    return "crashed", "exit", f"ended with exit code {code}; stderr ends: {said}"
+        return "crashed", "signal", f"killed by {signal_name(-code)}{hint}; {last}"
+    return "crashed", "exit", f"ended with exit code {code}; {last}"
 
 
 def speaks_of_memory(code: int, lines: Sequence[str]) -> bool:

@@ -56,6 +56,7 @@ def preflight(plan: SweepPlan) -> tuple[Launcher, dict[str, Any]]:
     kinds = {kind: variables_of(variables, kind) for kind in plan.options.measure}
     if plan.options.reuse_compiled:
         cached = compile_cache(Path(), plan.points[0])
+        del cached["JAX_COMPILATION_CACHE_DIR"]  # a folder in the run, another one for each point
         kinds = {kind: of if kind == MEMORY else {**of, **cached} for kind, of in kinds.items()}
     described = host_description.describe(host_description.command_line(), kinds, facts, cards)
     if versions:

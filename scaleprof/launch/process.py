@@ -266,7 +266,7 @@ class Child:
                 if self.outcome.status:
                     break
         except ProtocolError as error:
-            self.outcome.fail("crashed", "protocol", f"sent what is no event of a point: {error}")
+            self.outcome.fail("crashed", "protocol", f"sent an invalid event: {error}")
         return seen
 
     def _take(self, event: dict[str, Any]) -> str:
@@ -329,7 +329,7 @@ class Child:
         """Record why the child's output ended without a last word: it dies, or has closed it."""
         end = self._wait(CLOSED_SECONDS)
         if end is None:
-            self.outcome.fail("crashed", "protocol", "closed its event channel before its last word, and lives on")
+            self.outcome.fail("crashed", "protocol", "closed its event channel while still running")
         else:
             self._died(end)
 

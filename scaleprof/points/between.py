@@ -28,7 +28,10 @@ def points_between(grid: Grid) -> tuple[Point, ...]:
     given = {axis.name: [int(value) for value in values if value] for axis, values in grid.values if axis.name in ALONG}
     added = {name: sizes_between(sizes) for name, sizes in given.items()}
     if not any(added.values()):
-        raise UserError("--plan-between: there is no size between those given: give at least two agent counts, 16,1024")
+        raise UserError(
+            "--plan-between: there is no size between those given: give at least two agent counts (--agents 16,1024) "
+            "or sequence lengths (--seq-len 16,256)"
+        )
     points: list[Point] = []
     for name, sizes in added.items():
         if sizes:

@@ -210,7 +210,7 @@ def _number(value: Any) -> float | None:
 
 
 _CONVERSIONS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
-    str: ('a text, such as "16,128"', _text),
+    str: ('a string, such as "16,128"', _text),
     Path: ("the path of a file or folder", _path),
     bool: ("true or false", _flag),
     int: ("a whole number", _whole),

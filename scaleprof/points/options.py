@@ -88,14 +88,20 @@ def plan_sweep(request: SweepRequest, *, yes: bool = False) -> SweepPlan:
     if request.against and request.plan_between:
         raise UserError("--plan-between: only one version of the code can be planned: omit --against")
     values = {name: getattr(request, name) for name in table}
+    points = tuple(grid.points())
     manifest = {
         "preset": request.preset and Path(request.preset).name,
         "sources": request.sources,
         "options": values | {"memory_limit": options.memory_limit_bytes, "set": list(request.set)},
         "points": grid.size,
+        "grid": {
+            "modes": [list(variant) for variant in grid.variants],
+            "agents": sorted({point.agents for point in points}),
+            "seq_len": sorted({point.seq_len for point in points}),
+        },
     }
     return SweepPlan(
-        points=tuple(grid.points()),
+        points=points,
         between=points_between(grid) if request.plan_between else (),
         options=options,
         scenario=grid.scenario,

@@ -243,18 +243,26 @@ def records_so_far(path: Path) -> list[Record]:
 def read_run(path: Path) -> Run:
     """A run directory, a CSV file or the folder of a baseline; raises `UserError` saying what is wrong and where.
 
-    What reading left out is said on stderr.
+    What it lacks is said on stderr.
     """
     with user_errors(), waiting_line() as line:
         run = read_patiently(path, line)
-    if run.left_out:
-        typer.echo(f"scaleprof: {one_line(str(path))}: {run.incomplete}", err=True)
+    say_lacking(path, run.incomplete)
     return run
 
 
 def load_records(path: Path) -> list[Record]:
-    """The records of what `read_run` reads."""
-    return list(read_run(path).records)
+    """The records so far of what `read_run` reads; only what reading left out is said on stderr."""
+    with user_errors(), waiting_line() as line:
+        run = read_patiently(path, line)
+    say_lacking(path, run.incomplete if run.left_out else "")
+    return list(run.records)
+
+
+def say_lacking(path: Path, what: str) -> None:
+    """Say on stderr what a run lacks, if anything."""
+    if what:
+        typer.echo(f"scaleprof: {one_line(str(path))}: {what}", err=True)
 
 
 def as_json(content: dict[str, Any]) -> str:

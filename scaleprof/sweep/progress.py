@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from reports.arrange.pivot import varying_axes
 from reports.records.record import Record
 from reports.render.console import is_live
 from reports.text.plain import one_line
@@ -28,7 +29,7 @@ SHOWN_RESULTS = 8
 class Progress:
     """Implements `scaleprof.sweep.loop.Observer`; a context manager around the sweep.
 
-    `points` are to be measured now, in order; `done` others of the same grid have already ended. `estimate` is the
+    `points` are to be measured now, in order; `done` others of the same `grid` have already ended. `estimate` is the
     sweep's own, which learns of every point that ends.
     """
 
@@ -39,10 +40,12 @@ class Progress:
         console: Console,
         *,
         done: int = 0,
+        grid: Sequence[Point] = (),
         estimate: Estimate | None = None,
     ) -> None:
         self._points = points
         self._done = done
+        self._names = PointNames(grid or points)
         self._console = console
         self._started = self._point_started = time.monotonic()
         self._phase = "start"
@@ -88,7 +91,7 @@ class Progress:
         self._results.append(record)
         if not self._is_live:
             done = f"[{self._done + len(self._results)}/{self._done + len(self._points)}]"
-            line = f"{done} {point.label}: {_outcome(record)} ({format_seconds(seconds)})"
+            line = f"{done} {self._names.of(point)}: {_outcome(record)} ({format_seconds(seconds)})"
             self._console.print(Text(one_line(line)), soft_wrap=True)
 
     def _picture(self) -> RenderableType:
@@ -97,11 +100,11 @@ class Progress:
         point = self._points[running]
         done, total = self._done + len(self._results), self._done + len(self._points)
         left = self._estimate.remaining_seconds(running, now - self._point_started)
-        times = f"elapsed {_clock(now - self._started)}   left {'?' if left is None else f'about {_clock(left)}'}"
+        times = f"elapsed {_clock(now - self._started)}   {_left(left)}"
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total, done, width=24), f"{done}/{total}", times)
         doing = f"{self._phase}{self._updates()}   {_clock(now - self._point_started)}"
-        line = Text.assemble((one_line(point.label), "bold"), f"   {doing}", no_wrap=True)
+        line = Text.assemble((one_line(self._names.of(point)), "bold"), f"   {doing}", no_wrap=True)
         return Group(self._recent(), bar, line)
 
     def _updates(self) -> str:
@@ -120,9 +123,37 @@ class Progress:
         table = Table.grid(padding=(0, 2))
         for record, point in list(zip(self._results, self._points, strict=False))[-SHOWN_RESULTS:]:
             table.add_row(
-                Text(one_line(point.label)), Text(one_line(_outcome(record)), no_wrap=True, overflow="ellipsis")
+                Text(one_line(self._names.of(point))),
+                Text(one_line(_outcome(record)), no_wrap=True, overflow="ellipsis"),
             )
         return table
+
+
+class PointNames:
+    """Names of a grid's points that tell them apart: with every axis that varies, and the repeat if there are several.
+
+    `sable:chunkwise · 16 agents · T 8 · accumulate auto · repeat 2 of 4`
+    """
+
+    def __init__(self, grid: Sequence[Point]) -> None:
+        pending = [point.record(status="pending") for point in grid]
+        self._axes = [axis for axis in varying_axes(pending) if axis != "seq_len"]
+        self._repeats = max((point.repeat for point in grid), default=0) + 1
+
+    def of(self, point: Point) -> str:
+        """The name of one point."""
+        record = point.record(status="pending")
+        values = ((axis, getattr(record, axis)) for axis in self._axes)
+        axes = [f"{axis} {value}" for axis, value in values if value not in (None, "")]
+        repeat = [f"repeat {point.repeat + 1} of {self._repeats}"] if self._repeats > 1 else []
+        return " · ".join([point.label, *axes, *repeat])
+
+
+def _left(seconds: float | None) -> str:
+    """What is left, in words; 0 if the last point takes longer than expected."""
+    if seconds is None:
+        return "left ?"
+    return f"left about {_clock(seconds)}" if seconds > 0 else "taking longer than expected"
 
 
 def _outcome(record: Record) -> str:

@@ -5,7 +5,16 @@
   const BELOW_AXES_PIXELS = 56;
   const MOST_OF_A_CHART = 0.45;
 
+  const MEANINGS = {
+    fit: "Thin short dashes: the law of the curve, extrapolated beyond its last point.",
+    band: "Shaded: the law's 95\u00a0% interval.",
+    repeats: "Small filled marks: the repeats.",
+    bars: "Vertical bars: from the lowest to the highest repeat.",
+    failures: "Markers above the axes: points without a result; the outline shows the curve, the inner mark the status.",
+  };
+
   const hidden = new Set();
+  const drawn = new Set();
   const charts = () => data.slices.filter((slice) => slice.axis === byId("axis").value);
   const slice = () => charts()[Number(byId("slice").value)] || charts()[0];
 
@@ -145,6 +154,12 @@
       type: "line", xref: "paper", x0: 0, x1: 1, yref: "paper", y0: 1 - part, y1: 1 - part, layer: "below", line: { color: css("--line"), width: 1 },
     });
     Plotly.react(target, [...traces, ...failures], layout, options());
+    for (const trace of traces) {
+      drawn.add(trace.meta);
+      if (trace.fill) drawn.add("band");
+      if (trace.error_y) drawn.add("bars");
+    }
+    if (failures.length) drawn.add("failures");
     if (!target.dataset.listens) {
       target.dataset.listens = "yes";
       target.on("plotly_click", (event) => { const index = event.points[0].customdata; if (index !== undefined) open(index); });
@@ -166,8 +181,10 @@
   function draw() {
     const memory = data.memory[Number(byId("memory-measure").value)];
     const speed = data.speed[Number(byId("speed-measure").value)];
+    drawn.clear();
     drawChart(byId("memory-chart"), memory, memory ? data.limits[memory.field] : []);
     drawChart(byId("speed-chart"), speed, []);
+    byId("drawn").textContent = Object.keys(MEANINGS).filter((what) => drawn.has(what)).map((what) => MEANINGS[what]).join(" ");
     listFits([memory, speed].filter(Boolean));
   }
 
