@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sable.mixers.mixer_options import RetentionOptions, WindowOptions
 from sable.option_checks import is_whole, require, require_count, require_number, require_share
+from sable.tuning import Tuning, default_platform, tuning_for
 
 DTYPES = ("float32", "bfloat16")
 ACTING = ("sequential", "fixed_point")
@@ -46,6 +47,10 @@ class ModelConfig(RetentionOptions, WindowOptions):
     backward pass. `AUTO` chooses the length: short segments for long sequences of many agents."""
     dtype: str = "float32"
     """Precision of matrix products. Parameters, norms, states and losses stay float32."""
+    platform: str | None = None
+    """The platform that programs are compiled for (`cpu`, `gpu`, `tpu`); None is that of jax's first device."""
+    tuning: Tuning | None = None
+    """What is chosen by platform; None takes the platform's table (`sable.tuning`)."""
 
     def __post_init__(self) -> None:
         for field in ("embed_dim", "heads", "blocks"):
@@ -67,6 +72,14 @@ class ModelConfig(RetentionOptions, WindowOptions):
     def head_dim(self) -> int:
         """Channels d of one head."""
         return self.embed_dim // self.heads
+
+    def compiled_for(self) -> str:
+        """The platform that programs are compiled for."""
+        return self.platform or default_platform()
+
+    def chosen_tuning(self) -> Tuning:
+        """The tuning as given, or the platform's."""
+        return self.tuning or tuning_for(self.compiled_for())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +117,12 @@ class PPOConfig:
     """Normalise the advantages of every minibatch to mean 0 and standard deviation 1."""
     accumulate: int = 1
     """Gradient groups K: a minibatch's gradient is summed over K groups of environments, one group in memory at a time,
-    with the same result. `AUTO` chooses K so that a group has about `sable.training.ppo.GROUP_TOKENS` tokens."""
+    with the same result. `AUTO` chooses K so that a group has at most `Tuning.group_tokens` tokens."""
     permute_agents: bool = False
     """Learn in a new random agent order every epoch. The acting policy's log-probabilities are then evaluated again in
     that order, because the stored ones belong to the acting order."""
+    tuning: Tuning | None = None
+    """What is chosen by platform; None takes the table of jax's first device (`sable.tuning`)."""
 
     def __post_init__(self) -> None:
         for field in ("seq_len", "envs", "epochs", "minibatches"):
@@ -132,3 +147,7 @@ class PPOConfig:
             require_number(field, getattr(self, field), above=True)
         for field in ("entropy_coef", "value_coef"):
             require_number(field, getattr(self, field))
+
+    def chosen_tuning(self) -> Tuning:
+        """The tuning as given, or that of jax's first device."""
+        return self.tuning or tuning_for(default_platform())

@@ -238,8 +238,10 @@ def reference_of(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, model=REFERENCE, mode=REFERENCE_MODE)
 
 
-def build_policy(config: ModelConfig, space: Space) -> Policy:
+def build_policy(config: ModelConfig, space: Space, *, platform: str | None = None) -> Policy:
     """Build the policy that `config` names for observations and actions of `space`.
+
+    `platform` is what its programs are compiled for; without it `config.platform` holds.
 
     Raises `ValueError` like `check`, for a space without agents, and for a builder that does not exist or does not
     return a `sable.types.Policy`.
@@ -247,6 +249,7 @@ def build_policy(config: ModelConfig, space: Space) -> Policy:
     if space.num_agents < 1:
         raise ValueError(f"num_agents is {space.num_agents}: it must be a whole number of at least 1")
     entry = check(config)
+    config = dataclasses.replace(config, platform=platform or config.compiled_for())
     policy = _builder(entry.builder)(config, space)
     missing = [name for name in CONTRACT if not callable(getattr(policy, name, None))]
     if missing:

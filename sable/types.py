@@ -202,7 +202,10 @@ class LoopingPolicy(Protocol):
     """A policy whose programs contain while loops with a length that only the data decides."""
 
     def while_trips(self, agents: int) -> float:
-        """Mean number of iterations of such a loop, for counting its arithmetic."""
+        """Mean number of iterations of such a loop, for counting its arithmetic.
+
+        It holds for all loops that contain no other. A loop around one counts once: its count is a lower bound.
+        """
         ...
 
 

@@ -213,6 +213,24 @@ def test_a_while_runs_as_often_as_the_caller_says(trips: float) -> None:
     assert work(lambda x: lax.fori_loop(0, 3, lambda _, y: squared(y), x), SQUARE).flops == 3 * ONCE.flops
 
 
+def test_a_while_around_another_counts_once() -> None:
+    """The caller tells one number, that of the innermost loops."""
+
+    def blocks(x: jax.Array, n: Any) -> jax.Array:
+        summed: jax.Array = lax.fori_loop(0, n, lambda _, y: squared(y), x)
+        return summed
+
+    def twice(x: jax.Array, n: Any) -> jax.Array:
+        return lax.scan(lambda y, _: (blocks(y, n), None), x, length=2)[0]
+
+    def sweeps(x: jax.Array, n: Any) -> jax.Array:
+        settled: jax.Array = lax.while_loop(lambda y: y[0, 0] > 1, lambda y: twice(y, n), x)
+        return settled
+
+    assert work(sweeps, SQUARE, 3, while_trips=5.0).flops == 2 * 5 * ONCE.flops
+    assert work(blocks, SQUARE, 3, while_trips=5.0).flops == 5 * ONCE.flops
+
+
 def test_what_nothing_uses_does_not_count() -> None:
     assert work(lambda x: (squared(x), jnp.cumsum(x))[0], SQUARE) == ONCE
 

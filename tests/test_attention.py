@@ -121,18 +121,18 @@ def test_fused_is_dense_in_half_precision(causal: bool, monkeypatch: pytest.Monk
     np.testing.assert_allclose(y, attention.dense(q, k, v, causal=causal), atol=3e-2)
 
 
-def test_fused_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fused_says_what_it_lacks() -> None:
     space = Space(2, 3, 4)
     config = ModelConfig(model="mat", mode="fused", dtype="bfloat16")
-    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    with pytest.raises(ValueError, match=r"^mode fused needs an NVIDIA GPU with cuDNN, jax runs on cpu: use dense or "):
-        build_policy(config, space)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    build_policy(config, space)
+    for platform in (None, "cpu", "tpu"):
+        lacks = rf"^mode fused needs an NVIDIA GPU with cuDNN, not {platform or 'cpu'}: use dense or blockwise"
+        with pytest.raises(ValueError, match=lacks):
+            build_policy(config, space, platform=platform)
+    build_policy(config, space, platform="gpu")
     with pytest.raises(ValueError, match=r"^mode fused computes in bfloat16, dtype is float32: use bfloat16"):
-        build_policy(replace(config, dtype="float32"), space)
+        build_policy(replace(config, dtype="float32"), space, platform="gpu")
     with pytest.raises(ValueError, match=r"^mode fused needs heads of 8, 16, … 128 channels, embed_dim / heads is 4:"):
-        build_policy(replace(config, heads=16), space)
+        build_policy(replace(config, heads=16), space, platform="gpu")
 
 
 def test_the_cache_gives_what_the_whole_matrix_gives() -> None:

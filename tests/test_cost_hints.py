@@ -8,10 +8,12 @@ import pytest
 from worlds import tiny_policy
 
 from sable.config import AUTO
-from sable.mixers.blockwise_attention import BLOCK
 from sable.models import CONTRACT
 from sable.policies.cost_hints import CostHints, cost_hints
+from sable.tuning import CPU
 from sable.types import LoopingPolicy, Policy, SegmentedPolicy, Space
+
+BLOCK = CPU.attention_block
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from worlds import MODES, ONE_MODE_EACH, Aim, Counter, neom, tiny_policy, tiny_p
 from sable.config import PPOConfig
 from sable.training import ppo
 from sable.training.advantages import trajectory_advantages
+from sable.tuning import CPU
 from sable.types import Action, Evaluation, Observation, Policy, TrainState, Trajectory, Transition
 from scenarios.wrappers import Batched
 
@@ -120,8 +121,8 @@ def test_accumulated_gradients_are_those_of_the_whole_minibatch(groups: int) -> 
 
 def test_open_number_of_groups_keeps_groups_small() -> None:
     assert ppo.accumulation_groups(tiny_ppo(accumulate=0), 4, 5, 3) == 1
-    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), 12, 16, ppo.GROUP_TOKENS // 32) == 6
-    huge = (12, 16, ppo.GROUP_TOKENS)
+    assert ppo.accumulation_groups(tiny_ppo(accumulate=0), 12, 16, CPU.group_tokens // 32) == 6
+    huge = (12, 16, CPU.group_tokens)
     assert ppo.accumulation_groups(tiny_ppo(accumulate=0), *huge) == 12
     assert ppo.accumulation_groups(tiny_ppo(accumulate=2), *huge) == 2
     assert ppo.accumulation_groups(tiny_ppo(accumulate=1), *huge) == 1

@@ -9,7 +9,10 @@ import pytest
 from jaxtyping import Array
 
 from sable.config import WHOLE
-from sable.policies.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, Segmentation, in_groups, in_segments
+from sable.policies.segments import Segmentation, in_groups, in_segments
+from sable.tuning import CPU, GPU, TPU
+
+FEWEST_SEGMENTS, SEGMENT_TOKENS = CPU.fewest_pieces, CPU.segment_tokens
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,9 @@ from sable.policies.segments import FEWEST_SEGMENTS, SEGMENT_TOKENS, Segmentatio
         (Segmentation(0), (2, 64, SEGMENT_TOKENS // 8), 4),
         (Segmentation(0), (1, 16, 4 * SEGMENT_TOKENS), 1),
         (Segmentation(0, multiple=3), (1, 16, SEGMENT_TOKENS), 3),
+        (Segmentation(0, tuning=GPU), (64, 128, 4096), 128),
+        (Segmentation(0, tuning=TPU), (64, 128, 4096), 128),
+        (Segmentation(8, tuning=GPU), (64, 128, 4096), 8),
     ],
 )
 def test_length_of_a_segment(segmentation: Segmentation, sizes: tuple[int, int, int], timesteps: int) -> None:
@@ -51,7 +57,7 @@ def test_groups_of_environments_change_nothing(envs: int, agents: int, scans: in
         return x["features"].sum(axis=1), jnp.where(x["reset"][:, None], 0.0, x["features"])
 
     def grouped(x: dict[str, Array]) -> tuple[Array, Array]:
-        return in_groups(function, x, envs, agents)
+        return in_groups(function, x, envs, agents, CPU)
 
     for ours, theirs in zip(grouped(x), function(x), strict=True):
         np.testing.assert_allclose(ours, theirs)

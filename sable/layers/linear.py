@@ -14,10 +14,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
 
+from sable.tuning import Tuned
+
 LECUN_NORMAL = nnx.initializers.lecun_normal()
 
 
-class Linear(nnx.Linear):
+class Linear(Tuned, nnx.Linear):
     """x W [+ b] for every token, computed in `dtype`; parameters and their gradients are float32."""
 
     def __init__(
@@ -34,7 +36,7 @@ class Linear(nnx.Linear):
 
     def __call__(self, x: Float[Array, "*tokens in"], out_sharding: None = None) -> Float[Array, "*tokens out"]:
         """Apply the layer to every token; `out_sharding` is not supported."""
-        y = token_product(x, self.kernel[...], self.dtype)
+        y = token_product(x if self.tuning.float32_inputs else x.astype(self.dtype), self.kernel[...], self.dtype)
         if self.bias is None:
             return y
         bias = jax.lax.broadcast_to_rank(self.bias[...], y.ndim)

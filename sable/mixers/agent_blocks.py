@@ -12,9 +12,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-BLOCK = 32
-"""Agents per block, chosen by measurement."""
-
 
 def split(x: Float[Array, "*batch N H d"], block: int) -> Float[Array, "*batch H blocks block d"]:
     """Tokens by blocks of at most `block` agents, padded with zeros."""

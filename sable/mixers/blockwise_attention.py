@@ -20,8 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-BLOCK = 64
-"""Agents per block of queries and per block of keys, chosen by measurement."""
+from sable.tuning import CPU
 
 Blocks: TypeAlias = Float[Array, "blocks G block d"]
 """Tokens by blocks of agents; G = environments × timesteps × heads, which attention does not mix."""
@@ -34,7 +33,7 @@ def blockwise(
     v: Float[Array, "... N H d"],
     *,
     causal: bool,
-    block: int = BLOCK,
+    block: int = CPU.attention_block,
 ) -> Float[Array, "... N H d"]:
     """Attention by blocks of `block` agents; N need not be a multiple. Time O(N²), memory O(N)."""
     *batch, agents, heads, channels = q.shape
@@ -51,9 +50,9 @@ def blockwise(
     return jnp.moveaxis(y.reshape(*batch, heads, agents, channels), -3, -2)
 
 
-def while_trips(agents: int) -> float:
+def while_trips(agents: int, block: int) -> float:
     """Mean iterations of the loops over blocks: causal ones stop at an agent's own block, halfway on average."""
-    return (-(-agents // BLOCK) + 1) / 2
+    return (-(-agents // block) + 1) / 2
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float
 
 
-def check_fused(head_dim: int, dtype: DTypeLike) -> None:
-    """Raise `ValueError` if the kernel does not support these heads or this backend."""
-    found = jax.default_backend()
-    if found != "gpu":
-        raise ValueError(f"mode fused needs an NVIDIA GPU with cuDNN, jax runs on {found}: use dense or blockwise")
+def check_fused(head_dim: int, dtype: DTypeLike, platform: str) -> None:
+    """Raise `ValueError` if the kernel does not support these heads, or the platform that is compiled for."""
+    if platform != "gpu":
+        raise ValueError(f"mode fused needs an NVIDIA GPU with cuDNN, not {platform}: use dense or blockwise")
     if jnp.dtype(dtype) != jnp.bfloat16:
         raise ValueError(f"mode fused computes in bfloat16, dtype is {dtype}: use bfloat16, or dense or blockwise")
     if head_dim % 8 or head_dim > 128:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
@@ -10,9 +12,10 @@ from sable.layers.linear import Linear
 from sable.layers.norms import HeadNorm
 from sable.mixers.base import TimestepState
 from sable.mixers.retention import Form, factored, head_decays, open_timestep
+from sable.tuning import Tuned
 
 
-class GatedRetention(nnx.Module):
+class GatedRetention(Tuned, nnx.Module):
     """Multi-head retention with a swish gate: y = (swish(key·W_g) ⊙ GroupNorm(retention(q, k, v))) W_o.
 
     q comes from the query stream, k, v and the gate from the key stream. The norm is per token and head, ε = 1e-6.
@@ -64,7 +67,8 @@ class GatedRetention(nnx.Module):
         carry: Float[Array, "B H d d"],
     ) -> tuple[Float[Array, "B 1 N E"], Float[Array, "B H d d"]]:
         """One timestep from its d×d state: O(N) in every mode."""
-        return self._mix(factored, query, key, resets, carry)
+        form = functools.partial(factored, block=self.tuning.agent_block)
+        return self._mix(form, query, key, resets, carry)
 
     def begin_timestep(
         self, carry: Float[Array, "B H d d"], reset: Bool[Array, " B"], num_agents: int

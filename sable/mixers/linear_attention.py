@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sable.mixers import agent_blocks
 from sable.mixers.base import TimestepState
 from sable.mixers.memoryless import Memoryless
+from sable.tuning import CPU, Tuned
 from sable.types import Carry
 
 EPSILON = 1e-6
@@ -49,7 +50,7 @@ def causal(
     k: Float[Array, "... N H d"],
     v: Float[Array, "... N H d"],
     *,
-    block: int = agent_blocks.BLOCK,
+    block: int = CPU.agent_block,
 ) -> Float[Array, "... N H d"]:
     """Every agent sees the agents up to itself: a small matrix within each block, a running sum before it.
 
@@ -62,14 +63,14 @@ def causal(
     return divided(agent_blocks.join(y, q.shape[-3]))
 
 
-class LinearAttention(Memoryless):
+class LinearAttention(Tuned, Memoryless):
     """Multi-head linear attention with biases. Acting keeps the sums over earlier agents."""
 
     def attend(
         self, q: Float[Array, "B T N H d"], k: Float[Array, "B T N H d"], v: Float[Array, "B T N H d"]
     ) -> Float[Array, "B T N H d"]:
         """Attention by sums of keys and values."""
-        return (causal if self.causal else full)(q, k, v)
+        return causal(q, k, v, block=self.tuning.agent_block) if self.causal else full(q, k, v)
 
     def begin_timestep(self, carry: Carry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
         """The sums over no agents, (B, H, d, d + 1)."""

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sable.mixers import agent_blocks
+from sable.tuning import CPU
 
 Tokens: TypeAlias = Float[Array, "B T N H d"]
 Decay: TypeAlias = Float[Array, " H"]
@@ -177,7 +178,7 @@ def factored(
     state: State,
     *,
     causal: bool,
-    block: int = agent_blocks.BLOCK,
+    block: int = CPU.agent_block,
 ) -> tuple[Tokens, State]:
     """O(N) time and memory without a matrix over all agents of a timestep; the same function as the other forms.
 

@@ -48,7 +48,7 @@ def build_sable(config: ModelConfig, space: Space) -> EncoderDecoderPolicy:
         "parallel": retention.parallel,
         "chunkwise": functools.partial(retention.chunkwise, chunk=config.chunk),
         "recurrent": retention.recurrent,
-        "factored": retention.factored,
+        "factored": functools.partial(retention.factored, block=config.chosen_tuning().agent_block),
     }
     mixer = functools.partial(GatedRetention, form=forms[config.mode], decay_scaling=config.decay_scaling)
     return _policy(config, space, SABLE, mixer)
@@ -82,11 +82,17 @@ def build_linear_attention(config: ModelConfig, space: Space) -> EncoderDecoderP
 
 def _attention_policy(config: ModelConfig, space: Space, skeleton: Skeleton) -> EncoderDecoderPolicy:
     """The policy of softmax attention in the form of `config.mode`; raises `ValueError` if that cannot run here."""
-    forms: dict[str, AttentionForm] = {"dense": dense, "blockwise": blockwise, "fused": fused}
+    block = config.chosen_tuning().attention_block
+    forms: dict[str, AttentionForm] = {
+        "dense": dense,
+        "blockwise": functools.partial(blockwise, block=block),
+        "fused": fused,
+    }
     if config.mode == "fused":
-        check_fused(config.head_dim, config.dtype)
+        check_fused(config.head_dim, config.dtype, config.compiled_for())
     mixer = functools.partial(Attention, form=forms[config.mode])
-    return _policy(config, space, skeleton, mixer, while_trips=while_trips if config.mode == "blockwise" else _once)
+    trips = functools.partial(while_trips, block=block) if config.mode == "blockwise" else _once
+    return _policy(config, space, skeleton, mixer, while_trips=trips)
 
 
 def _once(agents: int) -> float:
@@ -125,7 +131,12 @@ def _policy(
 
     # The parallel form is measured for its single matrix over the whole sequence, so auto leaves it whole.
     length = WHOLE if config.segment == AUTO and config.mode == "parallel" else config.segment
-    segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1)
+    tuning = config.chosen_tuning()
+    segmentation = Segmentation(length, multiple=config.chunk if config.mode == "chunkwise" else 1, tuning=tuning)
     return EncoderDecoderPolicy(
-        build, fixed_point=config.acting == "fixed_point", segmentation=segmentation, while_trips=while_trips
+        build,
+        fixed_point=config.acting == "fixed_point",
+        segmentation=segmentation,
+        tuning=tuning,
+        while_trips=while_trips,
     )

@@ -13,7 +13,7 @@ class CostHints(NamedTuple):
     segment_timesteps: int | None = None
     """Timesteps whose activations `evaluate` keeps at once; None if unknown."""
     while_trips: float = 1.0
-    """Mean iterations of a while loop with a length that only the data decides.
+    """Mean iterations of a while loop with a length that only the data decides, of those that contain no other.
 
     The default makes an operation count a lower bound: each loop counts once.
     """

@@ -12,6 +12,7 @@ from sable.networks.encoder_decoder import EncoderDecoder, NetworkCarry
 from sable.policies import acting
 from sable.policies.network_policy import NetworkPolicy, as_sequence
 from sable.policies.segments import Segmentation, in_groups
+from sable.tuning import Tuning
 from sable.types import Action, ActionSequence, Carry, Evaluation, Observation, Params
 
 NetworkBuilder = Callable[[nnx.Rngs], EncoderDecoder]
@@ -26,16 +27,17 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
         *,
         fixed_point: bool,
         segmentation: Segmentation,
+        tuning: Tuning,
         while_trips: Callable[[int], float],
     ) -> None:
-        super().__init__(build, segmentation=segmentation)
+        super().__init__(build, segmentation=segmentation, tuning=tuning)
         self._fixed_point = fixed_point
         self._while_trips = while_trips
 
     def while_trips(self, agents: int) -> float:
-        """Mean iterations of the mixer's while loops.
+        """Mean iterations of the mixer's while loops, which contain no other.
 
-        Fixed-point acting counts as one sweep, so that a count of its operations is a lower bound.
+        Fixed-point acting, a loop around them, counts as one sweep, so that a count of its operations is a lower bound.
         """
         return self._while_trips(agents)
 
@@ -48,7 +50,7 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
     ) -> Action:
         """Encode all agents at once, then decode them one by one (or in sweeps over all of them)."""
         network = self.network(params)
-        rep, value, encoder = _encode_timestep(network, observation, reset, carry)
+        rep, value, encoder = _encode_timestep(network, observation, reset, carry, self._tuning)
         if self._fixed_point:
             actions, log_prob, after, sweeps = acting.sample_fixed_point(
                 network, rep, observation.action_mask, observation.step_count, reset, carry, key
@@ -65,7 +67,7 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
         self, params: Params, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
     ) -> Float[Array, "B N"]:
         """The encoder's value of one timestep."""
-        _, value, _ = _encode_timestep(self.network(params), observation, reset, carry)
+        _, value, _ = _encode_timestep(self.network(params), observation, reset, carry, self._tuning)
         return value
 
     def _evaluate_segment(
@@ -83,7 +85,7 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
 
 
 def _encode_timestep(
-    network: EncoderDecoder, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry
+    network: EncoderDecoder, observation: Observation, reset: Bool[Array, " B"], carry: NetworkCarry, tuning: Tuning
 ) -> tuple[Float[Array, "B N E"], Float[Array, "B N"], tuple[Carry, ...]]:
     """Representations, values and the encoder's memory after one timestep of all agents."""
 
@@ -95,4 +97,4 @@ def _encode_timestep(
         return rep[:, 0], value[:, 0], memory
 
     envs, agents = observation.features.shape[:2]
-    return in_groups(encode, (observation, reset, carry.encoder), envs, agents)
+    return in_groups(encode, (observation, reset, carry.encoder), envs, agents, tuning)

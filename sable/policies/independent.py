@@ -91,5 +91,6 @@ def build_ippo_gru(config: ModelConfig, space: Space) -> IndependentPolicy:
 def _policy(config: ModelConfig, space: Space, torso: TorsoFactory, critic_view: CriticView) -> IndependentPolicy:
     return IndependentPolicy(
         lambda rngs: ActorCritic(space, config, torso=torso, critic_view=critic_view, rngs=rngs),
-        segmentation=Segmentation(config.segment),
+        segmentation=Segmentation(config.segment, tuning=config.chosen_tuning()),
+        tuning=config.chosen_tuning(),
     )

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, PRNGKeyArray
 
+from sable.layers.tuned import tune
 from sable.policies.segments import Segmentation, in_segments
+from sable.tuning import Tuning
 from sable.types import ActionSequence, Carry, Evaluation, Observation, Params
 
 
@@ -30,10 +32,15 @@ Memory = TypeVar("Memory")
 class NetworkPolicy(ABC, Generic[Network, Memory]):
     """The part of `sable.types.Policy` that is common to all networks."""
 
-    def __init__(self, build: Callable[[nnx.Rngs], Network], *, segmentation: Segmentation) -> None:
-        self._build = build
+    def __init__(self, build: Callable[[nnx.Rngs], Network], *, segmentation: Segmentation, tuning: Tuning) -> None:
+
+        def tuned(rngs: nnx.Rngs) -> Network:
+            return tune(build(rngs), tuning)
+
+        self._build = tuned
         self._segmentation = segmentation
-        self._shapes = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
+        self._tuning = tuning
+        self._shapes = nnx.eval_shape(lambda: tuned(nnx.Rngs(0)))
         self._graph, _ = nnx.split(self._shapes)
 
     def init(self, key: PRNGKeyArray) -> Params:

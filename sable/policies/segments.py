@@ -1,4 +1,4 @@
-"""Computing in pieces that fit a core's cache: segments of timesteps, groups of environments.
+"""Computing in pieces that fit memory, or a core's cache: segments of timesteps, groups of environments.
 
 Learning from a sequence in segments keeps the activations of one segment in memory at a time.
 The state is carried from segment to segment, and gradients flow back through it: the same function, outputs and
@@ -17,12 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from sable.config import AUTO
+from sable.tuning import CPU, Tuning
 from sable.types import Carry
-
-SEGMENT_TOKENS = 2048
-"""Tokens (environments × timesteps × agents) of a segment of length `AUTO`, chosen by measurement."""
-FEWEST_SEGMENTS = 4
-"""With `AUTO`, anything that would have fewer pieces is left whole; chosen by measurement."""
 
 Inputs = TypeVar("Inputs")
 Sequence = TypeVar("Sequence")
@@ -31,31 +27,32 @@ Outputs = TypeVar("Outputs")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """How sequences are cut: `length` timesteps (`AUTO` chooses it), rounded up to a multiple of `multiple`."""
+    """How sequences are cut: `length` timesteps (`AUTO`: by `tuning`), rounded up to a multiple of `multiple`."""
 
     length: int
     multiple: int = 1
+    tuning: Tuning = CPU
 
     def timesteps(self, envs: int, timesteps: int, agents: int) -> int:
         """Timesteps of a segment; those of the sequence if it is left whole."""
         length = self.length
         if length == AUTO:
             tokens = envs * timesteps * agents
-            whole = tokens < FEWEST_SEGMENTS * SEGMENT_TOKENS
-            length = timesteps if whole else max(1, SEGMENT_TOKENS // (envs * agents))
+            whole = tokens < self.tuning.fewest_pieces * self.tuning.segment_tokens
+            length = timesteps if whole else max(1, self.tuning.segment_tokens // (envs * agents))
         return min(-(-length // self.multiple) * self.multiple, timesteps)
 
 
-def in_groups(function: Callable[[Inputs], Outputs], inputs: Inputs, envs: int, agents: int) -> Outputs:
+def in_groups(function: Callable[[Inputs], Outputs], inputs: Inputs, envs: int, agents: int, tuning: Tuning) -> Outputs:
     """Apply `function` to a batch of B environments, group by group.
 
-    Inputs and outputs are pytrees of (B, …). A group has about `SEGMENT_TOKENS` tokens (environments × agents); small
-    batches are left whole.
+    Inputs and outputs are pytrees of (B, …). A group has about `tuning.acting_tokens` tokens (environments × agents);
+    small batches are left whole.
     """
-    if envs * agents < FEWEST_SEGMENTS * SEGMENT_TOKENS:
+    if envs * agents < tuning.fewest_pieces * tuning.acting_tokens:
         return function(inputs)
     divisors = (size for size in range(envs, 0, -1) if envs % size == 0)
-    size = next((size for size in divisors if size * agents <= SEGMENT_TOKENS), 1)
+    size = next((size for size in divisors if size * agents <= tuning.acting_tokens), 1)
     split = jax.tree.map(lambda x: x.reshape(envs // size, size, *x.shape[1:]), inputs)
     outputs: Outputs = jax.tree.map(lambda x: x.reshape(envs, *x.shape[2:]), jax.lax.map(function, split))
     return outputs

@@ -44,11 +44,6 @@ class LossParts(NamedTuple):
     entropy: Float[Array, ""]
 
 
-GROUP_TOKENS = 2048
-"""Tokens (environments × timesteps × agents) of a gradient group without a given size, chosen by measurement: a layer's
-arrays fit a core's cache."""
-
-
 class Batch(NamedTuple):
     """The data of a minibatch; B leading."""
 
@@ -177,11 +172,12 @@ def gradients(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -
 
 def accumulation_groups(config: PPOConfig, envs: int, timesteps: int, agents: int) -> int:
     """Number of gradient groups of a minibatch of `envs` environments: as configured, or for `AUTO` so that a group has
-    at most `GROUP_TOKENS` tokens."""
+    at most `Tuning.group_tokens` tokens."""
     if config.accumulate != AUTO:
         return config.accumulate
+    largest = config.chosen_tuning().group_tokens
     divisors = (k for k in range(1, envs + 1) if envs % k == 0)
-    return next((k for k in divisors if envs // k * timesteps * agents <= GROUP_TOKENS), envs)
+    return next((k for k in divisors if envs // k * timesteps * agents <= largest), envs)
 
 
 def loss(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tuple[Float[Array, ""], LossParts]:

@@ -218,8 +218,14 @@ def choose_settings(texts: Iterable[str], scenario: str, options: Mapping[str, s
     """
     import scenarios
     from sable.config import ModelConfig, PPOConfig
+    from sable.tuning import Tuning
 
-    groups = {"model": ModelConfig, "ppo": PPOConfig, "scenario": scenarios.find(scenario).config}
+    groups = {
+        "model": ModelConfig,
+        "ppo": PPOConfig,
+        "scenario": scenarios.find(scenario).config,
+        "tuning": Tuning,
+    }
     settings = dict(parse_setting(text, groups, options) for text in texts)
     if ":" in scenario and "scenario.task" in settings and not scenarios.is_custom(scenario):
         raise UserError(f"--set: --scenario {scenario} already chooses the task: give one of the two")

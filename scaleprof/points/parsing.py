@@ -184,7 +184,7 @@ def parse_setting(text: str, groups: dict[str, type[Any]], axes: Mapping[str, st
         raise UserError(f"--set: '{text}' does not have the form group.field=value, such as ppo.clip=0.1")
     if group not in groups:
         raise UserError(f"--set: unknown group '{group}': {nearest(group, groups)}")
-    fields = {f.name: f for f in dataclasses.fields(groups[group]) if f.name not in axes}
+    fields = {f.name: f for f in dataclasses.fields(groups[group]) if f.name not in axes and f.default is not None}
     if field in axes:
         raise UserError(f"--set: {name} has its own option: use {axes[field]}")
     if field not in fields:

@@ -14,6 +14,7 @@ from sable.config import AUTO, WHOLE, ModelConfig, PPOConfig
 from sable.models import check as check_model
 from sable.models import reference_of
 from sable.option_checks import require
+from sable.tuning import Tuning, tuning_for
 from scaleprof.errors import user_errors
 from scaleprof.points.axes import axes, config_options
 from scaleprof.points.parsing import convert_setting
@@ -80,12 +81,21 @@ class Point:
             **self._group("ppo", PPOConfig),
         )
 
+    def tuning(self, platform: str) -> Tuning:
+        """What the models choose when compiled for `platform`: its table, but for this point's settings."""
+        return dataclasses.replace(tuning_for(platform), **self._group("tuning", Tuning))
+
     def scenario_options(self) -> dict[str, Any]:
         """The scenario's options, without its name and size."""
         return self._group("scenario", self._configs()["scenario"])
 
     def _configs(self) -> dict[str, type[Any]]:
-        return {"model": ModelConfig, "ppo": PPOConfig, "scenario": scenarios.find(self.scenario).config}
+        return {
+            "model": ModelConfig,
+            "ppo": PPOConfig,
+            "scenario": scenarios.find(self.scenario).config,
+            "tuning": Tuning,
+        }
 
     def _group(self, group: str, config: type[Any]) -> dict[str, Any]:
         """This point's settings of one group, converted, by field name."""
@@ -141,6 +151,7 @@ def check(point: Point, options: Mapping[str, str] | None = None) -> None:
         if point.match:
             check_model(reference_of(model))  # the reference is built at the given width, so it must fit
         point.ppo_config()
+        point.tuning("cpu")  # any platform: only the settings can be out of range
         require(
             model.segment in (AUTO, WHOLE) or model.segment <= point.seq_len,
             "segment",

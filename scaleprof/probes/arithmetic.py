@@ -35,8 +35,9 @@ class Work(NamedTuple):
 def work_of(jaxpr: Any, *, while_trips: float = 1.0) -> Work:
     """The work of a traced program, a ClosedJaxpr: `jax.jit(f).trace(*shapes).jaxpr`.
 
-    `while_trips` is the mean number of iterations of every `while`, which depends on the data. A `cond` counts its
-    branch with the most FLOPs. Operations that `uncounted` names count as 0.
+    `while_trips` is the mean number of iterations of every innermost `while`, which depends on the data; a `while`
+    around another counts once. A `cond` counts its branch with the most FLOPs. Operations that `uncounted` names count
+    as 0.
     """
     return _work(_live(jaxpr), while_trips)
 
@@ -70,11 +71,17 @@ def _work_of_equation(equation: Any, while_trips: float) -> Work:
         body = _times(params["length"], _work(params["jaxpr"], while_trips))
         return _sum([body, Work(0.0, _bytes(slices))])
     if name == "while":
-        body = _times(while_trips, _work(params["body_jaxpr"], while_trips))
-        return _sum([body, _times(while_trips + 1, _work(params["cond_jaxpr"], while_trips))])
+        trips = 1.0 if _loops(params["body_jaxpr"]) else while_trips
+        body = _times(trips, _work(params["body_jaxpr"], while_trips))
+        return _sum([body, _times(trips + 1, _work(params["cond_jaxpr"], while_trips))])
     if name == "cond":
         return max(_work(branch, while_trips) for branch in params["branches"])
     return _sum(_work(inner, while_trips) for inner in _inner(equation))
+
+
+def _loops(jaxpr: Any) -> bool:
+    """Whether there is a `while` in a program."""
+    return any(equation.primitive.name == "while" or any(map(_loops, _inner(equation))) for equation in jaxpr.eqns)
 
 
 def _inner(equation: Any) -> Iterable[Any]:

@@ -30,7 +30,8 @@ def plan_point(task: Task, events: TextIO, *, import_seconds: float) -> None:
     assert task.point is not None
     point, place = task.point, place_for(task.point.target)
     send(events, "facts", import_seconds=import_seconds, platform=place.platform, device=place.kind)
-    programs = Programs(point, "vmap" if point.batching == AUTO else point.batching, place.sharding)
+    batching = "vmap" if point.batching == AUTO else point.batching
+    programs = Programs(point, batching, place.sharding, place.platform)
     send(
         events,
         "facts",

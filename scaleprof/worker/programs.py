@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from sable.models import build_policy
 from sable.policies.cost_hints import cost_hints
 from sable.training import ppo
 from sable.training.training_programs import TrainingPrograms
+from sable.tuning import default_platform
 from sable.types import Observation, Params, Scenario, TrainState
 from scaleprof.points.point import Point
 from scenarios import make_scenario
@@ -28,9 +30,17 @@ class Programs(TrainingPrograms):
     reference_parameters: int | None
     """Parameters of the model whose size this one was matched to, if any."""
 
-    def __init__(self, point: Point, batching: str = "", place: jax.sharding.Sharding | None = None) -> None:
-        """`place` is the device to compile for, if it is not jax's own."""
-        config = point.ppo_config()
+    def __init__(
+        self,
+        point: Point,
+        batching: str = "",
+        place: jax.sharding.Sharding | None = None,
+        platform: str | None = None,
+    ) -> None:
+        """`place` is the device to compile for, and `platform` its platform, if it is not jax's own."""
+        platform = platform or default_platform()
+        tuning = point.tuning(platform)
+        config = dataclasses.replace(point.ppo_config(), tuning=tuning)
         self.batching = batching or point.batching
         scenario = make_scenario(
             point.scenario,
@@ -40,7 +50,8 @@ class Programs(TrainingPrograms):
             batching=self.batching,
             reset=point.reset,
         )
-        model, self.reference_parameters = point.model_config(), None
+        model = dataclasses.replace(point.model_config(), platform=platform, tuning=tuning)
+        self.reference_parameters = None
         if point.match:
             model, self.reference_parameters = match_parameters(model, scenario.space)
         self.embed_dim = model.embed_dim
