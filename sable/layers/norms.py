@@ -25,6 +25,7 @@ class RMSNorm(nnx.Module):
     def __init__(self, embed_dim: int) -> None:
         self.scale = nnx.Param(jnp.ones(embed_dim))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Normalise every token to mean square 1, then scale."""
         return rms_norm(x, self.scale[...])
@@ -38,6 +39,7 @@ class HeadNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(embed_dim))
         self.bias = nnx.Param(jnp.zeros(embed_dim))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Normalise every head of every token to mean 0 and variance 1, then scale and shift."""
         return head_norm(x, self.scale[...], self.bias[...], self.heads)
