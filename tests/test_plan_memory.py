@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import children
@@ -116,3 +117,72 @@ def test_bad_input(
 def test_presets_of_sweeps_can_be_planned(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "--preset", "quick", "--dry-run"]) == 0
     assert "6 points" in capsys.readouterr().out
+
+
+def test_a_plan_is_not_resumed(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["sweep", "--resume", str(planned)], ["noise", str(planned), "--again"]):
+        assert main(command) == 2
+        assert "is a plan, of which nothing was measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("memory", "code", "said"), [("24GiB", 0, "yes: "), ("1KiB", 3, "no: ")])
+def test_whether_a_point_fits(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    memory: str,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    children.install(monkeypatch)
+    command = "fits --agents 2 --seq-len 4 --envs 2 --model ippo --memory"
+    assert main([*command.split(), memory]) == code
+    shown = capsys.readouterr().out
+    assert shown.startswith(said)
+    assert shown.count("\n") == 1
+    assert ("to spare" in shown) == (code == 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_largest_team_on_this_machine(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Three sizes are fitted, and the neighbours of the answer compiled, here of a model linear in agents."""
+    children.install(monkeypatch)
+    run = tmp_path / "run"
+    command = "frontier --seq-len 4 --envs 2 --model ippo --memory 2MiB --out"
+    assert main([*command.split(), str(run)]) == 0
+    shown = capsys.readouterr()
+    needs = {record.agents: record.xla_peak_bytes or 0 for record in load_records(run)}
+    assert 3 < len(needs) <= 6
+    last = max(agents for agents, need in needs.items() if need <= 2 * 2**20)
+    assert re.search(rf"^ippo +- +{last} +2\.00 MiB \(", shown.out, re.MULTILINE)
+    assert needs[last + 1] > 2 * 2**20
+    assert shown.err.count("\n") == len(needs)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fits --agents 2,4 --model ippo,mat", "these options make 4: give one of --agents and of --model"),
+        ("frontier --agents 16", "--agents: frontier finds the largest value itself: omit it"),
+        ("frontier --axis agent", "--axis: unknown axis 'agent': did you mean 'agents'"),
+        ("frontier --axis seq-len --seq-len 4", "--seq-len: frontier finds the largest value itself"),
+        ("frontier --max 0", "--max: 0 is below the smallest size"),
+        ("frontier --model nothing", "--model: unknown model 'nothing'"),
+    ],
+)
+def test_bad_questions(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

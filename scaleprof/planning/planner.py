@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,14 +9,11 @@ from typing import Any
 
 from scaleprof.errors import UserError
 from scaleprof.planning.target import EXTRAS, Target, find_target
-from scaleprof.points.axes import axes, rows
+from scaleprof.points.axes import Axis, axes, rows
 from scaleprof.points.grid import MAX_POINTS, Grid
 from scaleprof.points.options import completed, grid_of
 from scaleprof.points.plan import PLAN, SweepOptions, SweepPlan
 from scaleprof.points.plan_request import DEFAULT_TIMEOUT_SECONDS, PlanRequest
-
-COMMAND = "plan"
-"""What the manifest of a plan's run names as its command."""
 
 
 def plan_points(request: PlanRequest, *, yes: bool = False) -> SweepPlan:
@@ -52,7 +48,7 @@ def plan_points(request: PlanRequest, *, yes: bool = False) -> SweepPlan:
         scenario=grid.scenario,
         device="cpu",
         manifest={
-            "command": COMMAND,
+            "command": PLAN,
             "preset": request.preset and Path(request.preset).name,
             "sources": request.sources,
             "options": values | {"set": list(request.set), "against": ""},
@@ -74,14 +70,16 @@ def one_point(plan: SweepPlan, command: str) -> None:
     """Raise `UserError` if the plan has several points, for a `command` that answers for one."""
     if len(plan.points) == 1:
         return
-    several = [axis.flag for axis in axes(PlanRequest) if axis.multiplies and _varies(plan, axis.field)]
+    several = [axis.flag for axis in axes(PlanRequest) if axis.multiplies and _varies(plan, axis)]
     several += ["--model"] if len({point.variant for point in plan.points}) > 1 else []
-    named = ", ".join(dict.fromkeys(flag for flag in several if flag not in ("--mode",))) or "--model"
+    named = " and of ".join(several)
     raise UserError(f"{command} answers for one point, and these options make {len(plan.points)}: give one of {named}")
 
 
-def _varies(plan: SweepPlan, field: str) -> bool:
-    return len({dict(point.settings).get(field, getattr(point, field, None)) for point in plan.points}) > 1
+def _varies(plan: SweepPlan, axis: Axis) -> bool:
+    """Whether points have different values of an axis that they all have."""
+    values = {dict(point.settings).get(axis.sets, getattr(point, axis.fills, None)) for point in plan.points}
+    return axis.name not in ("model", "mode") and len(values - {None}) > 1
 
 
 def check_compiler(target: Target) -> None:
@@ -112,8 +110,3 @@ def pinned(package: str) -> str:
 
 def _matches(found: str, wanted: str) -> bool:
     return found.startswith(wanted[:-1]) if wanted.endswith("*") else found == wanted
-
-
-def with_points(plan: SweepPlan, points: tuple[Any, ...]) -> SweepPlan:
-    """The plan with other points."""
-    return dataclasses.replace(plan, points=points)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from reports.records.record import Record, is_between
+from reports.records.record import PLAN, Record, is_between
 from reports.records.run import record_key
 from reports.text.hints import nearest
 from scaleprof.errors import UserError
@@ -137,6 +137,8 @@ def _kept_options(
     Earlier versions wrote `null` where they chose gradient groups or segments by size, and a number otherwise.
     """
     options = manifest.get("options")
+    if manifest.get("command") == PLAN:
+        raise UserError(f"{option}: {folder} is a plan, of which nothing was measured: run scaleprof plan again")
     if not isinstance(options, dict) or "points" not in manifest:
         raise _damaged(folder, option)
     known = defaults(kind) | {"set": []}
