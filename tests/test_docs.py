@@ -21,7 +21,8 @@ PAGES = {
 }
 README = PAGES["README.md"]
 BASELINE_COMMANDS = ("baseline save", "baseline list")
-COMMANDS = ("sweep", "report", "export", "list", "doctor", "compare", "check", "noise", "history", *BASELINE_COMMANDS)
+TOP = ("sweep", "explain", "report", "export", "list", "doctor", "compare", "check", "noise", "history")
+COMMANDS = (*TOP, *BASELINE_COMMANDS)
 
 BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}(scaleprof .*)$", re.MULTILINE)

@@ -184,7 +184,8 @@ class EncoderDecoder(nnx.Module):
         acting: bool = False,
     ) -> tuple[Float[Array, "B T N A"], NetworkCarry]:
         """The head's output for whole sequences whose actions are known; `acting` as in `encode`."""
-        x = self.decoder_norm(self.action_embedding(previous_actions(self.distribution.tokens(actions))))
+        with jax.named_scope("decoder_input"):
+            x = self.decoder_norm(self.action_embedding(previous_actions(self.distribution.tokens(actions))))
         encoding = self._encoding(step_count)[:, :, None]
         carries = []
         memory = zip(carry.decoder_self, carry.decoder_cross, strict=True)
