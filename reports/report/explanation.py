@@ -37,16 +37,17 @@ def explanation_document(found: Explanation) -> Document:
 def headline(found: Explanation) -> str:
     """The peak, the device, and what takes most of it."""
     start = f"The learning step of {found.label} peaks at {format_bytes(found.peak_bytes)} on {found.device}."
-    parts = [branch for branch in tree_of(found.buffers).sorted if branch.name != UNNAMED]
+    parts = tree_of(found.buffers).sorted
     if not parts:
         return start
+    what = "in no named part" if parts[0].name == UNNAMED else parts[0].name
     kinds: dict[str, int] = defaultdict(int)
     for one in found.buffers:
         if one.part:
             kinds[one.part[-1]] += one.size
-    kind = max(kinds, key=lambda name: kinds[name])
-    inside = f"; by kind, most is {kind} ({percent(kinds[kind], found)})" if kind != parts[0].name else ""
-    return one_line(f"{start} Most of it is {parts[0].name} ({percent(parts[0].size, found)}){inside}.")
+    kind = max(kinds, key=lambda name: kinds[name], default=parts[0].name)
+    inside = f"; by kind, most is {kind} ({percent(kinds[kind], found)})" if kinds and kind != parts[0].name else ""
+    return one_line(f"{start} Most of it is {what} ({percent(parts[0].size, found)}){inside}.")
 
 
 def coverage(found: Explanation) -> str:

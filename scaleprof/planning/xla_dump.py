@@ -140,6 +140,8 @@ class Program:
         self._callers: dict[str, str] = {}
         self._named_in: dict[str, Instruction] = {}
         self._users: dict[str, Instruction] = {}
+        self._tuples: dict[str, list[Instruction]] = {}
+        self._loops: dict[str, str] = {}
         self._entry = ""
         self._frames = read_frames(text)
         computation = ""
@@ -159,6 +161,11 @@ class Program:
                 self._named_in[computation] = made
                 for operand in made.operands:
                     self._users.setdefault(operand, made)
+            if made.opcode == "tuple":
+                for operand in made.operands:
+                    self._tuples.setdefault(operand, []).append(made)
+            if made.opcode == "while":
+                self._loops.update(dict.fromkeys(made.operands, made.called))
             for called in (made.called, made.condition):
                 self._callers.setdefault(called, made.name)
 
@@ -179,7 +186,11 @@ class Program:
             return replace(UNKNOWN, operation="constant", part=("constants",)) if made.opcode == "constant" else UNKNOWN
         if origin.opcode == "parameter":
             return replace(UNKNOWN, operation="argument", part=part_of_argument(origin.op_name), phase=INPUTS)
-        named = origin if part_of(origin.op_name) else self._inside(origin) or self._user(made) or origin
+        named = (
+            origin
+            if part_of(origin.op_name)
+            else self._inside(origin) or self._user(made) or self._written(made) or origin
+        )
         return replace(
             UNKNOWN,
             operation=operation_of(origin.op_name) or origin.opcode,
@@ -195,6 +206,16 @@ class Program:
     def _user(self, made: Instruction) -> Instruction | None:
         """The first instruction in a part of the model that uses a buffer which is in none, such as a hoisted mask."""
         return self._users.get(made.name)
+
+    def _written(self, made: Instruction) -> Instruction | None:
+        """What a loop writes into a buffer that is handed to it empty, such as what a scan keeps for its gradient."""
+        tuples = [one for one in self._tuples.get(made.name, ()) if one.name in self._loops]
+        for given in tuples:
+            written = self._root(self._loops[given.name], (given.operands.index(made.name),), DEEPEST)
+            named = None if written is None else written if part_of(written.op_name) else self._inside(written)
+            if named is not None:
+                return named
+        return None
 
     def origin(self, made: Instruction, place: tuple[int, ...], depth: int = DEEPEST) -> Instruction | None:
         """The instruction that says where a buffer comes from: itself, or one that it was handed on from."""
