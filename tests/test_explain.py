@@ -145,6 +145,26 @@ def test_kinds_of_buffers(live: str, expected: tuple[object, ...]) -> None:
     assert one.size == int(live.rpartition(" ")[2])
 
 
+def test_a_loop_that_hands_on_what_it_got_ends() -> None:
+    hlo = """\
+%body (s: (f32[2], f32[2])) -> (f32[2], f32[2]) {
+  %state = (f32[2]{0}, f32[2]{0}) parameter(0)
+  %first = f32[2]{0} get-tuple-element(%state), index=0
+  %second = f32[2]{0} get-tuple-element(%state), index=1
+  ROOT %swapped = (f32[2]{0}, f32[2]{0}) tuple(%second, %first)
+}
+
+ENTRY %main () -> f32[2] {
+  %empty = f32[2]{0} broadcast(), metadata={op_name="jit(learn)/broadcast_in_dim"}
+  %start = (f32[2]{0}, f32[2]{0}) tuple(%empty, %empty)
+  ROOT %loop = (f32[2]{0}, f32[2]{0}) while(%start), condition=%end, body=%body
+}
+"""
+    live = "  Live ranges at 3 (peak):\n    empty{}: 8 bytes (cumulative: 8 bytes)\n"
+    (one,) = live_buffers(Dump(hlo, live, ""), shorten)
+    assert (one.operation, one.part, one.phase) == ("broadcast_in_dim", (), "other")
+
+
 def test_what_a_tpu_keeps_on_the_chip_takes_no_memory() -> None:
     assert live_buffers(written_by_hand("on_chip{}: 8"), shorten) == ()
 

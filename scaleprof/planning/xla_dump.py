@@ -219,7 +219,7 @@ class Program:
 
     def origin(self, made: Instruction, place: tuple[int, ...], depth: int = DEEPEST) -> Instruction | None:
         """The instruction that says where a buffer comes from: itself, or one that it was handed on from."""
-        if depth == 0:
+        if depth <= 0:
             return None
         if made.opcode == "parameter":
             return self._carried(made, place, depth)
