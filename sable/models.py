@@ -64,6 +64,8 @@ class ModelEntry:
     """Expected exponent of update time in tokens, by mode, until two sizes have been measured."""
     quadratic_memory: tuple[str, ...] = ()
     """Modes with memory that grows as the square of the tokens."""
+    linear_mode: str = ""
+    """The mode with memory in proportion to the agents that others are compared with; empty if there is no choice."""
     heads: bool = True
     """Whether the width is divided among heads; otherwise `ModelConfig.heads` is ignored."""
     published: Published = SABLE_PUBLISHED
@@ -103,6 +105,7 @@ MODELS: dict[str, ModelEntry] = {
             chunked=("chunkwise",),
             growth=SABLE_GROWTH,
             quadratic_memory=("parallel",),
+            linear_mode="factored",
             parameters=97_045,
             complexity=SABLE_COMPLEXITY,
         ),
@@ -113,6 +116,7 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
+            linear_mode="blockwise",
             growth=ATTENTION_GROWTH,
             published=MAT_PUBLISHED,
             parameters=77_860,
@@ -127,6 +131,7 @@ MODELS: dict[str, ModelEntry] = {
             chunked=("chunkwise",),
             growth=SABLE_GROWTH,
             quadratic_memory=("parallel",),
+            linear_mode="factored",
             parameters=97_045,
             complexity=SABLE_COMPLEXITY,
         ),
@@ -137,6 +142,7 @@ MODELS: dict[str, ModelEntry] = {
             modes=("dense", "blockwise", "fused"),
             default_modes=("dense",),
             gpu_only=("fused",),
+            linear_mode="blockwise",
             growth=ATTENTION_GROWTH,
             published=MAT_PUBLISHED,
             parameters=85_205,

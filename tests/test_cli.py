@@ -91,6 +91,7 @@ GROUPS = {
     "plan": ["What to sweep", "How to train", "How to measure", "Limits", "Where results go"],
     "fits": ["What to sweep", "How to train", "How to measure", "Limits"],
     "frontier": ["What to sweep", "How to train", "How to measure", "Limits", "Where results go"],
+    "explain": ["What to sweep", "How to train", "How to measure", "Limits", "Where results go"],
     "compare": ["Arguments", "What to compare", "Output"],
     "check": ["Arguments", "What to compare", "How to judge", "Output"],
     "noise": ["Arguments", "What to compare"],

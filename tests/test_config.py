@@ -79,6 +79,8 @@ def test_a_width_must_fit_the_heads_of_a_model_that_has_them() -> None:
 def test_the_registry_names_modes_that_exist() -> None:
     for entry in MODELS.values():
         assert {mode for mode, _ in entry.growth} >= set(entry.quadratic_memory)
+        assert entry.linear_mode in ("", *entry.modes)
+        assert entry.linear_mode not in entry.quadratic_memory
         for modes in (entry.default_modes, entry.chunked, entry.gpu_only, entry.quadratic_memory):
             assert set(modes) <= set(entry.modes)
     reference = reference_of(ModelConfig(model="mat", mode="dense", blocks=2))

@@ -12,6 +12,8 @@ from scaleprof.cli.app import main
 from scaleprof.cli.formats import FORMATS
 
 pytestmark = pytest.mark.usefixtures("folder")
+OF_RESULTS = [name for name in FORMATS if name != "explain"]
+"""The commands that read results; `explain` compiles (tests/test_explain.py)."""
 ALL = list(dict.fromkeys(name for names in FORMATS.values() for name in names))
 
 
@@ -23,7 +25,7 @@ def command(name: str, folder: Path) -> list[str]:
     return [name, run, run] if name in ("check", "compare") else [name, run]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", OF_RESULTS)
 @pytest.mark.parametrize("form", ALL)
 def test_a_name_means_the_same_or_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str, form: str

@@ -88,7 +88,7 @@ def make_page(runs: Sequence[Run]) -> str:
         data=Markup(script_json(_shown(page_data(runs)) | {"csv": _results_file(records)})),
         plotly=Markup(plotly),
         script=Markup(script),
-        script_hashes=[Markup(_hash(plotly)), Markup(_hash(script))],
+        script_hashes=[Markup(script_hash(plotly)), Markup(script_hash(script))],
     )
 
 
@@ -132,7 +132,7 @@ def script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_UNSAFE_IN_SCRIPTS)
 
 
-def _hash(script: str) -> str:
+def script_hash(script: str) -> str:
     """The hash by which a Content-Security-Policy allows a script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 

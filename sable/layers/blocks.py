@@ -33,6 +33,7 @@ class SwiGLU(nnx.Module):
 
         self.gate, self.linear, self.output = square(), square(), square()
 
+    @jax.named_scope("feed_forward")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
         return self.output(nnx.swish(self.gate(x)) * self.linear(x)).astype(jnp.float32)
@@ -45,6 +46,7 @@ class MLP(nnx.Module):
         self.hidden = Linear(embed_dim, embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
         self.output = Linear(embed_dim, embed_dim, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
+    @jax.named_scope("feed_forward")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
         return self.output(nnx.gelu(self.hidden(x))).astype(jnp.float32)
@@ -59,6 +61,7 @@ class ObservationEmbedding(nnx.Module):
         self.norm = norm(features)
         self.linear = Linear(features, embed_dim, bias=bias, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
+    @jax.named_scope("observation_embedding")
     def __call__(self, features: Float[Array, "*tokens F"]) -> Float[Array, "*tokens E"]:
         """Embed every observation."""
         return nnx.gelu(self.linear(self.norm(features))).astype(jnp.float32)
@@ -70,6 +73,7 @@ class ActionEmbedding(nnx.Module):
     def __init__(self, actions: int, embed_dim: int, *, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.linear = Linear(actions + 1, embed_dim, bias=False, kernel_init=HIDDEN_INIT, dtype=dtype, rngs=rngs)
 
+    @jax.named_scope("action_embedding")
     def __call__(self, tokens: Float[Array, "*tokens channels"]) -> Float[Array, "*tokens E"]:
         """Embed every token."""
         return nnx.gelu(self.linear(tokens)).astype(jnp.float32)
@@ -83,6 +87,7 @@ class Head(nnx.Module):
         self.norm = norm(embed_dim)
         self.output = Linear(embed_dim, outputs, bias=True, kernel_init=HEAD_INIT, dtype=dtype, rngs=rngs)
 
+    @jax.named_scope("head")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens out"]:
         """Apply the head to every token."""
         return self.output(self.norm(nnx.gelu(self.hidden(x)))).astype(jnp.float32)

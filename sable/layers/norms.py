@@ -28,6 +28,7 @@ class RMSNorm(Tuned, nnx.Module):
     def __init__(self, embed_dim: int) -> None:
         self.scale = nnx.Param(jnp.ones(embed_dim))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Normalise every token to mean square 1, then scale."""
         return rms_norm(x, self.scale[...], self.tuning.matrix_means)
@@ -41,6 +42,7 @@ class HeadNorm(Tuned, nnx.Module):
         self.scale = nnx.Param(jnp.ones(embed_dim))
         self.bias = nnx.Param(jnp.zeros(embed_dim))
 
+    @jax.named_scope("norm")
     def __call__(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         """Normalise every head of every token to mean 0 and variance 1, then scale and shift."""
         return head_norm(x, self.scale[...], self.bias[...], self.heads, self.tuning.matrix_means)

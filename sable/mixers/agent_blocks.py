@@ -28,6 +28,7 @@ def join(y: Float[Array, "*batch H blocks block d"], agents: int) -> Float[Array
     return y.reshape(*y.shape[:-4], -1, *y.shape[-2:])[..., :agents, :, :]
 
 
+@jax.named_scope("sums")
 def sums(
     k: Float[Array, "*batch H blocks block d"], v: Float[Array, "*batch H blocks block e"]
 ) -> Float[Array, "*batch H blocks d e"]:
@@ -35,6 +36,7 @@ def sums(
     return jnp.einsum("...nd,...ne->...de", k, v)
 
 
+@jax.named_scope("within_blocks")
 def within(
     q: Float[Array, "*batch H blocks block d"],
     k: Float[Array, "*batch H blocks block d"],

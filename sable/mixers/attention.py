@@ -26,12 +26,16 @@ def dense(
     q: Float[Array, "... N H d"], k: Float[Array, "... N H d"], v: Float[Array, "... N H d"], *, causal: bool
 ) -> Float[Array, "... N H d"]:
     """Attention by the whole matrix of scores: O(N²) time and memory."""
-    scores = jnp.einsum("...nhd,...mhd->...hnm", q, k) / jnp.sqrt(q.shape[-1])
-    if causal:
-        agents = jnp.arange(q.shape[-3])
-        seen = agents[:, None] >= agents[None, :]
-        scores = jnp.where(jax.lax.broadcast_to_rank(seen, scores.ndim), scores, -jnp.inf)
-    return jnp.einsum("...hnm,...mhd->...nhd", jax.nn.softmax(scores, axis=-1), v)
+    with jax.named_scope("scores"):
+        scores = jnp.einsum("...nhd,...mhd->...hnm", q, k) / jnp.sqrt(q.shape[-1])
+        if causal:
+            agents = jnp.arange(q.shape[-3])
+            seen = agents[:, None] >= agents[None, :]
+            scores = jnp.where(jax.lax.broadcast_to_rank(seen, scores.ndim), scores, -jnp.inf)
+    with jax.named_scope("softmax"):
+        weights = jax.nn.softmax(scores, axis=-1)
+    with jax.named_scope("weighted_values"):
+        return jnp.einsum("...hnm,...mhd->...nhd", weights, v)
 
 
 class Attention(Memoryless):
@@ -54,6 +58,7 @@ class Attention(Memoryless):
         empty = jnp.zeros((reset.shape[0], self.heads, num_agents, self.head_dim))
         return empty, empty
 
+    @jax.named_scope("attention")
     def step(
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
     ) -> tuple[Float[Array, "B E"], TimestepState]:

@@ -125,6 +125,7 @@ def _backward(
 _attend.defvjp(_forward, _backward)
 
 
+@jax.named_scope("scores")
 def _scores(
     q: Float[Array, "G n d"], k: Float[Array, "G m d"], i: Int[Array, ""], j: Int[Array, ""], agents: int, causal: bool
 ) -> Float[Array, "G n m"]:

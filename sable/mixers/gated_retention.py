@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float, Int
@@ -76,6 +77,7 @@ class GatedRetention(Tuned, nnx.Module):
         """The state at the start of a timestep, before its first agent."""
         return open_timestep(carry, self._decay(), reset)
 
+    @jax.named_scope("retention")
     def step(
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
     ) -> tuple[Float[Array, "B E"], TimestepState]:
@@ -89,6 +91,7 @@ class GatedRetention(Tuned, nnx.Module):
         carry: Array = state
         return carry
 
+    @jax.named_scope("retention")
     def _mix(
         self,
         form: Form,
@@ -97,7 +100,8 @@ class GatedRetention(Tuned, nnx.Module):
         resets: Bool[Array, "B T"],
         carry: Float[Array, "B H d d"],
     ) -> tuple[Float[Array, "B T N E"], Float[Array, "B H d d"]]:
-        q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
+        with jax.named_scope("query_key_value"):
+            q, k, v = self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
         y, carry = form(q, k, v, self._decay(), resets, carry, causal=self.causal)
         return self._gated(y, key), carry
 
@@ -107,5 +111,6 @@ class GatedRetention(Tuned, nnx.Module):
     def _heads(self, x: Float[Array, "*tokens E"]) -> Float[Array, "*tokens H d"]:
         return x.astype(jnp.float32).reshape(*x.shape[:-1], self.heads, self.head_dim)
 
+    @jax.named_scope("gate")
     def _gated(self, y: Float[Array, "*tokens H d"], key: Float[Array, "*tokens E"]) -> Float[Array, "*tokens E"]:
         return self.output(nnx.swish(self.gate(key)) * self.norm(y.reshape(key.shape))).astype(jnp.float32)

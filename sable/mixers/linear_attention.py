@@ -22,6 +22,7 @@ EPSILON = 1e-6
 """Added to the denominator, as in the published code: φ may be 0 in float32."""
 
 
+@jax.named_scope("features")
 def features(x: Float[Array, "*tokens d"]) -> Float[Array, "*tokens d"]:
     """φ(x) = elu(x) + 1, which is never negative."""
     return jax.nn.elu(x) + 1.0
@@ -76,6 +77,7 @@ class LinearAttention(Tuned, Memoryless):
         """The sums over no agents, (B, H, d, d + 1)."""
         return jnp.zeros((reset.shape[0], self.heads, self.head_dim, self.head_dim + 1))
 
+    @jax.named_scope("attention")
     def step(
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: TimestepState
     ) -> tuple[Float[Array, "B E"], TimestepState]:

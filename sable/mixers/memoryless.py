@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Bool, DTypeLike, Float
 
@@ -33,6 +34,7 @@ class Memoryless(Projections):
         """No memory."""
         return ()
 
+    @jax.named_scope("attention")
     def __call__(
         self,
         query: Float[Array, "B T N E"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float
@@ -21,12 +22,14 @@ class Projections(nnx.Module):
         self.head_dim = embed_dim // heads
         self.query, self.key, self.value, self.output = projection(), projection(), projection(), projection()
 
+    @jax.named_scope("query_key_value")
     def project(
         self, query: Float[Array, "*tokens E"], key: Float[Array, "*tokens E"]
     ) -> tuple[Float[Array, "*tokens H d"], Float[Array, "*tokens H d"], Float[Array, "*tokens H d"]]:
         """q from the query stream, k and v from the key stream, by head, in float32."""
         return self._heads(self.query(query)), self._heads(self.key(key)), self._heads(self.value(key))
 
+    @jax.named_scope("output")
     def merge(self, y: Float[Array, "*tokens H d"]) -> Float[Array, "*tokens E"]:
         """The heads' outputs as one token."""
         return self.output(y.reshape(*y.shape[:-2], self.heads * self.head_dim)).astype(jnp.float32)

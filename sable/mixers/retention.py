@@ -47,6 +47,7 @@ def head_decays(heads: int, scaling: float) -> Float[Array, " H"]:
     return (1.0 - jnp.exp(jnp.linspace(jnp.log(1 / 32), jnp.log(1 / 512), heads))) * scaling
 
 
+@jax.named_scope("decay_matrix")
 def decay_matrix(
     decay: Float[Array, " H"], resets: Bool[Array, "B T"], elapsed: Int[Array, " T"]
 ) -> Float[Array, "B H T T"]:
@@ -90,7 +91,8 @@ def _chunk(
     if causal:
         tokens = jnp.arange(length)
         weights = jnp.where((tokens[:, None] >= tokens[None, :])[None, None], weights, 0.0)
-    scores = jnp.einsum("bhld,bhmd->bhlm", flat(q), flat(k)) * weights
+    with jax.named_scope("scores"):
+        scores = jnp.einsum("bhld,bhmd->bhlm", flat(q), flat(k)) * weights
     inner = jnp.einsum("bhlm,bhmd->bhld", scores, flat(v)).reshape(envs, heads, timesteps, agents, channels)
 
     # The share of the state left at each timestep: 0 once an episode has started in this chunk.
@@ -199,6 +201,7 @@ def factored(
     return agent_blocks.join(y, agents), state
 
 
+@jax.named_scope("states")
 def timestep_states(
     sums: Float[Array, "B T H d d"], decay: Decay, resets: Resets, state: State
 ) -> tuple[Float[Array, "B T H d d"], State]:

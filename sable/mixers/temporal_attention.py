@@ -66,10 +66,13 @@ def attend(
     seen: Bool[Array, "B W n N"],
 ) -> Float[Array, "B n H d"]:
     """Attention of some agents over a window; each sees the keys in `seen`, at least one."""
-    scores = jnp.einsum("bnhd,bwmhd->bhnwm", q, k) / jnp.sqrt(q.shape[-1])
-    scores = jnp.where(jnp.moveaxis(seen, 1, 2)[:, None], scores, -jnp.inf)
-    weights = jax.nn.softmax(scores, axis=(-2, -1))
-    return jnp.einsum("bhnwm,bwmhd->bnhd", weights, v)
+    with jax.named_scope("scores"):
+        scores = jnp.einsum("bnhd,bwmhd->bhnwm", q, k) / jnp.sqrt(q.shape[-1])
+        scores = jnp.where(jnp.moveaxis(seen, 1, 2)[:, None], scores, -jnp.inf)
+    with jax.named_scope("softmax"):
+        weights = jax.nn.softmax(scores, axis=(-2, -1))
+    with jax.named_scope("weighted_values"):
+        return jnp.einsum("bhnwm,bwmhd->bnhd", weights, v)
 
 
 class TemporalAttention(Projections):
@@ -96,6 +99,7 @@ class TemporalAttention(Projections):
         empty = jnp.zeros((envs, self.window - 1, self.num_agents, self.heads, self.head_dim))
         return Window(empty, empty, jnp.zeros((envs, self.window - 1), dtype=bool))
 
+    @jax.named_scope("attention")
     def __call__(
         self, query: Float[Array, "B T N E"], key: Float[Array, "B T N E"], resets: Bool[Array, "B T"], carry: Window
     ) -> tuple[Float[Array, "B T N E"], Window]:
@@ -118,6 +122,7 @@ class TemporalAttention(Projections):
         seen = jnp.pad(carry.seen & ~reset[:, None], [(0, 0), (0, 1)], constant_values=True)
         return Window(extended(carry.keys), extended(carry.values), seen)
 
+    @jax.named_scope("attention")
     def step(
         self, query: Float[Array, "B E"], key: Float[Array, "B E"], agent: Int[Array, ""], state: Window
     ) -> tuple[Float[Array, "B E"], Window]:

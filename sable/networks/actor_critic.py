@@ -64,6 +64,7 @@ class HiddenLayer(nnx.Module):
             inputs, config.embed_dim, bias=True, kernel_init=HIDDEN_INIT, dtype=config.dtype, rngs=rngs
         )
 
+    @jax.named_scope("hidden_layer")
     def __call__(self, x: Float[Array, "*tokens inputs"]) -> Float[Array, "*tokens E"]:
         """Apply the layer to every token."""
         return nnx.relu(self.linear(x)).astype(jnp.float32)
@@ -119,7 +120,8 @@ class Recurrent(nnx.Module):
 
         def timestep(memory: Array, xs: tuple[Array, Array]) -> tuple[Array, Array]:
             token, reset = xs
-            memory, output = self.cell(jnp.where(reset[:, None, None], 0.0, memory), token)
+            with jax.named_scope("gru"):
+                memory, output = self.cell(jnp.where(reset[:, None, None], 0.0, memory), token)
             return memory, output
 
         x, _ = self.before(x, resets, ())
@@ -149,19 +151,23 @@ class ActorCritic(nnx.Module):
         """The memory of B environments before their first timestep."""
         return AgentMemory(*(torso.init_carry(envs, self.num_agents) for torso in (self.actor, self.critic)))
 
+    @jax.named_scope("actor")
     def output(
         self, observation: Observation, resets: Bool[Array, "B T"], carry: Carry
     ) -> tuple[Float[Array, "B T N A"], Carry]:
         """The actor: logits or means of every token, and the actor's memory."""
         x, carry = self.actor(observation.features, resets, carry)
-        return self.action_head(x).astype(jnp.float32), carry
+        with jax.named_scope("head"):
+            return self.action_head(x).astype(jnp.float32), carry
 
+    @jax.named_scope("critic")
     def value(
         self, observation: Observation, resets: Bool[Array, "B T"], carry: Carry
     ) -> tuple[Float[Array, "B T N"], Carry]:
         """The critic: the value of every token, and the critic's memory."""
         x, carry = self.critic(self.critic_view(observation.features), resets, carry)
-        return self.value_head(x).astype(jnp.float32)[..., 0], carry
+        with jax.named_scope("head"):
+            return self.value_head(x).astype(jnp.float32)[..., 0], carry
 
 
 def own_observation(features: Float[Array, "*batch N F"]) -> Float[Array, "*batch N F"]:

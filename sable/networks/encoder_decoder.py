@@ -98,9 +98,11 @@ class DecoderBlock(nnx.Module):
     ) -> tuple[Float[Array, "*tokens E"], tuple[Carry, Carry]]:
         """Apply the block with the given mixing functions, for a whole sequence or one agent's step."""
         tokens = x + encoding
-        mixed, self_carry = mix_self(tokens, tokens)
+        with jax.named_scope("self"):
+            mixed, self_carry = mix_self(tokens, tokens)
         actions = self.norm1(x + mixed)
-        mixed, cross_carry = mix_cross(rep + encoding, actions + encoding)
+        with jax.named_scope("cross"):
+            mixed, cross_carry = mix_cross(rep + encoding, actions + encoding)
         y = self.norm2(rep + mixed)
         return self.norm3(y + self.feed_forward(y)), (self_carry, cross_carry)
 
@@ -163,11 +165,13 @@ class EncoderDecoder(nnx.Module):
         encoding = self._encoding(observation.step_count)[:, :, None]
         carries = []
         for index, block in enumerate(self.encoder_blocks):
-            if index == 0 or self.norm_every_block:
-                x = self.encoder_norm(x)
-            x, block_carry = self._remat(partial(block, acting=acting))(x, encoding, resets, carry[index])
+            with jax.named_scope(f"encoder_block_{index}"):
+                if index == 0 or self.norm_every_block:
+                    x = self.encoder_norm(x)
+                x, block_carry = self._remat(partial(block, acting=acting))(x, encoding, resets, carry[index])
             carries.append(block_carry)
-        return x, self.value_head(x)[..., 0], tuple(carries)
+        with jax.named_scope("value"):
+            return x, self.value_head(x)[..., 0], tuple(carries)
 
     def decode(
         self,
@@ -180,15 +184,20 @@ class EncoderDecoder(nnx.Module):
         acting: bool = False,
     ) -> tuple[Float[Array, "B T N A"], NetworkCarry]:
         """The head's output for whole sequences whose actions are known; `acting` as in `encode`."""
-        x = self.decoder_norm(self.action_embedding(previous_actions(self.distribution.tokens(actions))))
+        with jax.named_scope("decoder_input"):
+            x = self.decoder_norm(self.action_embedding(previous_actions(self.distribution.tokens(actions))))
         encoding = self._encoding(step_count)[:, :, None]
         carries = []
-        for block, own, cross in zip(self.decoder_blocks, carry.decoder_self, carry.decoder_cross, strict=True):
+        memory = zip(carry.decoder_self, carry.decoder_cross, strict=True)
+        for index, (block, (own, cross)) in enumerate(zip(self.decoder_blocks, memory, strict=True)):
             apply = self._remat(partial(block.apply_sequence, acting=acting))
-            x, block_carries = apply(x, rep, encoding, resets, own, cross)
+            with jax.named_scope(f"decoder_block_{index}"):
+                x, block_carries = apply(x, rep, encoding, resets, own, cross)
             carries.append(block_carries)
         own_carries, cross_carries = (tuple(side) for side in zip(*carries, strict=True))
-        return self.action_head(x), NetworkCarry(carry.encoder, own_carries, cross_carries)
+        with jax.named_scope("action"):
+            output = self.action_head(x)
+        return output, NetworkCarry(carry.encoder, own_carries, cross_carries)
 
     def begin_decoding(self, carry: NetworkCarry, reset: Bool[Array, " B"], num_agents: int) -> TimestepState:
         """Start a timestep in every decoder mixer, before its first agent."""

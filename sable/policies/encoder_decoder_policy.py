@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -80,7 +81,8 @@ class EncoderDecoderPolicy(NetworkPolicy[EncoderDecoder, NetworkCarry]):
     ) -> tuple[NetworkCarry, Evaluation]:
         rep, value, encoder = network.encode(observation, resets, carry.encoder)
         output, after = network.decode(rep, actions, observation.step_count, resets, carry)
-        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+        with jax.named_scope("distribution"):
+            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
         return after._replace(encoder=encoder), Evaluation(log_prob, entropy, value)
 
 

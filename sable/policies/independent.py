@@ -65,7 +65,8 @@ class IndependentPolicy(NetworkPolicy[ActorCritic, AgentMemory]):
     ) -> tuple[AgentMemory, Evaluation]:
         output, actor = network.output(observation, resets, carry.actor)
         value, critic = network.value(observation, resets, carry.critic)
-        log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
+        with jax.named_scope("distribution"):
+            log_prob, entropy = network.distribution.log_prob_and_entropy(output, observation.action_mask, actions)
         return AgentMemory(actor, critic), Evaluation(log_prob, entropy, value)
 
 

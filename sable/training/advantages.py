@@ -39,6 +39,7 @@ def gae(
     return jnp.moveaxis(advantages, 0, 1)
 
 
+@jax.named_scope("advantages")
 def trajectory_advantages(
     trajectory: Trajectory, *, gamma: float, gae_lambda: float
 ) -> tuple[Float[Array, "B T N"], Float[Array, "B T N"]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -11,6 +12,7 @@ def normalise(advantages: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
+@jax.named_scope("loss")
 def clipped_policy_loss(
     log_prob: Float[Array, "*batch"],
     old_log_prob: Float[Array, "*batch"],
@@ -24,6 +26,7 @@ def clipped_policy_loss(
     return -jnp.minimum(ratio * advantages, clipped * advantages).mean()
 
 
+@jax.named_scope("loss")
 def clipped_value_loss(
     value: Float[Array, "*batch"],
     old_value: Float[Array, "*batch"],

@@ -117,9 +117,11 @@ def learn(policy: Policy, config: PPOConfig, state: TrainState, trajectory: Traj
             carry: tuple[Params, PyTree], group: Int[Array, " M"]
         ) -> tuple[tuple[Params, PyTree], tuple[Array, ...]]:
             params, opt_state = carry
-            picked = jax.tree.map(lambda x: jnp.take(x, group, axis=0), current)
+            with jax.named_scope("minibatch"):
+                picked = jax.tree.map(lambda x: jnp.take(x, group, axis=0), current)
             grads, parts = gradients(policy, config, params, picked)
-            updates, opt_state = optimiser(config).update(grads, opt_state, params)
+            with jax.named_scope("optimiser"):
+                updates, opt_state = optimiser(config).update(grads, opt_state, params)
             return (optax.apply_updates(params, updates), opt_state), (*parts, optax.tree.norm(grads))
 
         return jax.lax.scan(minibatch, carry, groups)
@@ -190,6 +192,7 @@ def loss(policy: Policy, config: PPOConfig, params: Params, batch: Batch) -> tup
     return total, LossParts(policy_loss, value_loss, entropy)
 
 
+@jax.named_scope("permute_agents")
 def permute_agents(policy: Policy, params: Params, batch: Batch, key: PRNGKeyArray) -> Batch:
     """The same batch with its agents in a random order.
 

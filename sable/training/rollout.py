@@ -10,6 +10,7 @@ from sable.distributions import environment_actions
 from sable.types import Carry, Params, Policy, Scenario, Step, TrainState, Trajectory, Transition
 
 
+@jax.named_scope("rollout")
 def collect(policy: Policy, scenario: Scenario, state: TrainState, *, seq_len: int) -> tuple[TrainState, Trajectory]:
     """Act for `seq_len` timesteps in all environments.
 
@@ -18,8 +19,10 @@ def collect(policy: Policy, scenario: Scenario, state: TrainState, *, seq_len: i
 
     def timestep(current: TrainState, _: None) -> tuple[TrainState, Transition]:
         key, act_key, step_key = jax.random.split(current.key, 3)
-        action = policy.act(current.params, current.observation, current.reset, current.carry, act_key)
-        step = scenario.step(current.env_state, environment_actions(scenario.space, action.actions), step_key)
+        with jax.named_scope("acting"):
+            action = policy.act(current.params, current.observation, current.reset, current.carry, act_key)
+        with jax.named_scope("environment"):
+            step = scenario.step(current.env_state, environment_actions(scenario.space, action.actions), step_key)
         transition = Transition(
             observation=current.observation,
             actions=action.actions,

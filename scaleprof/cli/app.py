@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from scaleprof import __version__
-from scaleprof.cli import check, doctor, fits, frontier, history, lists, plan_memory, report, sweep
+from scaleprof.cli import check, doctor, explain, fits, frontier, history, lists, plan_memory, report, sweep
 from scaleprof.cli.output import open_closed_streams, replace_unencodable, tell
 from scaleprof.errors import INTERRUPTED, UserError
 
@@ -99,5 +99,5 @@ def _root(
     pass
 
 
-for _commands in (sweep, plan_memory, fits, frontier, report, lists, doctor, check, history):
+for _commands in (sweep, plan_memory, fits, frontier, explain, report, lists, doctor, check, history):
     _commands.register(app)

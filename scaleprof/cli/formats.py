@@ -13,12 +13,14 @@ COMPARE_FORMATS = ("table", "markdown", "json")
 HISTORY_FORMATS = ("table", "markdown", "json")
 REPORT_FORMATS = ("table", "markdown", "json", "plot")
 EXPORT_FORMATS = ("csv", "json", "bencher", "github-action-benchmark")
+EXPLAIN_FORMATS = ("table", "json")
 FORMATS = {
     "check": CHECK_FORMATS,
     "compare": COMPARE_FORMATS,
     "history": HISTORY_FORMATS,
     "report": REPORT_FORMATS,
     "export": EXPORT_FORMATS,
+    "explain": EXPLAIN_FORMATS,
 }
 """What each command can print; the first is its default."""
 

@@ -101,7 +101,10 @@ def announce(plan: SweepPlan, points: Sequence[Point], folder: Path, from_files:
     count, options = _counted(plan, points), plan.options
     limits = [] if options.timeout_grows else [format_seconds(options.timeout_seconds)]
     limits.append(format_bytes(options.memory_limit_bytes))
-    say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
+    if plan.options.measure == (PLAN,):
+        say(f"{count} to plan, to fit into {limits[-1]}; run folder {folder}")
+    else:
+        say(f"{count}, up to {' and '.join(limits)}{' each' if len(points) > 1 else ''}; run folder {folder}")
     if from_files:
         say(f"Options {from_files}")
     if plan.options.measure == (PLAN,):

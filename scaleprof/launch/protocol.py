@@ -26,6 +26,8 @@ OOM_SIGNS = (
     "YNNPACK operation failed",
 )
 """Texts of exceptions and dying processes that mean out of memory (the last one: failed scratch allocations)."""
+EXPLAIN = "explain"
+"""What a task measures that asks for the buffers at the peak of learning."""
 PROTOCOL = 1
 """Two versions of the code can form a live pair only if this number is the same."""
 
@@ -105,6 +107,8 @@ FACT_TYPES: Mapping[str, type] = {
     "copy_bytes_per_second": float,
     # Of a scenario, from `scaleprof.worker.check_scenario`.
     "defects": list,
+    # Of an explanation, from `scaleprof.worker.explain_point`: `LiveBuffer`s as JSON.
+    "live_buffers": list,
 }
 """The types of facts that are not columns of a record; lists hold text."""
 OTHER_FACTS = frozenset(FACT_TYPES)

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import scaleprof
 import scenarios
 from sable.models import is_custom
-from scaleprof.launch.protocol import PROTOCOL, Task, send
+from scaleprof.launch.protocol import EXPLAIN, PROTOCOL, Task, send
 from scaleprof.points.plan import AUTO, BETWEEN, PLAN
 from scaleprof.probes import device as device_probe
 from scaleprof.probes import host, timing, xla
@@ -69,6 +69,11 @@ def measure(task: Task, events: TextIO) -> None:
         from scaleprof.worker.plan_point import plan_point
 
         plan_point(task, events, import_seconds=imported.seconds)
+        return
+    if task.measure == EXPLAIN:
+        from scaleprof.worker.explain_point import explain_point
+
+        explain_point(task, events, import_seconds=imported.seconds)
         return
     device = jax.devices()[0]
     send(
