@@ -446,10 +446,7 @@ def test_the_worker_tells_of_memory_that_ran_out(tmp_path: Path, exception: str,
 def test_the_worker_keeps_within_its_data_limit(tmp_path: Path) -> None:
     """Once it has compiled, an allocation that is too large fails at once."""
     code = """
-    Programs = lambda point, batching: types.SimpleNamespace(
-        batching="", parameters=0, embed_dim=0, reference_parameters=None, learn_groups=1, segment_timesteps=None,
-        part_bytes=dict,
-    )
+    Programs = lambda point, batching: types.SimpleNamespace(facts=dict)
     import types, sys
     compiling = types.ModuleType("scaleprof.worker.compiling")
     measuring = types.ModuleType("scaleprof.worker.measuring")

@@ -26,8 +26,8 @@ into a grid.
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepCommand:
-    """The options that say what to do with a plan."""
+class GridCommand:
+    """The options that say what to do with a grid: where its options come from, and where results go."""
 
     preset: str | None = option(
         None,
@@ -45,6 +45,16 @@ class SweepCommand:
     csv: str | None = option(
         None, "Also write the results to this CSV file; - is stdout", metavar="FILE", panel=RESULTS
     )
+    strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
+    dry_run: bool = option(False, "Only print the grid", panel=RESULTS, in_files=False)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Which of these options hold from which file of options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCommand(GridCommand):
+    """The options that say what to do with a sweep."""
+
     resume: Path | None = option(
         None, "Resume a run: measure the missing points", metavar="RUN", panel=RESULTS, in_files=False
     )
@@ -57,10 +67,6 @@ class SweepCommand:
         panel=RESULTS,
         in_files=False,
     )
-    strict: bool = option(False, "Exit with 3 if any point failed, not only if all did", panel=RESULTS)
-    dry_run: bool = option(False, "Print the grid without measuring it", panel=RESULTS, in_files=False)
-    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Which of these options hold from which file of options."""
 
 
 def register(app: typer.Typer, kind: type[SweepRequest] = SweepRequest) -> None:

@@ -32,17 +32,7 @@ def plan_point(task: Task, events: TextIO, *, import_seconds: float) -> None:
     send(events, "facts", import_seconds=import_seconds, platform=place.platform, device=place.kind)
     batching = "vmap" if point.batching == AUTO else point.batching
     programs = Programs(point, batching, place.sharding, place.platform)
-    send(
-        events,
-        "facts",
-        batched_by=programs.batching,
-        learn_groups=programs.learn_groups,
-        segment_timesteps=programs.segment_timesteps,
-        parameters=programs.parameters,
-        matched_embed_dim=programs.embed_dim if point.match else None,
-        reference_parameters=programs.reference_parameters,
-        **programs.part_bytes(),
-    )
+    send(events, "facts", **programs.facts())
     began = time.monotonic()
     budget = task.memory_limit_bytes if place.usable_bytes is None else place.usable_bytes
     plan = Plan(task.memory_limit_bytes, programs.while_trips)

@@ -72,6 +72,18 @@ class Programs(TrainingPrograms):
         """Number of trainable parameters."""
         return count_numbers(self.state_shapes.params)
 
+    def facts(self) -> dict[str, int | str | None]:
+        """What a record holds of the programs before any is compiled."""
+        return {
+            "batched_by": self.batching,
+            "learn_groups": self.learn_groups,
+            "segment_timesteps": self.segment_timesteps,
+            "parameters": self.parameters,
+            "matched_embed_dim": None if self.reference_parameters is None else self.embed_dim,
+            "reference_parameters": self.reference_parameters,
+            **self.part_bytes(),
+        }
+
     def part_bytes(self) -> dict[str, int]:
         """Bytes of the parts of the training state, and of one rollout."""
         state, trajectory = self.rollout_shapes

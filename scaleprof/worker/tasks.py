@@ -93,17 +93,7 @@ def measure(task: Task, events: TextIO) -> None:
         batching = task.batching or faster_batching(task.point, events)
         tried = time.monotonic() - began
     programs = Programs(task.point, batching)
-    send(
-        events,
-        "facts",
-        batched_by=programs.batching,
-        learn_groups=programs.learn_groups,
-        segment_timesteps=programs.segment_timesteps,
-        parameters=programs.parameters,
-        matched_embed_dim=programs.embed_dim if task.point.match else None,
-        reference_parameters=programs.reference_parameters,
-        **programs.part_bytes(),
-    )
+    send(events, "facts", **programs.facts())
     if task.measure == BETWEEN:
         plan_between(programs, task, device, events)
         return
