@@ -64,8 +64,8 @@ class Busy:
 
 
 def outcome(share: float, **facts: Any) -> Outcome:
-    known = {"others_cpu_share": share, "contended": int(share > 0.15), "update_seconds": share} | facts
-    return Outcome(status="ok", facts=known, samples=[{"update": 0, "phase": "measure", "update_seconds": share}])
+    known = {"others_cpu_share": share, "contended": int(share > 0.15), "update_seconds": 1 + share} | facts
+    return Outcome(status="ok", facts=known, samples=[{"update": 0, "phase": "measure", "update_seconds": 1 + share}])
 
 
 class Quiet:

@@ -49,7 +49,7 @@ def offered(folder: Path, line: str) -> list[str]:
         ("sweep --scenario ", list(SCENARIOS)),
         ("sweep --scenario neom:q", ["neom:quick-flip"]),
         ("sweep --preset ", preset_names()),
-        ("sweep --preset paper", ["paper-lbf", "paper-neom"]),
+        ("sweep --preset paper", ["paper-lbf", "paper-memory", "paper-neom"]),
         ("sweep --preset nothing", []),
         ("doctor --scenario turn", ["turn-taking"]),
         ("list ", ["models", "scenarios", "presets"]),

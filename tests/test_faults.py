@@ -50,7 +50,7 @@ def sweep(folder: Path, fault: str, *options: str) -> Record:
             "exception",
             "ValueError: the scenario: the reward of agent 0 is not finite in environment",
         ),
-        ("aborts", "crashed", "signal", "killed by SIGABRT; stderr ends: "),
+        ("aborts", "crashed", "signal", "killed by SIGABRT; stderr is empty"),
         pytest.param("allocates-on-host", "oom", "limit", "MemoryError, under the limit of 2.00 GiB", marks=slow),
     ],
 )

@@ -314,6 +314,7 @@ def test_incomplete_runs_are_left_out_and_named(make: Make, folder: Path, capsys
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (
+        "scaleprof: r2: 10 of 12 records\n"
         "scaleprof: nothing to compare: fewer than two runs are left "
         "(r2 is incomplete: 10 of 12 records; --allow-incomplete takes such runs)\n"
     )

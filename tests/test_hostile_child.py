@@ -311,8 +311,10 @@ def test_every_signal_is_an_ending(tmp_path: Path) -> None:
 
     def killed(number: int) -> Outcome:
         script = f"""
-        import os, resource
+        import os, resource, signal
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if signal.getsignal(1) == signal.SIG_IGN:  # under nohup
+            signal.signal(1, signal.SIG_DFL)
         os.kill(os.getpid(), {number})
         """
         return follow(

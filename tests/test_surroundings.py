@@ -223,7 +223,8 @@ def test_variables_that_are_missing_or_lead_nowhere(variables: dict[str, str], c
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert set(done.stderr.decode().splitlines()) <= {f"scaleprof: {RECORDED}: 2 of 4 records"}
     assert done.stdout
 
 

@@ -350,7 +350,7 @@ def test_stopped_in_the_middle(tmp_path: Path, stuck: dict[str, str], number: si
         (3, "interrupted", "signal"),
     ]
     assert read_records(tmp_path / "run" / "results.csv") == records
-    assert "2 points: 0 ok, 2 failed (1 error, 1 interrupted)" in output
+    assert "2 points: 0 ok, 2 failed (1 error, 1 interrupted)" in " ".join(output.split())
     how_to_go_on = "Interrupted after 1 of 3 points; resume with: scaleprof sweep --resume run"
     assert errors.splitlines()[-2:] == ["Written to run", how_to_go_on]
     report = scaleprof(tmp_path, "report", "run")
