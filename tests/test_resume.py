@@ -828,7 +828,7 @@ def test_two_sweeps_into_one_folder(tmp_path: Path, workers: dict[str, str]) -> 
 
 
 def test_a_disk_that_takes_part_of_a_line(tmp_path: Path, workers: dict[str, str]) -> None:
-    limit = 6500
+    limit = 8000  # two records and a part of the third
     full = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))"
     code, errors = finish(start(tmp_path, workers, *GRID, "--out", "run", code=full))
     assert code == 2
