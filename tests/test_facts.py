@@ -125,7 +125,7 @@ def test_every_fact_of_a_device_is_known(tmp_path: Path) -> None:
     assert (
         not OTHER_FACTS
         - set(facts)
-        - {"worked_seconds", "allocator_fixed", "defects"}
+        - {"worked_seconds", "allocator_fixed", "defects", "live_buffers"}
         - {
             "matmul_flops_per_second",
             "copy_bytes_per_second",

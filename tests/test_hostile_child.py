@@ -313,8 +313,8 @@ def test_every_signal_is_an_ending(tmp_path: Path) -> None:
         script = f"""
         import os, resource, signal
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if signal.getsignal(1) == signal.SIG_IGN:  # under nohup
-            signal.signal(1, signal.SIG_DFL)
+        for number, usual in ((1, signal.SIG_DFL), (2, signal.default_int_handler), (3, signal.SIG_DFL)):
+            signal.signal(number, usual)  # nohup and background jobs of a shell ignore them
         os.kill(os.getpid(), {number})
         """
         return follow(
