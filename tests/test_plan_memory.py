@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -13,6 +14,7 @@ import pytest
 
 from reports.records.record import PLAN, XLA_PLAN
 from scaleprof.cli import main
+from scaleprof.planning.point_plans import needed_bytes
 from scaleprof.runs.store import load_records
 
 TINY = "plan --agents 2,4 --seq-len 4 --envs 2 --model ippo,sable:factored"
@@ -122,7 +124,17 @@ def test_presets_of_sweeps_can_be_planned(capsys: pytest.CaptureFixture[str]) ->
 def test_a_plan_is_not_resumed(planned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["sweep", "--resume", str(planned)], ["noise", str(planned), "--again"]):
         assert main(command) == 2
-        assert "is a plan, of which nothing was measured" in capsys.readouterr().err
+        assert "is a plan and holds no measurements" in capsys.readouterr().err
+
+
+def test_the_plan_of_some_programs_is_no_answer(planned: Path) -> None:
+    whole = load_records(planned)[0]
+    assert needed_bytes(whole) == whole.xla_peak_bytes
+    late = dataclasses.replace(whole, status="timeout", xla_learn_temp_bytes=None)
+    assert late.xla_peak_bytes is not None
+    assert needed_bytes(late) is None
+    refused = dataclasses.replace(late, status="oom", reason_code="predicted")
+    assert needed_bytes(refused) == whole.xla_peak_bytes
 
 
 @pytest.mark.parametrize(("memory", "code", "said"), [("24GiB", 0, "yes: "), ("1KiB", 3, "no: ")])

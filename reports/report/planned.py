@@ -29,21 +29,14 @@ def is_plan(records: Sequence[Record]) -> bool:
     return bool(records) and all(record.measure == PLAN for record in records)
 
 
-def fits(record: Record) -> bool | None:
-    """Whether the plan of a point is within its limit; None if either is not known."""
-    if record.xla_peak_bytes is None or record.memory_limit_bytes is None:
-        return None
-    return record.xla_peak_bytes <= record.memory_limit_bytes
-
-
 def share(record: Record) -> str:
-    """`19 % of it`, `does not fit: 6.9x`, or nothing where that is not known."""
+    """`19 %` of the limit, or `6.9x: too large`; empty where either is not known."""
     if record.xla_peak_bytes is None or not record.memory_limit_bytes:
         return ""
     part = record.xla_peak_bytes / record.memory_limit_bytes
     if part > 1:
         return f"{part:.3g}x: too large" if part >= 1.005 else "just too large"
-    return "under 1 %" if part < 0.01 else f"{part:.0%}"
+    return "under 1 %" if part < 0.01 else f"{100 * part:.0f} %"
 
 
 def share_details(_: Row, size: int, point: Repeats) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def fits(request: PlanRequest) -> int:
     """Answer for the point of a request; returns the exit code."""
     from scaleprof.planning.planner import one_point, plan_points
-    from scaleprof.planning.point_plans import point_plans
+    from scaleprof.planning.point_plans import needed_bytes, point_plans
     from scaleprof.sweep.loop import SweepInterruptedError
 
     plan = plan_points(request)
@@ -59,7 +59,7 @@ def fits(request: PlanRequest) -> int:
             record = plans.record_of(point)
     except SweepInterruptedError:
         return INTERRUPTED
-    need = record.xla_peak_bytes
+    need = needed_bytes(record)
     if need is None:
         raise UserError(f"{point.label} could not be planned: {record.status}: {record.reason}", DOES_NOT_FIT)
     tell(answer(point, record, need, limit))

@@ -117,12 +117,14 @@ def frontier(request: PlanRequest, command: FrontierCommand) -> int:
 def searched(plans: PointPlans, plan: SweepPlan, curve: Point, field: str, allowed: tuple[int, int, int]) -> Frontier:
     """The frontier of one curve."""
     from scaleprof.planning.largest_size import Frontier, search
+    from scaleprof.planning.point_plans import needed_bytes
 
     least, most, step = allowed
 
     def need(size: int, fitting: bool) -> int | None:
         record = plans.record_of(_at(curve, field, size), untrimmed=fitting)
-        return record.xla_wanted_bytes if fitting and record.xla_wanted_bytes else record.xla_peak_bytes
+        needed = needed_bytes(record)
+        return record.xla_wanted_bytes if fitting and needed and record.xla_wanted_bytes else needed
 
     return search(Frontier(plan.options.memory_limit_bytes, least, most, step), need)
 

@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from reports.records.record import Record
+from reports.records.record import Record, has_plan
+from reports.report.reach import need_of
 from scaleprof.launch.launcher import Launcher
 from scaleprof.launch.preflight import preflight
 from scaleprof.launch.stopping import StopSignals
@@ -20,6 +21,14 @@ from scaleprof.sweep.loop import SweepInterruptedError, measure
 
 Say = Callable[[Point, Record], None]
 """Receives a point and its record, once it is planned."""
+
+
+def needed_bytes(record: Record) -> int | None:
+    """What a planned point needs: all its programs were compiled, or the compiler refused one as too large.
+
+    None where compiling ended early: the plan of some programs is no answer.
+    """
+    return record.xla_peak_bytes if has_plan(record) else need_of(record)
 
 
 class PointPlans:

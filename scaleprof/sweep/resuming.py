@@ -138,7 +138,7 @@ def _kept_options(
     """
     options = manifest.get("options")
     if manifest.get("command") == PLAN:
-        raise UserError(f"{option}: {folder} is a plan, of which nothing was measured: run scaleprof plan again")
+        raise UserError(f"{option}: {folder} is a plan and holds no measurements: run scaleprof plan again")
     if not isinstance(options, dict) or "points" not in manifest:
         raise _damaged(folder, option)
     known = defaults(kind) | {"set": []}
