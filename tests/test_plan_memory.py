@@ -98,6 +98,8 @@ def test_a_csv_on_stdout(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
         ("--timeout 0", "--timeout:"),
         ("--min-updates 2", "No such option: --min-updates"),
         ("--agents 0", "--agents:"),
+        ("--config none.toml", "--config: none.toml"),
+        ("--config none", "--config: none"),
         ("--preset quack", "--preset: unknown preset 'quack'"),
     ],
 )

@@ -34,12 +34,13 @@ def register(app: typer.Typer) -> None:
 
 def requested(values: Mapping[str, Any]) -> tuple[PlanRequest, GridCommand]:
     """What the command line asks for, over a preset and a file of options. None in `values` is not given."""
-    from scaleprof.points.option_files import read_preset
+    from scaleprof.points.option_files import read_config, read_preset
     from scaleprof.points.options import make_request
 
     given = {name: value for name, value in values.items() if value is not None}
     kinds = (SweepRequest, SweepCommand, PlanRequest, GridCommand)  # what only a sweep has, a plan leaves out
-    sources = [read_preset(str(name), kinds) for name in (given.get("preset"), given.get("config")) if name is not None]
+    sources = [read_preset(given["preset"], kinds)] if "preset" in given else []
+    sources += [read_config(given["config"], kinds)] if "config" in given else []
     chosen = {name: value for source in sources for name, value in source.options.items()} | given
     others = {name: chosen[name] for name in rows(GridCommand) if name in chosen}
     command = GridCommand(**others, sources=held(sources, set(others) - set(given)))

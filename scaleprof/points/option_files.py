@@ -49,8 +49,13 @@ def sources_of(
     if preset is not None:
         found.append(read_preset(preset, kinds))
     if config is not None:
-        found.append(OptionFile(f"--config {config.name}", _read_file(config, "--config", kinds)))
+        found.append(read_config(config, kinds))
     return found
+
+
+def read_config(path: Path, kinds: Kinds = (SweepRequest,)) -> OptionFile:
+    """The file that `--config` names."""
+    return OptionFile(f"--config {path.name}", _read_file(path, "--config", kinds))
 
 
 def find_project(folder: Path, kinds: Kinds = (SweepRequest,)) -> OptionFile | None:
